@@ -1,0 +1,45 @@
+/**
+ * What the relay needs from others: who may connect and who may call. The relay declares it, `cli` passes an
+ * implementation (the credentials file, or later the API server's client).
+ */
+
+/** A device whose token was accepted. */
+export interface DeviceIdentity {
+  /** 16 lower-case base32 characters. */
+  readonly deviceId: string;
+  /** Public reference of the token, `vAc_<id>`; never the secret. */
+  readonly tokenRef: string;
+  readonly userId: string;
+}
+
+/** A holder of an API key. */
+export interface Caller {
+  /** Public reference of the key, `hwk_<id>`. */
+  readonly keyId: string;
+  readonly userId: string;
+  /** Whether this key may reach the device; a foreign device answers exactly as a missing one does. */
+  allows(deviceId: string): boolean;
+}
+
+/** The answer of a gate: a value, or a refusal that can be told to the caller. */
+export type Verdict<T> =
+  | { readonly ok: true; readonly value: T }
+  | {
+      readonly ok: false;
+      readonly status: 401 | 403 | 429 | 503;
+      readonly code: string;
+      /** Seconds for `Retry-After`, 0 for none. */
+      readonly retryAfter: number;
+    };
+
+/** Who may connect a tunnel. */
+export interface TunnelGate {
+  authenticateDevice(token: string): Verdict<DeviceIdentity> | Promise<Verdict<DeviceIdentity>>;
+  /** Whether the device exists, so that an absent tunnel is `offline` and not `no_device`. */
+  knowsDevice(deviceId: string): boolean;
+}
+
+/** Who may call a device at the edge. The answer of a known key is synchronous and costs one Map look-up. */
+export interface CallerGate {
+  authenticateCaller(key: string): Verdict<Caller> | Promise<Verdict<Caller>>;
+}
