@@ -1,0 +1,34 @@
+import type { Logger } from "pino";
+import type { Clock } from "../core/clock.ts";
+import type { TimerWheel } from "../core/timer-wheel.ts";
+import type { MuxOptions, MuxPools } from "../mux/index.ts";
+import type { AccessLog } from "./access-log.ts";
+import type { ClientAddressRule } from "./client-address.ts";
+import type { Forwarder } from "./forward.ts";
+import type { RelayMetrics } from "./metrics.ts";
+import type { RelayOptions } from "./options.ts";
+import type { CallerGate, TunnelGate } from "./ports.ts";
+import type { TunnelStore } from "./tunnel.ts";
+import type { Turn } from "./turn.ts";
+import type { Uws } from "./uws.ts";
+
+/** What the fronts and the tunnels of one relay share. Built once, by `relay.ts`. */
+export interface RelayContext {
+  readonly options: RelayOptions;
+  readonly muxOptions: MuxOptions;
+  readonly uws: Uws;
+  readonly log: Logger;
+  readonly clock: Clock;
+  readonly metrics: RelayMetrics;
+  readonly accessLog: AccessLog;
+  readonly store: TunnelStore;
+  readonly tunnelGate: TunnelGate;
+  readonly callerGate: CallerGate;
+  readonly pools: MuxPools;
+  readonly wheel: TimerWheel;
+  readonly turn: Turn;
+  readonly clientAddress: ClientAddressRule;
+  readonly forwarder: Forwarder;
+  /** True once a stop was asked for: no new tunnel, no new request. */
+  draining: boolean;
+}
