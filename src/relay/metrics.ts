@@ -1,0 +1,356 @@
+import { Gauge, type MetricType, Registry } from "prom-client";
+import type { Stage } from "../core/errors.ts";
+import { FRONT_NAMES } from "./access-log.ts";
+
+/**
+ * Upper bounds of the duration buckets, in milliseconds. Half a millisecond is what a small request takes on one
+ * host; a minute is the default limit of the first byte. Ascending, so that the search ends early for the fast ones.
+ */
+const BUCKETS_MS = [
+  0.5, 1, 2.5, 5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 30_000, 60_000,
+] as const;
+const BUCKETS = BUCKETS_MS.length;
+/** Statuses have three digits; anything else is counted as 0. */
+const STATUSES = 600;
+
+const STAGES: readonly Stage[] = [
+  "no_device",
+  "offline",
+  "limited",
+  "overloaded",
+  "open",
+  "first_byte",
+  "mid_stream",
+  "request",
+];
+
+/** One line of a scrape. */
+interface Sample {
+  readonly labels: Record<string, string | number>;
+  readonly value: number;
+  readonly metricName?: string;
+}
+
+/**
+ * A metric whose samples are computed when it is scraped. prom-client keeps the registry, the names and the text
+ * format; the numbers are plain fields of {@link RelayMetrics}.
+ */
+class SampledMetric extends Gauge {
+  readonly #kind: "counter" | "gauge" | "histogram";
+  readonly #samples: () => Sample[];
+
+  constructor(
+    registry: Registry,
+    kind: "counter" | "gauge" | "histogram",
+    name: string,
+    help: string,
+    samples: () => Sample[],
+  ) {
+    super({ name, help, registers: [registry] });
+    this.#kind = kind;
+    this.#samples = samples;
+  }
+
+  override async get(): ReturnType<Gauge["get"]> {
+    // At run time prom-client's types are these words; its declarations say a numeric enum that does not exist.
+    const type = this.#kind as unknown as MetricType;
+    return { ...(await super.get()), type, values: this.#samples() };
+  }
+}
+
+/** Counts of one duration, by front: buckets, then count; sums beside it. */
+class DurationHistogram {
+  readonly #counts = new Float64Array(2 * (BUCKETS + 1));
+  readonly #sumsMs = new Float64Array(2);
+
+  observe(front: 0 | 1, ms: number): void {
+    let bucket = 0;
+    while (bucket < BUCKETS && ms > (BUCKETS_MS[bucket] ?? 0)) bucket++;
+    const at = front * (BUCKETS + 1) + bucket;
+    this.#counts[at] = (this.#counts[at] ?? 0) + 1;
+    this.#sumsMs[front] = (this.#sumsMs[front] ?? 0) + ms;
+  }
+
+  samples(name: string): Sample[] {
+    const out: Sample[] = [];
+    for (const front of [0, 1] as const) {
+      let seen = 0;
+      const label = FRONT_NAMES[front];
+      for (let bucket = 0; bucket <= BUCKETS; bucket++) {
+        seen += this.#counts[front * (BUCKETS + 1) + bucket] ?? 0;
+        const bound = BUCKETS_MS[bucket];
+        const le = bound === undefined ? "+Inf" : bound / 1_000;
+        out.push({ metricName: `${name}_bucket`, labels: { le, front: label }, value: seen });
+      }
+      const sum = (this.#sumsMs[front] ?? 0) / 1_000;
+      out.push({ metricName: `${name}_sum`, labels: { front: label }, value: sum });
+      out.push({ metricName: `${name}_count`, labels: { front: label }, value: seen });
+    }
+    return out;
+  }
+}
+
+/** Different codes counted apart; a device picks its close code, and must not make labels without end. */
+const CODES_MAX = 32;
+
+/** Adds one to the count of `code`, or to that of 0, "other", once there are many codes. */
+function bump(counts: Map<number, number>, code: number): void {
+  const known = counts.get(code);
+  if (known !== undefined) counts.set(code, known + 1);
+  else if (counts.size < CODES_MAX) counts.set(code, 1);
+  else counts.set(0, (counts.get(0) ?? 0) + 1);
+}
+
+/**
+ * The relay's numbers. The hot path increments plain fields and array cells; names, labels and text are made when
+ * somebody scrapes.
+ */
+export class RelayMetrics {
+  /** Requests taken and not yet finished. */
+  inFlight = 0;
+  /** Live tunnels, displaced ones that still drain included. */
+  tunnels = 0;
+  /** Tunnels that a newer connection of the same device replaced. */
+  tunnelsDisplaced = 0;
+  /** Streams opened to devices, and requests that took an idle one. */
+  streamsOpened = 0;
+  streamsReused = 0;
+  /** Requests sent a second time because the device had not taken the first. */
+  retries = 0;
+  /** Requests that waited for an absent device, and those of them whose device came. */
+  holds = 0;
+  holdsServed = 0;
+  /** Clients that left before their response was complete. */
+  clientAborts = 0;
+  /** Responses cut because the device broke off midway. */
+  midStreamAborts = 0;
+  /** Raw streams of the internal API opened. */
+  rawStreams = 0;
+  /** Bytes of WebSocket messages, from devices and to devices. */
+  tunnelBytesIn = 0;
+  tunnelBytesOut = 0;
+
+  #tunnelsOpened = 0;
+  readonly #tunnelsClosed = new Map<number, number>();
+  readonly #handshakesRefused = new Map<number, number>();
+  readonly #byStatus = new Float64Array(2 * STATUSES);
+  readonly #byStage = new Map<Stage, number>();
+  readonly #bytesIn = new Float64Array(2);
+  readonly #bytesOut = new Float64Array(2);
+  readonly #firstByte = new DurationHistogram();
+  readonly #total = new DurationHistogram();
+  readonly #registry = new Registry();
+  #elu = performance.eventLoopUtilization();
+
+  constructor() {
+    this.#registerRequests();
+    this.#registerTunnels();
+    this.#registerProcess();
+  }
+
+  /**
+   * One request is over.
+   *
+   * @param front 0 the edge, 1 the internal API
+   * @param stage where it failed, null where it did not
+   * @param bytesIn body bytes from the client, `bytesOut` to it
+   * @param firstByteMs negative where no response head came
+   */
+  observeRequest(
+    front: 0 | 1,
+    status: number,
+    stage: Stage | null,
+    bytesIn: number,
+    bytesOut: number,
+    firstByteMs: number,
+    totalMs: number,
+  ): void {
+    const at = front * STATUSES + (status >= 100 && status < STATUSES ? status : 0);
+    this.#byStatus[at] = (this.#byStatus[at] ?? 0) + 1;
+    this.#bytesIn[front] = (this.#bytesIn[front] ?? 0) + bytesIn;
+    this.#bytesOut[front] = (this.#bytesOut[front] ?? 0) + bytesOut;
+    if (firstByteMs >= 0) this.#firstByte.observe(front, firstByteMs);
+    this.#total.observe(front, totalMs);
+    if (stage !== null) this.#byStage.set(stage, (this.#byStage.get(stage) ?? 0) + 1);
+  }
+
+  tunnelOpened(): void {
+    this.tunnels++;
+    this.#tunnelsOpened++;
+  }
+
+  /** @param code WebSocket close code as seen at the end of the connection; 1006 for none */
+  tunnelClosed(code: number): void {
+    this.tunnels--;
+    bump(this.#tunnelsClosed, code);
+  }
+
+  /** A device was answered `status` and not 101. */
+  handshakeRefused(status: number): void {
+    bump(this.#handshakesRefused, status);
+  }
+
+  /** Adds a value that somebody else keeps: read when scraped. The name starts with `hawser_relay_`. */
+  addGauge(name: string, help: string, read: () => number): void {
+    this.#add("gauge", name, help, () => [{ labels: {}, value: read() }]);
+  }
+
+  /** The text of a scrape, and its content type. */
+  async render(): Promise<string> {
+    return await this.#registry.metrics();
+  }
+
+  get contentType(): string {
+    return this.#registry.contentType;
+  }
+
+  #add(
+    kind: "counter" | "gauge" | "histogram",
+    name: string,
+    help: string,
+    samples: () => Sample[],
+  ): void {
+    new SampledMetric(this.#registry, kind, name, help, samples);
+  }
+
+  #counter(name: string, help: string, read: () => number): void {
+    this.#add("counter", name, help, () => [{ labels: {}, value: read() }]);
+  }
+
+  #byFront(name: string, help: string, values: Float64Array): void {
+    this.#add("counter", name, help, () =>
+      FRONT_NAMES.map((front, index) => ({ labels: { front }, value: values[index] ?? 0 })),
+    );
+  }
+
+  #statusSamples(): Sample[] {
+    const out: Sample[] = [];
+    for (const front of [0, 1] as const) {
+      for (let status = 0; status < STATUSES; status++) {
+        const value = this.#byStatus[front * STATUSES + status] ?? 0;
+        if (value > 0) out.push({ labels: { front: FRONT_NAMES[front], status }, value });
+      }
+    }
+    return out;
+  }
+
+  #registerRequests(): void {
+    const requests = "hawser_relay_requests_total";
+    this.#add("counter", requests, "Requests finished, by front and status.", () =>
+      this.#statusSamples(),
+    );
+    const failures = "hawser_relay_request_failures_total";
+    this.#add("counter", failures, "Requests that failed, by stage.", () =>
+      STAGES.map((stage) => ({ labels: { stage }, value: this.#byStage.get(stage) ?? 0 })),
+    );
+    const first = "hawser_relay_first_byte_seconds";
+    this.#add("histogram", first, "From the request's head to the response's head.", () =>
+      this.#firstByte.samples(first),
+    );
+    const total = "hawser_relay_request_seconds";
+    this.#add("histogram", total, "From the request's head to the end of the response.", () =>
+      this.#total.samples(total),
+    );
+    this.#byFront("hawser_relay_request_bytes_total", "Body bytes from clients.", this.#bytesIn);
+    this.#byFront("hawser_relay_response_bytes_total", "Body bytes to clients.", this.#bytesOut);
+    this.addGauge("hawser_relay_requests_in_flight", "Requests not yet finished.", () =>
+      Math.max(0, this.inFlight),
+    );
+    this.#counter("hawser_relay_retries_total", "Requests sent again.", () => this.retries);
+    this.#counter(
+      "hawser_relay_holds_total",
+      "Requests that waited for a device.",
+      () => this.holds,
+    );
+    this.#counter(
+      "hawser_relay_holds_served_total",
+      "Waiting requests whose device came.",
+      () => this.holdsServed,
+    );
+    this.#counter(
+      "hawser_relay_client_aborts_total",
+      "Clients that left before the end of the response.",
+      () => this.clientAborts,
+    );
+    this.#counter(
+      "hawser_relay_mid_stream_aborts_total",
+      "Responses cut because the device broke off.",
+      () => this.midStreamAborts,
+    );
+  }
+
+  #registerTunnels(): void {
+    this.addGauge("hawser_relay_tunnels", "Connected tunnels.", () => this.tunnels);
+    this.#counter(
+      "hawser_relay_tunnels_opened_total",
+      "Tunnels opened.",
+      () => this.#tunnelsOpened,
+    );
+    this.#add("counter", "hawser_relay_tunnels_closed_total", "Tunnels closed, by code.", () =>
+      [...this.#tunnelsClosed].map(([code, value]) => ({ labels: { code }, value })),
+    );
+    this.#counter(
+      "hawser_relay_tunnels_displaced_total",
+      "Tunnels that a newer connection of the same device replaced.",
+      () => this.tunnelsDisplaced,
+    );
+    const refused = "hawser_relay_handshakes_refused_total";
+    this.#add("counter", refused, "Devices not let in, by status.", () =>
+      [...this.#handshakesRefused].map(([status, value]) => ({ labels: { status }, value })),
+    );
+    this.#counter(
+      "hawser_relay_streams_opened_total",
+      "Streams opened to devices.",
+      () => this.streamsOpened,
+    );
+    this.#counter(
+      "hawser_relay_streams_reused_total",
+      "Requests that took an idle stream.",
+      () => this.streamsReused,
+    );
+    this.#counter(
+      "hawser_relay_raw_streams_total",
+      "Raw streams of the internal API.",
+      () => this.rawStreams,
+    );
+    this.#counter(
+      "hawser_relay_tunnel_received_bytes_total",
+      "Bytes of messages from devices.",
+      () => this.tunnelBytesIn,
+    );
+    this.#counter(
+      "hawser_relay_tunnel_sent_bytes_total",
+      "Bytes of messages to devices.",
+      () => this.tunnelBytesOut,
+    );
+  }
+
+  /** What a scrape can read at no cost between scrapes: no timer, no observer. */
+  #registerProcess(): void {
+    this.#counter("process_cpu_seconds_total", "CPU time of the process.", () => {
+      const { user, system } = process.cpuUsage();
+      return (user + system) / 1e6;
+    });
+    this.addGauge("process_resident_memory_bytes", "Resident memory.", () =>
+      process.memoryUsage.rss(),
+    );
+    this.addGauge("process_start_time_seconds", "Start of the process, Unix time.", () =>
+      Math.round(performance.timeOrigin / 1_000),
+    );
+    this.addGauge("nodejs_heap_used_bytes", "Heap in use.", () => process.memoryUsage().heapUsed);
+    this.addGauge("nodejs_external_memory_bytes", "Memory bound to the heap.", () => {
+      const { external } = process.memoryUsage();
+      return external;
+    });
+    this.addGauge(
+      "nodejs_eventloop_utilization",
+      "Share of time that the event loop was busy since the last scrape.",
+      () => {
+        const now = performance.eventLoopUtilization();
+        const { utilization } = performance.eventLoopUtilization(now, this.#elu);
+        this.#elu = now;
+        return utilization;
+      },
+    );
+  }
+}
