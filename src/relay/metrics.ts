@@ -106,30 +106,22 @@ function bump(counts: Map<number, number>, code: number): void {
  * somebody scrapes.
  */
 export class RelayMetrics {
-  /** Requests taken and not yet finished. */
-  inFlight = 0;
-  /** Live tunnels, displaced ones that still drain included. */
+  /** Connected tunnels, displaced ones that still drain included. */
   tunnels = 0;
-  /** Tunnels that a newer connection of the same device replaced. */
-  tunnelsDisplaced = 0;
-  /** Streams opened to devices, and requests that took an idle one. */
+  /** Streams opened to devices, and requests that took an idle one instead. */
   streamsOpened = 0;
   streamsReused = 0;
-  /** Requests sent a second time because the device had not taken the first. */
-  retries = 0;
-  /** Requests that waited for an absent device, and those of them whose device came. */
-  holds = 0;
+  /** Waiting requests whose device came. */
   holdsServed = 0;
-  /** Clients that left before their response was complete. */
-  clientAborts = 0;
-  /** Responses cut because the device broke off midway. */
-  midStreamAborts = 0;
-  /** Raw streams of the internal API opened. */
+  /** Raw streams of the internal API. */
   rawStreams = 0;
   /** Bytes of WebSocket messages, from devices and to devices. */
   tunnelBytesIn = 0;
   tunnelBytesOut = 0;
 
+  #displaced = 0;
+  #retried = 0;
+  #held = 0;
   #tunnelsOpened = 0;
   readonly #tunnelsClosed = new Map<number, number>();
   readonly #handshakesRefused = new Map<number, number>();
@@ -183,6 +175,21 @@ export class RelayMetrics {
   tunnelClosed(code: number): void {
     this.tunnels--;
     bump(this.#tunnelsClosed, code);
+  }
+
+  /** A newer connection of the same device replaced a tunnel. */
+  displaced(): void {
+    this.#displaced++;
+  }
+
+  /** A request is sent a second time, because the device had not taken the first. */
+  retried(): void {
+    this.#retried++;
+  }
+
+  /** A request waits for an absent device. */
+  held(): void {
+    this.#held++;
   }
 
   /** A device was answered `status` and not 101. */
@@ -253,10 +260,7 @@ export class RelayMetrics {
     );
     this.#byFront("hawser_relay_request_bytes_total", "Body bytes from clients.", this.#bytesIn);
     this.#byFront("hawser_relay_response_bytes_total", "Body bytes to clients.", this.#bytesOut);
-    this.addGauge("hawser_relay_requests_in_flight", "Requests not yet finished.", () =>
-      Math.max(0, this.inFlight),
-    );
-    this.#counter("hawser_relay_retries_total", "Requests sent again.", () => this.retries);
+    this.#counter("hawser_relay_retries_total", "Requests sent again.", () => this.#retried);
     this.#counter(
       "hawser_relay_holds_total",
       "Requests that waited for a device.",
@@ -266,16 +270,6 @@ export class RelayMetrics {
       "hawser_relay_holds_served_total",
       "Waiting requests whose device came.",
       () => this.holdsServed,
-    );
-    this.#counter(
-      "hawser_relay_client_aborts_total",
-      "Clients that left before the end of the response.",
-      () => this.clientAborts,
-    );
-    this.#counter(
-      "hawser_relay_mid_stream_aborts_total",
-      "Responses cut because the device broke off.",
-      () => this.midStreamAborts,
     );
   }
 
@@ -292,7 +286,7 @@ export class RelayMetrics {
     this.#counter(
       "hawser_relay_tunnels_displaced_total",
       "Tunnels that a newer connection of the same device replaced.",
-      () => this.tunnelsDisplaced,
+      () => this.#displaced,
     );
     const refused = "hawser_relay_handshakes_refused_total";
     this.#add("counter", refused, "Devices not let in, by status.", () =>
