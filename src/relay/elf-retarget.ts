@@ -38,6 +38,8 @@ const SECTION_VERNEED = 0x6fff_fffe;
 const SECTION_VERSYM = 0x6fff_ffff;
 
 const SYMBOL_BYTES = 24;
+/** Size of an entry of the version-needs section, of a library and of a version alike. */
+const NEED_BYTES = 16;
 const VERSION_HIDDEN = 0x8000;
 /** `VER_FLG_WEAK`: the loader does not mind if the version is absent. */
 const VERSION_FLAG_WEAK = 2;
@@ -143,11 +145,18 @@ function neededVersions(file: ElfFile): NeededVersion[] {
         name: file.string(strings, view.getUint32(entry + 8, true)),
         index: view.getUint16(entry + 6, true) & ~VERSION_HIDDEN,
       });
-      entry += view.getUint32(entry + 12, true);
+      entry = nextEntry(view, entry, j === count - 1);
     }
-    at += view.getUint32(at + 12, true);
+    at = nextEntry(view, at, i === section.info - 1);
   }
   return found;
+}
+
+/** Both kinds of entry give the distance to the next one in their last word; it must lead on. */
+function nextEntry(view: DataView, at: number, isLast: boolean): number {
+  const distance = view.getUint32(at + 12, true);
+  if (!isLast && distance < NEED_BYTES) refuse("its list of versions does not lead on");
+  return at + distance;
 }
 
 /** Renames the symbols that carry the missing version; the string table shares suffixes, so none is written. */
