@@ -1,0 +1,26 @@
+/** Typed configuration: one table of settings, read from flags, environment and file, checked once. */
+export {
+  dataFolder,
+  type InternalSecret,
+  internalSecret,
+  internalSecretPath,
+} from "./internal-secret.ts";
+export { type Loaded, loadSettings, type Origin, type Sources } from "./load.ts";
+export {
+  configurationMarkdown,
+  type EffectiveSetting,
+  effectiveSettings,
+  plain,
+  showDefault,
+} from "./reference.ts";
+export { isLoopback, relayOptions, relayProblems } from "./relay.ts";
+export {
+  allSettings,
+  flagName,
+  type Setting,
+  type SettingName,
+  type SettingsCommand,
+  settingsOf,
+  type Values,
+  variableName,
+} from "./settings.ts";

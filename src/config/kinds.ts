@@ -1,0 +1,213 @@
+import { isIP } from "node:net";
+import { z } from "zod";
+
+/**
+ * A kind of setting: what operators may write for it, in a flag, a variable or the configuration file, and
+ * how it is shown to them.
+ */
+export interface Kind<T> {
+  /** Stands for the value in `--help`: `--listen-port <port>`. Empty for a switch. */
+  readonly placeholder: string;
+  /** Takes text from anywhere, and the JSON types that fit from the file. Its issue says what is wanted. */
+  readonly schema: z.ZodType<T>;
+  /** Writes a value as an operator would. */
+  show(value: T): string;
+}
+
+const KIB = 1_024;
+const SIZE_UNITS: ReadonlyMap<string, number> = new Map([
+  ["", 1],
+  ["B", 1],
+  ["KiB", KIB],
+  ["MiB", KIB ** 2],
+  ["GiB", KIB ** 3],
+]);
+const DURATION_UNITS: ReadonlyMap<string, number> = new Map([
+  ["", 1],
+  ["ms", 1],
+  ["s", 1_000],
+  ["m", 60_000],
+  ["h", 3_600_000],
+  ["d", 86_400_000],
+]);
+
+/** A schema from one function that answers `undefined` for what it does not take. */
+function parsed<T>(wanted: string, parse: (input: unknown) => T | undefined): z.ZodType<T> {
+  return z.unknown().transform((input, context) => {
+    const value = parse(input);
+    if (value !== undefined) return value;
+    context.addIssue({ code: "custom", message: `wanted ${wanted}` });
+    return z.NEVER;
+  });
+}
+
+/** A whole number from a number or from decimal digits. */
+function wholeNumber(input: unknown): number | undefined {
+  if (typeof input === "number") return Number.isSafeInteger(input) ? input : undefined;
+  if (typeof input !== "string" || !/^[0-9]{1,15}$/.test(input)) return undefined;
+  return Number(input);
+}
+
+/** A number with one of `units` behind it; a plain number counts in the smallest. */
+function quantity(input: unknown, units: ReadonlyMap<string, number>): number | undefined {
+  if (typeof input === "number") return wholeNumber(input);
+  const match = typeof input === "string" ? /^([0-9]{1,15}) ?([A-Za-z]*)$/.exec(input) : null;
+  const factor = match === null ? undefined : units.get(match[2] ?? "");
+  if (match === null || factor === undefined) return undefined;
+  const value = Number(match[1]) * factor;
+  return Number.isSafeInteger(value) ? value : undefined;
+}
+
+/** Writes `value` with the largest unit that leaves it whole. */
+function showQuantity(value: number, units: ReadonlyMap<string, number>): string {
+  let shown = String(value);
+  for (const [unit, factor] of units) {
+    if (value !== 0 && unit !== "" && value % factor === 0) shown = `${value / factor}${unit}`;
+  }
+  return shown;
+}
+
+function within(value: number | undefined, least: number, most: number): number | undefined {
+  return value !== undefined && value >= least && value <= most ? value : undefined;
+}
+
+/** Printable text, not empty, at most 4,096 characters. */
+export function text(placeholder: string): Kind<string> {
+  return {
+    placeholder,
+    schema: parsed("printable text", (input) =>
+      typeof input === "string" && /^[^\p{Cc}]{1,4096}$/u.test(input) ? input : undefined,
+    ),
+    show: (value) => value,
+  };
+}
+
+/** An IP address to listen on, or `localhost`. */
+export function address(): Kind<string> {
+  return {
+    placeholder: "address",
+    schema: parsed("an IP address or localhost", (input) =>
+      typeof input === "string" && (input === "localhost" || isIP(input) !== 0) ? input : undefined,
+    ),
+    show: (value) => value,
+  };
+}
+
+/** A DNS name without a port, stored in lower case. */
+export function domain(): Kind<string> {
+  const label = "[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?";
+  const pattern = new RegExp(`^${label}(\\.${label})*$`);
+  return {
+    placeholder: "domain",
+    schema: parsed("a domain name without scheme, port and path", (input) => {
+      const name = typeof input === "string" ? input.toLowerCase() : "";
+      return name.length <= 253 && pattern.test(name) ? name : undefined;
+    }),
+    show: (value) => value,
+  };
+}
+
+/** A TCP port; 0 lets the system pick one. */
+export function port(): Kind<number> {
+  return {
+    placeholder: "port",
+    schema: parsed("a port, 0 to 65535", (input) => within(wholeNumber(input), 0, 65_535)),
+    show: String,
+  };
+}
+
+/** A whole number of things. */
+export function count(least: number, most: number): Kind<number> {
+  return {
+    placeholder: "count",
+    schema: parsed(`a whole number, ${least} to ${most}`, (input) =>
+      within(wholeNumber(input), least, most),
+    ),
+    show: String,
+  };
+}
+
+/** A time in milliseconds; written `250ms`, `30s`, `5m`, `2h`, `1d`. */
+export function duration(leastMs: number, mostMs: number): Kind<number> {
+  const show = (value: number): string => showQuantity(value, DURATION_UNITS);
+  return {
+    placeholder: "time",
+    schema: parsed(
+      `a time such as 250ms, 30s or 5m (a plain number is milliseconds), ${show(leastMs)} to ${show(mostMs)}`,
+      (input) => within(quantity(input, DURATION_UNITS), leastMs, mostMs),
+    ),
+    show,
+  };
+}
+
+/** A size in bytes; written `512B`, `64KiB`, `4MiB`, `1GiB`. */
+export function size(leastBytes: number, mostBytes: number): Kind<number> {
+  const show = (value: number): string => showQuantity(value, SIZE_UNITS);
+  return {
+    placeholder: "size",
+    schema: parsed(
+      `a size such as 64KiB or 4MiB (a plain number is bytes), ${show(leastBytes)} to ${show(mostBytes)}`,
+      (input) => within(quantity(input, SIZE_UNITS), leastBytes, mostBytes),
+    ),
+    show,
+  };
+}
+
+const SWITCH_WORDS: ReadonlyMap<unknown, boolean> = new Map<unknown, boolean>([
+  [true, true],
+  ["true", true],
+  ["1", true],
+  ["yes", true],
+  ["on", true],
+  [false, false],
+  ["false", false],
+  ["0", false],
+  ["no", false],
+  ["off", false],
+]);
+
+/** On or off. As a flag it may stand alone. */
+export function toggle(): Kind<boolean> {
+  return {
+    placeholder: "",
+    schema: parsed("true or false", (input) => SWITCH_WORDS.get(input)),
+    show: String,
+  };
+}
+
+/** One word of a few. */
+export function choice<const W extends string>(words: readonly W[]): Kind<W> {
+  return {
+    placeholder: words.join("|"),
+    schema: parsed(`one of ${words.join(", ")}`, (input) => words.find((word) => word === input)),
+    show: (value) => value,
+  };
+}
+
+function isCidr(block: string): boolean {
+  const match = /^(.+)\/([0-9]{1,3})$/.exec(block);
+  if (match === null) return false;
+  const family = isIP(match[1] ?? "");
+  return family !== 0 && Number(match[2]) <= (family === 4 ? 32 : 128);
+}
+
+/** Address blocks: an array in the file, separated by commas elsewhere. */
+export function cidrs(): Kind<readonly string[]> {
+  return {
+    placeholder: "cidr,…",
+    schema: parsed("address blocks such as 10.0.0.0/8,fd00::/8", (input) => {
+      const blocks: unknown = typeof input === "string" ? input.split(",") : input;
+      if (!Array.isArray(blocks)) return undefined;
+      const trimmed = blocks.map((block: unknown) =>
+        typeof block === "string" ? block.trim() : "",
+      );
+      return trimmed.every(isCidr) ? trimmed : undefined;
+    }),
+    show: (value) => value.join(","),
+  };
+}
+
+/** The path of a file that must be there and readable; `load` checks that. */
+export function file(): Kind<string> {
+  return { ...text("file"), placeholder: "file" };
+}

@@ -1,0 +1,190 @@
+import { accessSync, constants, readFileSync, statSync } from "node:fs";
+import { ConfigError, type ConfigProblem } from "../core/errors.ts";
+import {
+  allSettings,
+  flagName,
+  SETTINGS,
+  type Setting,
+  type SettingName,
+  type SettingsCommand,
+  settingsOf,
+  type Values,
+  variableName,
+} from "./settings.ts";
+
+/** Where a value came from. */
+export type Origin = "flag" | "variable" | "file" | "default";
+
+/** What settings are read from. Flags win over variables, variables over the file. */
+export interface Sources {
+  /** By setting name, as commander's `opts()` gives them; names that are no settings are left alone. */
+  readonly flags: Readonly<Record<string, unknown>>;
+  readonly environment: Readonly<Record<string, string | undefined>>;
+}
+
+export interface Loaded {
+  readonly values: Values;
+  readonly origins: ReadonlyMap<SettingName, Origin>;
+  /** Sentences for the operator about what was found odd but is no error. */
+  readonly warnings: readonly string[];
+}
+
+interface Candidate {
+  readonly origin: Origin;
+  /** How the operator spelled it: `--listen-port`, `HAWSER_LISTEN_PORT`, `listenPort in hawser.json`. */
+  readonly spelling: string;
+  readonly input: unknown;
+}
+
+const CONFIG_FILE_BYTES_MAX = 1_048_576;
+/** `HAWSER_…` variables that are no settings: the file itself, and what tests are replayed by. */
+const OTHER_VARIABLES: ReadonlySet<string> = new Set(["HAWSER_CONFIG", "HAWSER_SEED"]);
+
+/**
+ * Reads the settings of one command from flags, environment and the file that `--config` or
+ * `HAWSER_CONFIG` names.
+ *
+ * @throws ConfigError `ERR_CONFIG_INVALID` with every problem found
+ */
+export function loadSettings(command: SettingsCommand, sources: Sources): Loaded {
+  const problems: ConfigProblem[] = [];
+  const fileName = configFileName(sources);
+  const fileValues = fileName === null ? {} : readConfigFile(fileName, problems);
+  reportUnknownKeys(fileName, fileValues, problems);
+
+  const values: Record<string, unknown> = {};
+  const origins = new Map<SettingName, Origin>();
+  const own = new Set(settingsOf(command).map(([name]) => name));
+  for (const [name, setting] of allSettings()) {
+    const candidate = own.has(name)
+      ? findCandidate(name, setting, sources, fileName, fileValues, problems)
+      : null;
+    values[name] = candidate === null ? setting.default : takeValue(setting, candidate, problems);
+    origins.set(name, candidate?.origin ?? "default");
+  }
+  if (problems.length > 0) throw new ConfigError(problems);
+  return {
+    values: values as Values,
+    origins,
+    warnings: unknownVariables(sources.environment),
+  };
+}
+
+function configFileName(sources: Sources): string | null {
+  const flag = sources.flags["config"];
+  if (typeof flag === "string" && flag !== "") return flag;
+  const variable = sources.environment["HAWSER_CONFIG"];
+  return variable === undefined || variable === "" ? null : variable;
+}
+
+function readConfigFile(
+  path: string,
+  problems: ConfigProblem[],
+): Readonly<Record<string, unknown>> {
+  const problem = (sentence: string): Record<string, unknown> => {
+    problems.push({ setting: "--config", problem: sentence });
+    return {};
+  };
+  try {
+    if (statSync(path).size > CONFIG_FILE_BYTES_MAX) return problem(`${path} is over 1 MiB`);
+    const parsed: unknown = JSON.parse(readFileSync(path, "utf8"));
+    if (typeof parsed === "object" && parsed !== null && !Array.isArray(parsed)) {
+      return { ...parsed };
+    }
+    return problem(`${path} must hold one JSON object`);
+  } catch (error) {
+    // JSON.parse quotes what it could not read, which may be a secret put there by mistake.
+    if (error instanceof SyntaxError) return problem(`${path} is not JSON`);
+    return problem(`${path} cannot be read (${systemCode(error)})`);
+  }
+}
+
+function reportUnknownKeys(
+  fileName: string | null,
+  fileValues: Readonly<Record<string, unknown>>,
+  problems: ConfigProblem[],
+): void {
+  for (const key of Object.keys(fileValues)) {
+    if (Object.hasOwn(SETTINGS, key)) continue;
+    const name = key.length <= 64 ? JSON.stringify(key) : "a long key";
+    problems.push({ setting: `${name} in ${fileName}`, problem: "no such setting" });
+  }
+}
+
+function findCandidate(
+  name: SettingName,
+  setting: Setting<unknown>,
+  sources: Sources,
+  fileName: string | null,
+  fileValues: Readonly<Record<string, unknown>>,
+  problems: ConfigProblem[],
+): Candidate | null {
+  const inFile: Candidate | null = Object.hasOwn(fileValues, name)
+    ? { origin: "file", spelling: `${name} in ${fileName}`, input: fileValues[name] }
+    : null;
+  if (setting.secret && inFile !== null) {
+    const instead = `secrets do not belong in it; use ${variableName(name)} or a file of its own`;
+    problems.push({ setting: inFile.spelling, problem: instead });
+    return null;
+  }
+  const flag = setting.secret ? undefined : sources.flags[name];
+  if (flag !== undefined) return { origin: "flag", spelling: flagName(name), input: flag };
+  const variable = sources.environment[variableName(name)];
+  // An empty variable is one that is not set: that is how service files and containers clear one.
+  if (variable !== undefined && variable !== "") {
+    return { origin: "variable", spelling: variableName(name), input: variable };
+  }
+  return inFile;
+}
+
+function takeValue(
+  setting: Setting<unknown>,
+  candidate: Candidate,
+  problems: ConfigProblem[],
+): unknown {
+  const result = setting.kind.schema.safeParse(candidate.input);
+  if (!result.success) {
+    const wanted = result.error.issues[0]?.message ?? "not usable";
+    const found = setting.secret ? "" : `, found ${showInput(candidate.input)}`;
+    problems.push({ setting: candidate.spelling, problem: `${wanted}${found}` });
+    return setting.default;
+  }
+  if (setting.mustBeReadable && typeof result.data === "string") {
+    const reason = whyUnreadable(result.data);
+    if (reason !== null) {
+      problems.push({ setting: candidate.spelling, problem: `${result.data} ${reason}` });
+    }
+  }
+  return result.data;
+}
+
+function showInput(input: unknown): string {
+  const shown = JSON.stringify(input) ?? String(input);
+  return shown.length <= 80 ? shown : `${shown.slice(0, 80)}…`;
+}
+
+/** Null, or the end of a sentence that begins with the path. */
+function whyUnreadable(path: string): string | null {
+  try {
+    if (!statSync(path).isFile()) return "is not a file";
+    accessSync(path, constants.R_OK);
+    return null;
+  } catch (error) {
+    return systemCode(error) === "ENOENT"
+      ? "does not exist"
+      : `cannot be read (${systemCode(error)})`;
+  }
+}
+
+function systemCode(error: unknown): string {
+  const code: unknown = error instanceof Error && "code" in error ? error.code : undefined;
+  return typeof code === "string" ? code : "unknown reason";
+}
+
+/** Only a warning: container platforms set `HAWSER_…` variables for a service of that name. */
+function unknownVariables(environment: Sources["environment"]): string[] {
+  const known = new Set(allSettings().map(([name]) => variableName(name)));
+  return Object.keys(environment)
+    .filter((name) => name.startsWith("HAWSER_") && !known.has(name) && !OTHER_VARIABLES.has(name))
+    .map((name) => `The variable ${name} is no setting of Hawser and has no effect.`);
+}
