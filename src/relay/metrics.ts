@@ -264,7 +264,7 @@ export class RelayMetrics {
     this.#counter(
       "hawser_relay_holds_total",
       "Requests that waited for a device.",
-      () => this.holds,
+      () => this.#held,
     );
     this.#counter(
       "hawser_relay_holds_served_total",
