@@ -1,0 +1,165 @@
+import type { HttpRequest, HttpResponse, TemplatedApp } from "uWebSockets.js";
+import { HttpError } from "../core/errors.ts";
+import type { RelayContext } from "./context.ts";
+import { type DeviceSelection, selectDevice } from "./device-selector.ts";
+import { relayError } from "./errors.ts";
+import { type ForwardRoute, Front } from "./forward.ts";
+import { checkTarget, RequestFields } from "./http1/index.ts";
+import { peerAddress } from "./peer-address.ts";
+import type { Caller, Verdict } from "./ports.ts";
+import { answerProblem } from "./problem.ts";
+import { RequestIds } from "./request-ids.ts";
+
+/** Registers the edge: everything on the public listener that is not `/tunnel/connect`. */
+export function registerEdge(app: TemplatedApp, context: RelayContext): void {
+  const edge = new Edge(context);
+  app.any("/*", (res, req) => edge.handle(res, req));
+}
+
+/** The public HTTP front: finds the device, checks the key, hands the request to the forwarder. */
+class Edge {
+  readonly #context: RelayContext;
+  readonly #fields = new RequestFields();
+  readonly #ids = new RequestIds();
+  readonly #secure: boolean;
+
+  constructor(context: RelayContext) {
+    this.#context = context;
+    this.#secure = context.options.tlsCertFile !== null;
+  }
+
+  handle(res: HttpResponse, req: HttpRequest): void {
+    const fields = this.#fields;
+    fields.reset();
+    req.forEach(fields.add);
+    fields.finish();
+    const requestId = this.#ids.accept(fields.requestId);
+    if (fields.problem !== null) {
+      this.#refuse(res, req, fields.problem, requestId);
+      return;
+    }
+    const { options } = this.#context;
+    const selection = selectDevice(
+      req.getUrl(),
+      fields.host,
+      fields.deviceSelector,
+      options.edgeDomain,
+    );
+    if (selection.error !== null) {
+      this.#refuse(res, req, relayError(selection.error), requestId);
+      return;
+    }
+    const query = req.getQuery();
+    const target = query === "" ? selection.path : `${selection.path}?${query}`;
+    const badTarget = checkTarget(target);
+    if (badTarget !== null) {
+      this.#refuse(res, req, badTarget, requestId);
+      return;
+    }
+    const verdict = this.#authenticate(fields);
+    if (verdict instanceof Promise) {
+      const route = this.#route(res, req, selection, target, requestId, "");
+      const admission = verdict.then((late) => this.#admit(late, selection.deviceId));
+      this.#context.forwarder.forwardWhen(res, route, admission);
+      return;
+    }
+    const admission = this.#admit(verdict, selection.deviceId);
+    if (admission instanceof HttpError) {
+      this.#refuse(res, req, admission, requestId, selection.deviceId);
+      return;
+    }
+    const route = this.#route(res, req, selection, target, requestId, admission.keyId);
+    this.#context.forwarder.forward(res, route);
+  }
+
+  /** The key comes in `Authorization`, or in `Proxy-Authorization` when the device needs the former itself. */
+  #authenticate(fields: RequestFields): Verdict<Caller> | Promise<Verdict<Caller>> {
+    const field =
+      fields.proxyAuthorization === "" ? fields.authorization : fields.proxyAuthorization;
+    const key = bearerToken(field);
+    if (key === "") return NO_CREDENTIAL;
+    return this.#context.callerGate.authenticateCaller(key);
+  }
+
+  /** Whether the caller may reach the device. A foreign device is answered exactly as a missing one. */
+  #admit(verdict: Verdict<Caller>, deviceId: string): HttpError | Caller {
+    if (!verdict.ok)
+      return relayError(REFUSALS[verdict.status], { retryAfter: verdict.retryAfter });
+    const caller = verdict.value;
+    const { store, tunnelGate } = this.#context;
+    if (!caller.allows(deviceId)) return relayError("ERR_RELAY_NO_DEVICE");
+    if (store.findDevice(deviceId) === null && !tunnelGate.knowsDevice(deviceId)) {
+      return relayError("ERR_RELAY_NO_DEVICE");
+    }
+    return caller;
+  }
+
+  #route(
+    res: HttpResponse,
+    req: HttpRequest,
+    selection: DeviceSelection,
+    target: string,
+    requestId: string,
+    keyId: string,
+  ): ForwardRoute {
+    const fields = this.#fields;
+    const { clientAddress, store } = this.#context;
+    const peer = peerAddress(res);
+    const trusted = clientAddress.trusts(peer);
+    return {
+      tunnel: store.findDevice(selection.deviceId),
+      deviceId: selection.deviceId,
+      keyId,
+      front: Front.EDGE,
+      method: req.getCaseSensitiveMethod(),
+      target,
+      fields,
+      requestId,
+      hop: {
+        host: fields.host,
+        clientAddress: peer,
+        proto: this.#secure || (trusted && fields.forwardedProto === "https") ? "https" : "http",
+        forwardedPrefix: selection.prefix,
+        forwardAuthorization: fields.proxyAuthorization !== "",
+        trustForwarded: trusted,
+        requestId,
+      },
+    };
+  }
+
+  /** Answers a request that never became an exchange. */
+  #refuse(
+    res: HttpResponse,
+    req: HttpRequest,
+    error: HttpError,
+    requestId: string,
+    deviceId = "",
+  ): void {
+    const { metrics, accessLog } = this.#context;
+    const { status, stage } = error;
+    metrics.observeRequest(Front.EDGE, status, stage, 0, 0, -1, 0);
+    const method = req.getCaseSensitiveMethod();
+    accessLog.request(Front.EDGE, requestId, deviceId, "", method, status, stage, 0, 0, -1, 0);
+    answerProblem(res, error, requestId);
+  }
+}
+
+const REFUSALS = {
+  401: "ERR_RELAY_UNAUTHORIZED",
+  403: "ERR_RELAY_FORBIDDEN",
+  429: "ERR_RELAY_LIMITED",
+  503: "ERR_RELAY_GATE_UNAVAILABLE",
+} as const;
+
+const NO_CREDENTIAL: Verdict<Caller> = {
+  ok: false,
+  status: 401,
+  code: "ERR_RELAY_UNAUTHORIZED",
+  retryAfter: 0,
+};
+
+/** The token of `Bearer <token>`, or empty. */
+function bearerToken(field: string): string {
+  if (field.startsWith("Bearer ")) return field.slice(7).trim();
+  return field.slice(0, 7).toLowerCase() === "bearer " ? field.slice(7).trim() : "";
+}

@@ -1,0 +1,511 @@
+import type { HttpResponse } from "uWebSockets.js";
+import { ClosedError, type HttpError } from "../core/errors.ts";
+import type { Stream, StreamHandler } from "../mux/index.ts";
+import type { RelayContext } from "./context.ts";
+import { relayError } from "./errors.ts";
+import type { ForwardRoute } from "./forward.ts";
+import { BodyKind, ResponseParser, type ResponseSink, requestHead } from "./http1/index.ts";
+import { answerProblem } from "./problem.ts";
+import { RequestIn } from "./request-in.ts";
+import { ResponseOut, type ResponseOutOwner } from "./response-out.ts";
+import type { Tunnel } from "./tunnel.ts";
+import type { TurnTask } from "./turn.ts";
+
+/** Status of the access line when the client left before the end. */
+const CLIENT_GONE = 499;
+
+/** The exchange whose answer is written now: lets one function serve every `res.cork`. */
+let corked: Exchange | null = null;
+
+function answerCorked(): void {
+  corked?.answer();
+}
+
+/** Who owns exchanges: told when one needs a tunnel again, and when one is over. */
+export interface ExchangeOwner {
+  readonly context: RelayContext;
+  /** Coarse time in ms, at most one sweep old: for idle limits only. */
+  readonly coarseNow: number;
+  /** Sends the same request once more over whatever tunnel the device has now, or lets it wait for one. */
+  exchangeOnRetry(exchange: Exchange): void;
+  /** The exchange is over and holds nothing. */
+  exchangeOnDone(exchange: Exchange): void;
+}
+
+/**
+ * One request of a client and its way over one stream.
+ *
+ * ```
+ *   waiting --start--> sent --head--> answering --end--> done
+ *      ^                 |                |
+ *      +---- retry ------+                +-- device lost --> client connection cut
+ * ```
+ *
+ * It is the handler of its stream and the sink of its parser, and it is used again for later requests: the hot path
+ * allocates no closure and no handler.
+ */
+export class Exchange implements StreamHandler, ResponseSink, ResponseOutOwner, TurnTask {
+  readonly #owner: ExchangeOwner;
+  readonly #parser: ResponseParser;
+  readonly #out: ResponseOut;
+  readonly #in: RequestIn;
+  /** Links of the owner's list of running exchanges. */
+  next: Exchange | null = null;
+  previous: Exchange | null = null;
+  /** Deadline while it waits for a tunnel, 0 otherwise. */
+  heldUntil = 0;
+
+  /** Rises with each ending: tells a late caller that its request is over. */
+  serial = 0;
+  route: ForwardRoute | null = null;
+  tunnel: Tunnel | null = null;
+  #res: HttpResponse | null = null;
+  #stream: Stream | null = null;
+  #head = "";
+  #idempotent = false;
+  #retried = false;
+  #done = true;
+  #headSeen = false;
+  /** Any byte of the response was received, interim responses included. */
+  #seen = false;
+  /** The parser saw the end of the message. */
+  #complete = false;
+  /** The parser runs: the end of the exchange waits until it returns. */
+  #parsing = false;
+  #finishAfterParsing = false;
+  #taskQueued = false;
+  #error: HttpError | null = null;
+  /** Run of body bytes in the arena that waits for the end of the turn. */
+  #runStart = 0;
+  #runEnd = 0;
+  #bytesOut = 0;
+  #startedAt = 0;
+  #firstByteAt = 0;
+  #activeAt = 0;
+  readonly #onAborted: () => void;
+
+  constructor(owner: ExchangeOwner) {
+    this.#owner = owner;
+    this.#parser = new ResponseParser(owner.context.options.headBytesMax);
+    this.#out = new ResponseOut(this);
+    this.#in = new RequestIn(this);
+    this.#onAborted = () => this.#aborted();
+  }
+
+  /** Takes over a request. `res` belongs to the exchange from now on. */
+  attach(res: HttpResponse, route: ForwardRoute): void {
+    const { fields } = route;
+    this.route = route;
+    this.#res = res;
+    this.#done = false;
+    this.#headSeen = false;
+    this.#seen = false;
+    this.#complete = false;
+    this.#finishAfterParsing = false;
+    this.#retried = false;
+    this.#error = null;
+    this.#runStart = 0;
+    this.#runEnd = 0;
+    this.#bytesOut = 0;
+    this.heldUntil = 0;
+    this.#startedAt = this.#owner.context.clock.now();
+    this.#firstByteAt = 0;
+    this.#activeAt = this.#owner.coarseNow;
+    this.#idempotent = isIdempotent(route.method);
+    // The head is made now: `fields` serves the next request as soon as this call returns.
+    this.#head = requestHead(route.method, route.target, fields, route.hop);
+    this.#out.attach(res);
+    res.onAborted(this.#onAborted);
+    this.#in.attach(res, fields.contentLength, fields.chunked);
+  }
+
+  /** True while nothing of the response was seen and the request can be sent again as it is. */
+  get #repeatable(): boolean {
+    return !this.#seen && !this.#retried && !this.#in.started;
+  }
+
+  /** Sends the request over `tunnel`. */
+  start(tunnel: Tunnel): void {
+    this.heldUntil = 0;
+    this.tunnel = tunnel;
+    tunnel.inFlight += 1;
+    let stream = tunnel.takeIdle();
+    if (stream === null) {
+      try {
+        stream = tunnel.session.open(this);
+      } catch (error) {
+        this.fail(relayError("ERR_RELAY_OVERLOADED", { retryAfter: 1, cause: error }));
+        return;
+      }
+    } else {
+      stream.handler = this;
+    }
+    this.#stream = stream;
+    this.#parser.reset(this.route?.method === "HEAD");
+    this.#activeAt = this.#owner.coarseNow;
+    try {
+      stream.writeLatin1(this.#head);
+      this.#in.start(stream);
+    } catch (error) {
+      this.#streamFailed(error instanceof ClosedError && error.retriable);
+    }
+  }
+
+  // ---- the device's side -------------------------------------------------------------------------------------
+
+  streamOnData(stream: Stream, chunk: Uint8Array, start: number, end: number): void {
+    if (this.#done || this.#complete || stream !== this.#stream) {
+      // Bytes behind the end of the message: this stream serves nobody any more.
+      stream.consume(end - start);
+      if (stream === this.#stream) this.#parser.keepAlive = false;
+      return;
+    }
+    this.#activeAt = this.#owner.coarseNow;
+    this.#seen = true;
+    const keptBefore = this.#keptBytes;
+    this.#parsing = true;
+    const used = this.#parser.execute(chunk, start, end, this.#owner.context.turn.arena, this);
+    this.#parsing = false;
+    if (this.#done) return;
+    const kept = this.#keptBytes - keptBefore;
+    if (this.#parser.error !== null) {
+      this.#responseInvalid();
+      return;
+    }
+    if (used < end) this.#parser.keepAlive = false;
+    const taken = end - start - kept;
+    if (taken > 0) stream.consume(taken);
+    if (this.#complete) this.#settleStream();
+    if (this.#finishAfterParsing) this.#finish(this.#parser.status, null);
+  }
+
+  streamOnEnd(stream: Stream): void {
+    if (this.#done || stream !== this.#stream || this.#complete) return;
+    if (!this.#parser.finish(this)) {
+      this.#streamFailed(false);
+      return;
+    }
+    this.#parser.keepAlive = false;
+    if (!this.#done) this.#settleStream();
+  }
+
+  streamOnWritable(_stream: Stream): void {
+    this.#in.writable();
+  }
+
+  streamOnClose(stream: Stream, error: Error | null): void {
+    if (stream !== this.#stream) return;
+    this.#in.stop();
+    this.#stream = null;
+    if (this.#done || this.#complete) return;
+    this.#streamFailed(error instanceof ClosedError && error.retriable);
+  }
+
+  // ---- the parser's side -------------------------------------------------------------------------------------
+
+  responseOnHead(): void {
+    this.#headSeen = true;
+    this.#firstByteAt = this.#owner.context.clock.now();
+    this.#head = "";
+    this.#queueTask();
+  }
+
+  responseOnBody(chunk: Uint8Array, start: number, end: number): void {
+    if (this.#out.begun && this.#parser.contentLength >= 0 && this.#runEnd === this.#runStart) {
+      // A piece of a running response goes straight from the received message to the client's socket.
+      this.#bytesOut += end - start;
+      this.#out.push(chunk, start, end);
+      return;
+    }
+    const { arena } = this.#owner.context.turn;
+    if (this.#runEnd !== this.#runStart && this.#runEnd !== arena.used) {
+      // Another answer was put behind ours: move the run to the end, so that it stays one piece.
+      const { bytes } = arena;
+      const from = this.#runStart;
+      const to = this.#runEnd;
+      this.#runStart = arena.used;
+      arena.append(bytes, from, to);
+    } else if (this.#runEnd === this.#runStart) {
+      this.#runStart = arena.used;
+    }
+    arena.append(chunk, start, end);
+    this.#runEnd = arena.used;
+    this.#bytesOut += end - start;
+    this.#queueTask();
+  }
+
+  responseOnEnd(): void {
+    this.#complete = true;
+    // With the head still to be written the end of the turn does it all.
+    if (this.#out.begun && this.#runEnd === this.#runStart) this.#out.end();
+  }
+
+  /** Body bytes received and not yet taken by the client. The run of this turn is not kept: it leaves with the turn. */
+  get #keptBytes(): number {
+    return this.#out.pendingBytes + (this.#runEnd - this.#runStart);
+  }
+
+  // ---- the client's side -------------------------------------------------------------------------------------
+
+  turnRun(): void {
+    this.#taskQueued = false;
+    const res = this.#res;
+    if (this.#done || res === null) return;
+    corked = this;
+    res.cork(answerCorked);
+    corked = null;
+  }
+
+  /** Writes what this turn brought. Runs corked. */
+  answer(): void {
+    const res = this.#res;
+    const route = this.route;
+    if (res === null || route === null) return;
+    if (this.#error !== null) {
+      this.#answerError(res, this.#error, route.requestId);
+      return;
+    }
+    const { arena } = this.#owner.context.turn;
+    const body = arena.bytes.subarray(this.#runStart, this.#runEnd);
+    const length = this.#runEnd - this.#runStart;
+    this.#runStart = 0;
+    this.#runEnd = 0;
+    if (this.#out.begun) {
+      const taken = this.#out.push(body, 0, length);
+      this.#taken(taken);
+      if (this.#complete) this.#out.end();
+      return;
+    }
+    const head = arena.bytes.subarray(this.#parser.headStart, this.#parser.headEnd);
+    if (this.#complete) {
+      this.#taken(length);
+      const close = !this.#in.complete;
+      const bodiless = this.#parser.bodyKind === BodyKind.NONE;
+      this.#out.whole(head, bodiless ? null : body, this.#parser.contentLength, close);
+      return;
+    }
+    const declared = this.#parser.contentLength;
+    this.#taken(this.#out.begin(head, declared, body));
+  }
+
+  #answerError(res: HttpResponse, error: HttpError, requestId: string): void {
+    this.#out.detach();
+    this.#res = null;
+    answerProblem(res, error, requestId);
+    this.#finish(error.status, error);
+  }
+
+  outOnTaken(n: number): void {
+    this.#activeAt = this.#owner.coarseNow;
+    this.#taken(n);
+  }
+
+  outOnFinished(): void {
+    this.#res = null;
+    if (this.#parsing) this.#finishAfterParsing = true;
+    else this.#finish(this.#parser.status, null);
+  }
+
+  /** The request body's next piece came or left: the exchange is alive. */
+  requestOnActivity(): void {
+    this.#activeAt = this.#owner.coarseNow;
+  }
+
+  /** The stream went away under a write of the body. */
+  requestOnStreamGone(): void {
+    if (!this.#done && !this.#complete) this.#streamFailed(false);
+  }
+
+  /** Credit for body bytes that the client took. */
+  #taken(n: number): void {
+    const stream = this.#stream;
+    if (stream === null) return;
+    if (n > 0) stream.consume(n);
+    if (this.#complete && !this.#done) this.#settleStream();
+  }
+
+  #aborted(): void {
+    this.#res = null;
+    this.#out.detach();
+    this.#in.stop();
+    if (this.#done) return;
+    this.#dropStream();
+    this.#finish(CLIENT_GONE, relayError("ERR_RELAY_CLIENT_GONE"));
+  }
+
+  // ---- endings -----------------------------------------------------------------------------------------------
+
+  /** Answers with an error if the head is still to be written, else cuts the client's connection. */
+  fail(error: HttpError): void {
+    if (this.#done) return;
+    this.#dropStream();
+    this.#in.stop();
+    if (this.#out.begun || this.#complete) {
+      this.#cutClient();
+      return;
+    }
+    this.#error = error;
+    this.#runStart = 0;
+    this.#runEnd = 0;
+    this.#queueTask();
+  }
+
+  #responseInvalid(): void {
+    const cause = this.#parser.error;
+    this.#owner.context.log.warn(
+      { device: this.route?.deviceId, code: cause?.code },
+      "response of device refused",
+    );
+    this.fail(relayError("ERR_RELAY_RESPONSE_INVALID", { cause }));
+  }
+
+  /**
+   * The stream ended before the message did.
+   *
+   * @param refused the device never took the request: repeating it is safe whatever its method
+   */
+  #streamFailed(refused: boolean): void {
+    if (this.#done) return;
+    if (this.#repeatable && (refused || this.#idempotent)) {
+      this.#dropStream();
+      this.#leaveTunnel();
+      this.#retried = true;
+      this.#owner.context.metrics.retried();
+      this.#owner.exchangeOnRetry(this);
+      return;
+    }
+    const code = refused ? "ERR_RELAY_OPEN_REFUSED" : "ERR_RELAY_DEVICE_LOST";
+    this.fail(relayError(code));
+  }
+
+  #cutClient(): void {
+    const res = this.#res;
+    this.#res = null;
+    this.#out.detach();
+    this.#finish(this.#parser.status, relayError("ERR_RELAY_MID_STREAM"));
+    res?.close();
+  }
+
+  /** Limits by silence: called once a second by the owner with a fresh time. */
+  sweep(now: number): void {
+    if (this.#done) return;
+    const { options } = this.#owner.context;
+    const silent = now - this.#activeAt;
+    if (this.#stream === null) return;
+    if (!this.#headSeen && this.#in.complete) {
+      if (silent > options.firstByteTimeoutMs)
+        this.fail(relayError("ERR_RELAY_FIRST_BYTE_TIMEOUT"));
+    } else if (silent > options.idleTimeoutMs) {
+      this.fail(relayError(this.#headSeen ? "ERR_RELAY_MID_STREAM" : "ERR_RELAY_REQUEST_TIMEOUT"));
+    }
+  }
+
+  /** Keeps uWS from aborting a slow client: see `ResponseOut.keepAwake`. */
+  keepAwake(): void {
+    if (!this.#done) this.#out.keepAwake(this.#in.paused);
+  }
+
+  /** The message is over: the stream goes back to the pool, or is ended. */
+  #settleStream(): void {
+    const stream = this.#stream;
+    const tunnel = this.tunnel;
+    if (stream === null || tunnel === null || stream.closed || this.#keptBytes > 0) return;
+    this.#stream = null;
+    if (!this.#in.complete) {
+      // An early answer: no more of the body is sent, and nobody waits for credit.
+      this.#in.stop();
+      tunnel.spendStream(stream, true);
+    } else if (this.#parser.keepAlive && !stream.remoteEnded) {
+      tunnel.putIdle(stream, this.#parser.keepAliveTimeoutMs);
+    } else {
+      tunnel.spendStream(stream, false);
+    }
+  }
+
+  #dropStream(): void {
+    const stream = this.#stream;
+    this.#stream = null;
+    if (stream !== null && !stream.closed) stream.reset();
+  }
+
+  #leaveTunnel(): void {
+    if (this.tunnel !== null) this.tunnel.inFlight -= 1;
+    this.tunnel = null;
+  }
+
+  #queueTask(): void {
+    if (this.#taskQueued) return;
+    this.#taskQueued = true;
+    this.#owner.context.turn.addTask(this);
+  }
+
+  #finish(status: number, error: HttpError | null): void {
+    if (this.#done) return;
+    this.#done = true;
+    this.serial += 1;
+    const stream = this.#stream;
+    if (stream !== null) {
+      this.#runStart = 0;
+      this.#runEnd = 0;
+      this.#out.detach();
+      if (this.#complete && !stream.closed) {
+        // uWS holds the rest of the body, at most a window of it, and sends it by itself.
+        if (stream.unconsumed > 0) stream.consume(stream.unconsumed);
+        this.#settleStream();
+      } else {
+        this.#dropStream();
+      }
+    }
+    this.#record(status, error);
+    this.#leaveTunnel();
+    this.#head = "";
+    this.#in.detach();
+    this.#owner.exchangeOnDone(this);
+  }
+
+  #record(status: number, error: HttpError | null): void {
+    const { route } = this;
+    if (route === null) return;
+    const { context } = this.#owner;
+    const totalMs = context.clock.now() - this.#startedAt;
+    const firstByteMs = this.#firstByteAt === 0 ? -1 : this.#firstByteAt - this.#startedAt;
+    const stage = error === null ? null : error.stage;
+    context.metrics.observeRequest(
+      route.front,
+      status,
+      stage,
+      this.#in.bytes,
+      this.#bytesOut,
+      firstByteMs,
+      totalMs,
+    );
+    context.accessLog.request(
+      route.front,
+      route.requestId,
+      route.deviceId,
+      route.keyId,
+      route.method,
+      status,
+      stage,
+      this.#in.bytes,
+      this.#bytesOut,
+      firstByteMs,
+      totalMs,
+    );
+  }
+}
+
+/** @see RFC 9110, section 9.2.2 */
+function isIdempotent(method: string): boolean {
+  switch (method) {
+    case "GET":
+    case "HEAD":
+    case "OPTIONS":
+    case "TRACE":
+    case "PUT":
+    case "DELETE":
+      return true;
+    default:
+      return false;
+  }
+}

@@ -1,0 +1,274 @@
+import type { HttpResponse } from "uWebSockets.js";
+import type { Arena } from "./turn.ts";
+
+/** Largest piece handed to uWS while its buffer may still hold earlier bytes. */
+const PROBE_BYTES = 32 * 1024;
+
+const NO_BODY = new Uint8Array(0);
+
+function nothing(): void {}
+
+/** Who uses a `ResponseOut`. */
+export interface ResponseOutOwner {
+  /** `n` body bytes that were kept have now been taken by the client's socket. */
+  outOnTaken(n: number): void;
+  /** The whole response has been handed over; the `HttpResponse` must not be touched any more. */
+  outOnFinished(): void;
+}
+
+/**
+ * Writes one response to its client through uWS, and knows how much of it the client's socket took: only those bytes
+ * earn the device new credit.
+ *
+ * With a known length uWS keeps nothing (`tryEnd` takes what the kernel takes); what was not taken waits in `#held`,
+ * bounded by the stream's window. Without a length (`write`, chunked) uWS buffers what the kernel did not take, so
+ * after a refusal only one piece of `PROBE_BYTES` goes in per writable event, and the rest waits in `#held` too.
+ */
+export class ResponseOut {
+  #res: HttpResponse | null = null;
+  readonly #owner: ResponseOutOwner;
+  /** Declared body length, -1 for chunked. */
+  #length = -1;
+  #begun = false;
+  #blocked = false;
+  /** uWS's own buffer may hold bytes: write small pieces until one is taken at once. */
+  #probing = false;
+  /** The body ends after what is held. */
+  #ended = false;
+  #finished = false;
+  #writableSet = false;
+  #held: Uint8Array[] | null = null;
+  #heldBytes = 0;
+  /** Bytes uWS buffered (chunked), not yet reported as taken. */
+  #inUwsBytes = 0;
+  readonly #onWritable: (offset: number) => boolean;
+
+  constructor(owner: ResponseOutOwner) {
+    this.#owner = owner;
+    this.#onWritable = () => this.#writable();
+  }
+
+  /** Prepares for one response. Nothing is written. */
+  attach(res: HttpResponse): void {
+    this.#res = res;
+    this.#length = -1;
+    this.#begun = false;
+    this.#blocked = false;
+    this.#probing = false;
+    this.#ended = false;
+    this.#finished = false;
+    this.#writableSet = false;
+    this.#held = null;
+    this.#heldBytes = 0;
+    this.#inUwsBytes = 0;
+  }
+
+  /** Lets go of the response: it was aborted or is finished. Kept bytes are dropped. */
+  detach(): void {
+    this.#res = null;
+    this.#held = null;
+    this.#heldBytes = 0;
+    this.#inUwsBytes = 0;
+    this.#finished = true;
+  }
+
+  get begun(): boolean {
+    return this.#begun;
+  }
+
+  /** Body bytes received and not yet taken by the client's socket, as far as is known. */
+  get pendingBytes(): number {
+    return this.#heldBytes + this.#inUwsBytes;
+  }
+
+  /** True while the client's socket takes nothing more. */
+  get blocked(): boolean {
+    return this.#blocked;
+  }
+
+  /**
+   * A whole response in one go. Call corked.
+   *
+   * @param head `200 OK\r\nname: value…` without a trailing CRLF
+   * @param length for `noBody`: the length to report, -1 for none
+   * @param close end the client's connection after it
+   */
+  whole(head: Uint8Array, body: Uint8Array | null, length: number, close: boolean): void {
+    const res = this.#res;
+    if (res === null) return;
+    this.#begun = true;
+    res.writeStatus(head);
+    this.#res = null;
+    this.#finished = true;
+    if (body !== null) res.end(body, close);
+    else if (length >= 0) res.endWithoutBody(length, close);
+    else res.endWithoutBody(undefined, close);
+    this.#owner.outOnFinished();
+  }
+
+  /**
+   * Writes the head and the first body bytes of a response that goes on. Call corked.
+   *
+   * @param length declared body length, -1 when unknown
+   * @param first borrowed; what is not taken is copied
+   * @returns how many bytes of `first` were taken at once
+   */
+  begin(head: Uint8Array, length: number, first: Uint8Array): number {
+    const res = this.#res;
+    if (res === null) return 0;
+    this.#begun = true;
+    this.#length = length;
+    res.writeStatus(head);
+    if (length < 0) {
+      this.#setWritable(res);
+      return first.length === 0 ? 0 : this.push(first, 0, first.length);
+    }
+    return this.push(first, 0, first.length);
+  }
+
+  /**
+   * Body bytes `chunk[start, end)`, borrowed. What the client does not take now is copied and kept.
+   *
+   * @returns how many bytes were taken at once; the rest is reported by `outOnTaken`
+   */
+  push(chunk: Uint8Array, start: number, end: number): number {
+    if (this.#res === null) return end - start;
+    if (this.#blocked || this.#heldBytes > 0) {
+      this.#keep(chunk, start, end);
+      return 0;
+    }
+    let stop = end;
+    if (this.#probing && end - start > PROBE_BYTES) stop = start + PROBE_BYTES;
+    const taken = this.#write(chunk, start, stop);
+    if (start + taken < end && this.#res !== null) {
+      if (this.#length < 0 && this.#blocked) {
+        // uWS buffered the piece: it is ours no more, but not the client's yet.
+        this.#keep(chunk, stop, end);
+        return 0;
+      }
+      this.#keep(chunk, start + taken, end);
+      if (!this.#blocked) return taken + this.#drainHeld();
+    }
+    return taken;
+  }
+
+  /** The body is complete. Finishes now, or when what is kept has gone out. */
+  end(): void {
+    this.#ended = true;
+    if (this.#heldBytes === 0) this.#finishChunked();
+  }
+
+  /** Resets uWS's own progress timer, which would abort a slow but healthy client. */
+  keepAwake(paused: boolean): void {
+    const res = this.#res;
+    if (res === null) return;
+    res.resume();
+    if (paused) res.pause();
+  }
+
+  #keep(chunk: Uint8Array, start: number, end: number): void {
+    if (end <= start) return;
+    if (this.#held === null) this.#held = [];
+    this.#held.push(chunk.slice(start, end));
+    this.#heldBytes += end - start;
+  }
+
+  #setWritable(res: HttpResponse): void {
+    if (this.#writableSet) return;
+    this.#writableSet = true;
+    res.onWritable(this.#onWritable);
+  }
+
+  /** One write. Returns how many bytes were taken; sets `#blocked` when the socket is full. */
+  #write(chunk: Uint8Array, start: number, end: number): number {
+    const res = this.#res;
+    if (res === null) return end - start;
+    const view = start === 0 && end === chunk.length ? chunk : chunk.subarray(start, end);
+    if (this.#length >= 0) return this.#tryEnd(res, view);
+    if (end === start) return 0;
+    if (res.write(view)) {
+      this.#probing = false;
+      const late = this.#inUwsBytes;
+      this.#inUwsBytes = 0;
+      if (late > 0) this.#owner.outOnTaken(late);
+      return end - start;
+    }
+    this.#blocked = true;
+    this.#probing = true;
+    this.#inUwsBytes += end - start;
+    return 0;
+  }
+
+  #tryEnd(res: HttpResponse, view: Uint8Array): number {
+    const before = res.getWriteOffset();
+    const [ok, done] = res.tryEnd(view, this.#length);
+    if (done) {
+      this.#finished = true;
+      this.#res = null;
+      return view.length;
+    }
+    if (ok) return view.length;
+    this.#blocked = true;
+    this.#setWritable(res);
+    return res.getWriteOffset() - before;
+  }
+
+  /** Writes kept pieces until the socket is full again. Returns the bytes taken. */
+  #drainHeld(): number {
+    let taken = 0;
+    const held = this.#held;
+    while (held !== null && !this.#blocked && held.length > 0) {
+      const piece = held[0];
+      if (piece === undefined) break;
+      const stop = this.#probing ? Math.min(piece.length, PROBE_BYTES) : piece.length;
+      const n = this.#write(piece, 0, stop);
+      const gone = this.#length < 0 ? stop : n;
+      this.#heldBytes -= gone;
+      taken += n;
+      if (gone === piece.length) held.shift();
+      else held[0] = piece.subarray(gone);
+    }
+    return taken;
+  }
+
+  #writable(): boolean {
+    const res = this.#res;
+    if (res === null) return true;
+    this.#blocked = false;
+    let taken = 0;
+    if (this.#length < 0) {
+      // uWS drains its buffer only with the next write or uncork of ours.
+      res.cork(nothing);
+      if (this.#heldBytes === 0) {
+        taken = this.#inUwsBytes;
+        this.#inUwsBytes = 0;
+      }
+    }
+    taken += this.#drainHeld();
+    if (taken > 0) this.#owner.outOnTaken(taken);
+    if (this.#finished && this.#length >= 0) this.#owner.outOnFinished();
+    else if (this.#ended && this.#heldBytes === 0) this.#finishChunked();
+    return !this.#blocked;
+  }
+
+  #finishChunked(): void {
+    const res = this.#res;
+    if (this.#length >= 0) {
+      // `tryEnd` finishes by itself with the last byte.
+      if (this.#finished) this.#owner.outOnFinished();
+      return;
+    }
+    if (res === null || this.#finished) return;
+    this.#finished = true;
+    this.#res = null;
+    res.cork(() => {
+      res.end(NO_BODY);
+    });
+    this.#owner.outOnFinished();
+  }
+}
+
+/** The bytes `[start, end)` of the arena as one view. */
+export function arenaView(arena: Arena, start: number, end: number): Uint8Array {
+  return arena.bytes.subarray(start, end);
+}

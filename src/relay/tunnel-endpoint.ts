@@ -1,0 +1,190 @@
+import type { HttpRequest, HttpResponse, TemplatedApp, us_socket_context_t } from "uWebSockets.js";
+import type { HttpError } from "../core/errors.ts";
+import type { RelayContext } from "./context.ts";
+import { DeviceFights } from "./device-fights.ts";
+import { relayError } from "./errors.ts";
+import { HandshakeGuard } from "./handshake-guard.ts";
+import { peerAddress } from "./peer-address.ts";
+import type { DeviceIdentity, Verdict } from "./ports.ts";
+import { answerProblem } from "./problem.ts";
+import { RequestIds } from "./request-ids.ts";
+import { Tunnel } from "./tunnel.ts";
+
+const PATH = "/tunnel/connect";
+const BEARER = /^Bearer +([^ ]+) *$/i;
+
+/** uWS closes a WebSocket that is silent so long; yamux's own keepalive is much shorter. */
+const IDLE_TIMEOUT_S = 120;
+
+/** What a handshake carries until its token is checked. */
+interface Handshake {
+  readonly requestId: string;
+  readonly address: string;
+  readonly webSocketKey: string;
+  readonly token: string;
+  readonly socketContext: us_socket_context_t;
+}
+
+/** What the WebSocket of a tunnel carries: who it is, and from its opening on the tunnel. */
+interface TunnelSocket {
+  readonly identity: DeviceIdentity;
+  readonly address: string;
+  tunnel: Tunnel | null;
+}
+
+/** Registers `GET /tunnel/connect`, where devices dial in. */
+export function registerTunnelEndpoint(app: TemplatedApp, context: RelayContext): void {
+  new TunnelEndpoint(context).register(app);
+}
+
+class TunnelEndpoint {
+  readonly #context: RelayContext;
+  readonly #guard: HandshakeGuard;
+  readonly #fights: DeviceFights;
+  readonly #ids = new RequestIds();
+
+  constructor(context: RelayContext) {
+    this.#context = context;
+    const { options, clock } = context;
+    this.#guard = new HandshakeGuard(clock, {
+      handshakesPerSecondMax: options.handshakesPerSecondMax,
+      failedHandshakesPerMinuteMax: options.failedHandshakesPerMinuteMax,
+    });
+    this.#fights = new DeviceFights(clock);
+  }
+
+  register(app: TemplatedApp): void {
+    const { muxOptions, uws } = this.#context;
+    app.ws<TunnelSocket>(PATH, {
+      compression: uws.DISABLED,
+      sendPingsAutomatically: false,
+      idleTimeout: IDLE_TIMEOUT_S,
+      // A Go peer sends a whole window as one frame and its payload as one message.
+      maxPayloadLength: Math.max(1 << 20, muxOptions.maxWindowBytes + 65_536),
+      // Far above our own high-water mark: a drop would be a hole in the byte stream.
+      maxBackpressure: 16 << 20,
+      closeOnBackpressureLimit: true,
+      upgrade: (res, req, socketContext) => this.#upgrade(res, req, socketContext),
+      open: (ws) => {
+        const socket = ws.getUserData();
+        socket.tunnel = this.#open(ws as never, socket);
+      },
+      message: (ws, message, isBinary) => {
+        ws.getUserData().tunnel?.webSocketOnMessage(message, isBinary);
+      },
+      drain: (ws) => ws.getUserData().tunnel?.webSocketOnDrain(),
+      close: (ws, code) => ws.getUserData().tunnel?.webSocketOnClose(code),
+    });
+    app.any(PATH, (res) => {
+      answerProblem(res, relayError("ERR_RELAY_UPGRADE_REQUIRED"), this.#ids.next());
+    });
+  }
+
+  #upgrade(res: HttpResponse, req: HttpRequest, socketContext: us_socket_context_t): void {
+    const requestId = this.#ids.next();
+    const peer = peerAddress(res);
+    const address = this.#context.clientAddress.clientOf(peer, req.getHeader("x-forwarded-for"));
+    const refusal = this.#refusal(req, address);
+    if (refusal !== null) {
+      this.#refuse(res, refusal, requestId);
+      return;
+    }
+    const handshake: Handshake = {
+      requestId,
+      address,
+      webSocketKey: req.getHeader("sec-websocket-key"),
+      token: this.#token(req),
+      socketContext,
+    };
+    if (handshake.token === "") {
+      this.#decide(res, handshake, refused("ERR_RELAY_UNAUTHORIZED"));
+      return;
+    }
+    const verdict = this.#context.tunnelGate.authenticateDevice(handshake.token);
+    if (!(verdict instanceof Promise)) {
+      this.#decide(res, handshake, verdict);
+      return;
+    }
+    let aborted = false;
+    res.onAborted(() => {
+      aborted = true;
+    });
+    const settle = (late: Verdict<DeviceIdentity>): void => {
+      if (!aborted) res.cork(() => this.#decide(res, handshake, late));
+    };
+    verdict.then(settle, (error: unknown) => {
+      this.#context.log.error({ err: error }, "the tunnel gate failed");
+      settle({ ok: false, status: 503, code: "ERR_RELAY_GATE_UNAVAILABLE", retryAfter: 1 });
+    });
+  }
+
+  /** What is refused before any token is looked at. */
+  #refusal(req: HttpRequest, address: string): HttpError | null {
+    const { options, store, draining } = this.#context;
+    if (draining) return relayError("ERR_RELAY_DRAINING", { retryAfter: 1 });
+    if (req.getHeader("origin") !== "") return relayError("ERR_RELAY_ORIGIN");
+    if (store.size >= options.tunnelsMax) {
+      return relayError("ERR_RELAY_OVERLOADED", { retryAfter: 30 });
+    }
+    const admission = this.#guard.admit(address);
+    return admission.ok ? null : relayError(admission.code, { retryAfter: admission.retryAfter });
+  }
+
+  #token(req: HttpRequest): string {
+    const token = BEARER.exec(req.getHeader("authorization"))?.[1];
+    if (token !== undefined) return token;
+    return this.#context.options.allowQueryToken ? (req.getQuery("token") ?? "") : "";
+  }
+
+  #decide(res: HttpResponse, handshake: Handshake, verdict: Verdict<DeviceIdentity>): void {
+    if (!verdict.ok) {
+      if (verdict.status === 401) this.#guard.recordFailure(handshake.address);
+      const code = CODES[verdict.status];
+      this.#refuse(res, relayError(code, { retryAfter: verdict.retryAfter }), handshake.requestId);
+      return;
+    }
+    const identity = verdict.value;
+    const live = this.#context.store.findDevice(identity.deviceId) !== null;
+    const waitMs = live ? this.#fights.delayMs(identity.deviceId) : 0;
+    if (waitMs > 0) {
+      const retryAfter = Math.ceil(waitMs / 1_000);
+      this.#refuse(res, relayError("ERR_RELAY_LIMITED", { retryAfter }), handshake.requestId);
+      return;
+    }
+    const socket: TunnelSocket = { identity, address: handshake.address, tunnel: null };
+    res.upgrade(socket, handshake.webSocketKey, "", "", handshake.socketContext);
+  }
+
+  #refuse(res: HttpResponse, error: HttpError, requestId: string): void {
+    this.#context.metrics.handshakeRefused(error.status);
+    this.#context.log.info({ code: error.code, status: error.status, requestId }, "tunnel refused");
+    answerProblem(res, error, requestId);
+  }
+
+  #open(ws: ConstructorParameters<typeof Tunnel>[3], socket: TunnelSocket): Tunnel {
+    const { store, metrics, log, forwarder } = this.#context;
+    const { identity, address } = socket;
+    const tunnel = new Tunnel(this.#context, identity, address, ws);
+    const displaced = store.register(tunnel);
+    const fight = displaced > 0 ? this.#fights.recordReplacement(identity.deviceId) : null;
+    if (fight !== null) log.warn(fight, "connections fight over one device");
+    metrics.tunnelOpened();
+    log.info(
+      { device: identity.deviceId, token: identity.tokenRef, addr: address, displaced },
+      "tunnel open",
+    );
+    forwarder.tunnelOnReady(tunnel);
+    return tunnel;
+  }
+}
+
+const CODES = {
+  401: "ERR_RELAY_UNAUTHORIZED",
+  403: "ERR_RELAY_FORBIDDEN",
+  429: "ERR_RELAY_LIMITED",
+  503: "ERR_RELAY_GATE_UNAVAILABLE",
+} as const;
+
+function refused(code: "ERR_RELAY_UNAUTHORIZED"): Verdict<never> {
+  return { ok: false, status: 401, code, retryAfter: 0 };
+}

@@ -1,0 +1,94 @@
+import type { Session } from "../mux/index.ts";
+import type { HeadArena } from "./http1/index.ts";
+
+/** Bytes the arena keeps between turns; a turn that needed more gives the rest back. */
+const ARENA_KEEP_BYTES = 256 * 1024;
+
+/** Something that answers its client at the end of the turn, outside of any WebSocket handler. */
+export interface TurnTask {
+  turnRun(): void;
+}
+
+/**
+ * The work that is gathered while one loop turn handles its socket events and done once at its end: answers to
+ * clients, then one flush of every session that has something to send.
+ *
+ * uWS corks the WebSocket whose `message` handler runs, so an HTTP response written there goes out piece by piece; and
+ * frames of many requests that share a turn cost one `send` when they leave together.
+ */
+export class Turn {
+  /** Response heads and small bodies of this turn. Offsets are good until the turn ends. */
+  readonly arena: Arena = new Arena();
+  #scheduled = false;
+  #tasks: TurnTask[] = [];
+  #tasksSpare: TurnTask[] = [];
+  #dirty: Session[] = [];
+  #dirtySpare: Session[] = [];
+  readonly #run: () => void;
+
+  constructor() {
+    this.#run = () => this.#runAll();
+  }
+
+  /** Runs `task` once at the end of this turn. */
+  addTask(task: TurnTask): void {
+    this.#tasks.push(task);
+    if (!this.#scheduled) this.#schedule();
+  }
+
+  /** Flushes `session` once at the end of this turn. */
+  addDirty(session: Session): void {
+    this.#dirty.push(session);
+    if (!this.#scheduled) this.#schedule();
+  }
+
+  #schedule(): void {
+    this.#scheduled = true;
+    setImmediate(this.#run);
+  }
+
+  #runAll(): void {
+    this.#scheduled = false;
+    const tasks = this.#tasks;
+    this.#tasks = this.#tasksSpare;
+    this.#tasksSpare = tasks;
+    // A task may add tasks or dirty sessions: those of new tasks wait for the next turn, sessions leave with this one.
+    for (const task of tasks) task.turnRun();
+    tasks.length = 0;
+    const dirty = this.#dirty;
+    this.#dirty = this.#dirtySpare;
+    this.#dirtySpare = dirty;
+    for (const session of dirty) session.flush();
+    dirty.length = 0;
+    if (this.#tasks.length === 0) this.arena.clear();
+  }
+}
+
+/** A byte buffer that is filled during a turn and emptied at its end. */
+export class Arena implements HeadArena {
+  bytes: Uint8Array = new Uint8Array(ARENA_KEEP_BYTES);
+  used = 0;
+
+  reserve(n: number): void {
+    const needed = this.used + n;
+    if (needed <= this.bytes.length) return;
+    const grown = new Uint8Array(Math.max(needed, this.bytes.length * 2));
+    grown.set(this.bytes.subarray(0, this.used));
+    this.bytes = grown;
+  }
+
+  /** Copies `chunk[start, end)` to the end. */
+  append(chunk: Uint8Array, start: number, end: number): void {
+    this.reserve(end - start);
+    this.bytes.set(
+      start === 0 && end === chunk.length ? chunk : chunk.subarray(start, end),
+      this.used,
+    );
+    this.used += end - start;
+  }
+
+  clear(): void {
+    this.used = 0;
+    if (this.bytes.length > ARENA_KEEP_BYTES) this.bytes = new Uint8Array(ARENA_KEEP_BYTES);
+  }
+}
