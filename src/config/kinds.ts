@@ -6,8 +6,8 @@ import { z } from "zod";
  * how it is shown to them.
  */
 export interface Kind<T> {
-  /** Stands for the value in `--help`: `--listen-port <port>`. Empty for a switch. */
-  readonly placeholder: string;
+  /** What stands for the value in `--help`: `--listen-port <port>`. Empty for a switch. */
+  readonly valueName: string;
   /** Takes text from anywhere, and the JSON types that fit from the file. Its issue says what is wanted. */
   readonly schema: z.ZodType<T>;
   /** Writes a value as an operator would. */
@@ -72,9 +72,9 @@ function within(value: number | undefined, least: number, most: number): number 
 }
 
 /** Printable text, not empty, at most 4,096 characters. */
-export function text(placeholder: string): Kind<string> {
+export function text(valueName: string): Kind<string> {
   return {
-    placeholder,
+    valueName,
     schema: parsed("printable text", (input) =>
       typeof input === "string" && /^[^\p{Cc}]{1,4096}$/u.test(input) ? input : undefined,
     ),
@@ -85,7 +85,7 @@ export function text(placeholder: string): Kind<string> {
 /** An IP address to listen on, or `localhost`. */
 export function address(): Kind<string> {
   return {
-    placeholder: "address",
+    valueName: "address",
     schema: parsed("an IP address or localhost", (input) =>
       typeof input === "string" && (input === "localhost" || isIP(input) !== 0) ? input : undefined,
     ),
@@ -98,7 +98,7 @@ export function domain(): Kind<string> {
   const label = "[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?";
   const pattern = new RegExp(`^${label}(\\.${label})*$`);
   return {
-    placeholder: "domain",
+    valueName: "domain",
     schema: parsed("a domain name without scheme, port and path", (input) => {
       const name = typeof input === "string" ? input.toLowerCase() : "";
       return name.length <= 253 && pattern.test(name) ? name : undefined;
@@ -110,7 +110,7 @@ export function domain(): Kind<string> {
 /** A TCP port; 0 lets the system pick one. */
 export function port(): Kind<number> {
   return {
-    placeholder: "port",
+    valueName: "port",
     schema: parsed("a port, 0 to 65535", (input) => within(wholeNumber(input), 0, 65_535)),
     show: String,
   };
@@ -119,7 +119,7 @@ export function port(): Kind<number> {
 /** A whole number of things. */
 export function count(least: number, most: number): Kind<number> {
   return {
-    placeholder: "count",
+    valueName: "count",
     schema: parsed(`a whole number, ${least} to ${most}`, (input) =>
       within(wholeNumber(input), least, most),
     ),
@@ -131,7 +131,7 @@ export function count(least: number, most: number): Kind<number> {
 export function duration(leastMs: number, mostMs: number): Kind<number> {
   const show = (value: number): string => showQuantity(value, DURATION_UNITS);
   return {
-    placeholder: "time",
+    valueName: "time",
     schema: parsed(
       `a time such as 250ms, 30s or 5m (a plain number is milliseconds), ${show(leastMs)} to ${show(mostMs)}`,
       (input) => within(quantity(input, DURATION_UNITS), leastMs, mostMs),
@@ -144,7 +144,7 @@ export function duration(leastMs: number, mostMs: number): Kind<number> {
 export function size(leastBytes: number, mostBytes: number): Kind<number> {
   const show = (value: number): string => showQuantity(value, SIZE_UNITS);
   return {
-    placeholder: "size",
+    valueName: "size",
     schema: parsed(
       `a size such as 64KiB or 4MiB (a plain number is bytes), ${show(leastBytes)} to ${show(mostBytes)}`,
       (input) => within(quantity(input, SIZE_UNITS), leastBytes, mostBytes),
@@ -169,7 +169,7 @@ const SWITCH_WORDS: ReadonlyMap<unknown, boolean> = new Map<unknown, boolean>([
 /** On or off. As a flag it may stand alone. */
 export function toggle(): Kind<boolean> {
   return {
-    placeholder: "",
+    valueName: "",
     schema: parsed("true or false", (input) => SWITCH_WORDS.get(input)),
     show: String,
   };
@@ -178,7 +178,7 @@ export function toggle(): Kind<boolean> {
 /** One word of a few. */
 export function choice<const W extends string>(words: readonly W[]): Kind<W> {
   return {
-    placeholder: words.join("|"),
+    valueName: words.join("|"),
     schema: parsed(`one of ${words.join(", ")}`, (input) => words.find((word) => word === input)),
     show: (value) => value,
   };
@@ -194,7 +194,7 @@ function isCidr(block: string): boolean {
 /** Address blocks: an array in the file, separated by commas elsewhere. */
 export function cidrs(): Kind<readonly string[]> {
   return {
-    placeholder: "cidr,…",
+    valueName: "cidr,…",
     schema: parsed("address blocks such as 10.0.0.0/8,fd00::/8", (input) => {
       const blocks: unknown = typeof input === "string" ? input.split(",") : input;
       if (!Array.isArray(blocks)) return undefined;
@@ -209,5 +209,5 @@ export function cidrs(): Kind<readonly string[]> {
 
 /** The path of a file that must be there and readable; `load` checks that. */
 export function file(): Kind<string> {
-  return { ...text("file"), placeholder: "file" };
+  return { ...text("file"), valueName: "file" };
 }

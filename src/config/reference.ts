@@ -45,9 +45,8 @@ export function configurationMarkdown(): string {
 }
 
 function settingMarkdown(name: string, setting: Setting<unknown>): string {
-  const placeholder = setting.kind.placeholder;
-  const flag =
-    placeholder === "" ? `\`${flagName(name)}\`` : `\`${flagName(name)} <${placeholder}>\``;
+  const valueName = setting.kind.valueName;
+  const flag = valueName === "" ? `\`${flagName(name)}\`` : `\`${flagName(name)} <${valueName}>\``;
   const spellings = setting.secret
     ? [`\`${variableName(name)}\` only`]
     : [flag, `\`${variableName(name)}\``];

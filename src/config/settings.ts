@@ -73,7 +73,7 @@ function optional<T>(
   extras: Extras = {},
 ): Setting<T | null> {
   const orNull: Kind<T | null> = {
-    placeholder: kind.placeholder,
+    valueName: kind.valueName,
     schema: kind.schema,
     show: (value) => (value === null ? "" : kind.show(value)),
   };
