@@ -98,7 +98,9 @@ export class HandshakeGuard {
   #failureWait(prefix: string, now: number): number {
     const paidOffAt = this.#paidOffAt.get(prefix);
     if (paidOffAt === undefined) return 0;
-    return Math.max(0, paidOffAt + this.#failureIntervalMs - now - MINUTE_MS);
+    const waitMs = paidOffAt + this.#failureIntervalMs - now - MINUTE_MS;
+    // Less than a microsecond is the rounding of the sums.
+    return waitMs < 0.001 ? 0 : waitMs;
   }
 
   #refill(now: number): void {
