@@ -1,0 +1,602 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { codeThrownBy, expectClosed } from "../../support/mux/errors.ts";
+import { inEveryWay } from "../../support/mux/every-way.ts";
+import {
+  ack,
+  concat,
+  DEFAULT_WINDOW,
+  data,
+  FLAG,
+  fin,
+  pattern,
+  rst,
+  syn,
+  TYPE,
+  wu,
+} from "../../support/mux/frames.ts";
+import { Harness, type RecordingStream } from "../../support/mux/harness.ts";
+
+const MIB = 1_048_576;
+const accepting = { accepts: true } as const;
+
+/** Feeds one SYN an id, each in its turn. */
+function receiveSyns(harness: Harness, ids: readonly number[]): void {
+  for (const id of ids) harness.receive(syn(id));
+}
+
+/** A session that has opened `count` streams, none acknowledged; what it sent is cleared. */
+function withUnackedOpens(count: number): { harness: Harness; streams: RecordingStream[] } {
+  const harness = new Harness("server");
+  const streams = Array.from({ length: count }, () => harness.open());
+  harness.settle();
+  return { harness, streams };
+}
+
+function payloadSent(harness: Harness): number {
+  return harness.sent().reduce((sum, one) => sum + one.payload.length, 0);
+}
+
+test("Y21: an accepted SYN is acknowledged exactly once", () => {
+  inEveryWay(
+    (afterReceive) => new Harness("server", {}, { accepts: true, afterReceive }),
+    syn(1),
+    (harness) => harness.expectSent(ack(1)),
+  );
+  const harness = new Harness("server");
+  harness.receive(syn(1));
+  harness.expectSent();
+  const stream = harness.accept();
+  harness.settle();
+  harness.expectSent(ack(1));
+  stream.live.write(pattern(10));
+  stream.live.end();
+  harness.settle();
+  harness.expectSent(data(1, pattern(10)), fin(1));
+});
+
+test("Y22: an initial window of 1 MiB is granted on SYN and on ACK", () => {
+  const harness = new Harness("server", { initialWindowBytes: MIB }, accepting);
+  harness.open();
+  harness.settle();
+  harness.expectSent(syn(2, 786_432));
+  harness.receive(syn(1));
+  harness.expectSent(ack(1, 786_432));
+});
+
+test("Y23: the Length of a SYN is credit", () => {
+  inEveryWay(
+    (afterReceive) => new Harness("server", {}, { accepts: true, afterReceive }),
+    syn(1, 100_000),
+    (harness) => {
+      harness.inbound().live.write(pattern(500_000));
+      harness.settle();
+      assert.equal(payloadSent(harness), 362_144);
+    },
+  );
+});
+
+test("Y24: SYN on a Data frame announces the stream and charges its window", () => {
+  const held = { consumes: false };
+  inEveryWay(
+    (afterReceive) => new Harness("server", {}, { accepts: true, stream: held, afterReceive }),
+    data(1, "hello", FLAG.SYN),
+    (harness) => {
+      assert.equal(harness.inbound().text, "hello");
+      assert.equal(harness.inbound().live.unconsumed, 5);
+    },
+  );
+  const harness = new Harness("server", {}, { stream: held });
+  harness.receive(data(1, "hello", FLAG.SYN));
+  assert.equal(harness.inbound().live.unconsumed, 5, "held before the accept counts too");
+  harness.receive(data(1, pattern(262_139)));
+  assert.equal(harness.session.isOpen, true);
+  harness.receive(data(1, "!"));
+  harness.expectFatal();
+});
+
+test("Y25: SYN, Data and FIN before the accept", () => {
+  inEveryWay(
+    (afterReceive) => new Harness("server", {}, { afterReceive }),
+    concat([syn(1), data(1, "request"), fin(1)]),
+    (harness) => {
+      assert.deepEqual(harness.inbound().events, []);
+      const stream = harness.accept();
+      harness.settle();
+      assert.equal(stream.text, "request");
+      assert.equal(stream.events.at(-1), "end");
+      harness.expectSent(ack(1));
+      stream.live.write(pattern(20));
+      stream.live.end();
+      harness.settle();
+      harness.expectSent(data(1, pattern(20)), fin(1));
+      assert.equal(stream.events.at(-1), "close");
+    },
+  );
+});
+
+test("Y26: SYN with FIN gives the end at once, and the other direction works", () => {
+  inEveryWay(
+    (afterReceive) => new Harness("server", {}, { accepts: true, afterReceive }),
+    wu(1, 0, FLAG.SYN | FLAG.FIN),
+    (harness) => {
+      const stream = harness.inbound();
+      assert.deepEqual(stream.events, ["end"]);
+      stream.live.write(pattern(3));
+      stream.live.end();
+      harness.settle();
+      harness.expectSent(ack(1), data(1, pattern(3)), fin(1));
+      assert.deepEqual(stream.events, ["end", "close"]);
+    },
+  );
+});
+
+test("Y27: SYN with RST announces and answers nothing", () => {
+  inEveryWay(
+    (afterReceive) => new Harness("server", {}, { accepts: true, afterReceive }),
+    wu(1, 0, FLAG.SYN | FLAG.RST),
+    (harness) => {
+      assert.equal(harness.announced.length, 0);
+      harness.expectSent();
+      harness.expectAlive();
+    },
+  );
+});
+
+test("Y27: SYN with RST is charged to the early-reset budget of 200", () => {
+  const harness = new Harness("server", {}, accepting);
+  for (let n = 0; n < 200; n++) harness.receive(wu(1 + 2 * n, 0, FLAG.SYN | FLAG.RST));
+  harness.expectAlive();
+  harness.receive(wu(401, 0, FLAG.SYN | FLAG.RST));
+  harness.expectFatal(1, 1008);
+  assert.equal(harness.announced.length, 0);
+});
+
+test("Y28: ACK on a SYN is ignored", () => {
+  inEveryWay(
+    (afterReceive) => new Harness("server", {}, { accepts: true, afterReceive }),
+    wu(1, 0, FLAG.SYN | FLAG.ACK),
+    (harness) => {
+      harness.expectSent(ack(1));
+      harness.expectAlive();
+    },
+  );
+});
+
+test("Y29: a SYN of our own parity is fatal and names a role mismatch", () => {
+  inEveryWay(
+    (afterReceive) => new Harness("server", {}, { accepts: true, afterReceive }),
+    syn(2),
+    (harness) => {
+      harness.expectFatal();
+      assert.equal(harness.announced.length, 0);
+      assert.match(harness.closes[0]?.message ?? "", /\brole/i);
+    },
+  );
+});
+
+test("Y30: as client, a SYN of an odd id is fatal and of an even id is accepted", () => {
+  const wrong = new Harness("client", {}, accepting);
+  wrong.receive(syn(1));
+  wrong.expectFatal();
+  const right = new Harness("client", {}, accepting);
+  right.receive(syn(2));
+  right.expectSent(ack(2));
+});
+
+for (const [what, bytes] of [
+  ["a window update", syn(0)],
+  ["a Data frame", data(0, "x", FLAG.SYN)],
+] as const) {
+  test(`Y31: SYN on id 0 by ${what} is fatal`, () => {
+    inEveryWay(
+      (afterReceive) => new Harness("server", {}, { afterReceive }),
+      bytes,
+      (harness) => harness.expectFatal(),
+    );
+  });
+}
+
+test("Y32: a second SYN for a live id is fatal", () => {
+  for (const accepts of [true, false]) {
+    for (const second of [syn(1), data(1, "x", FLAG.SYN)]) {
+      const harness = new Harness("server", {}, { accepts });
+      harness.receive(syn(1));
+      harness.receive(second);
+      harness.expectFatal();
+      assert.equal(harness.announced.length, 1);
+    }
+  }
+});
+
+test("Y33: SYN ids out of order are all accepted", () => {
+  inEveryWay(
+    (afterReceive) => new Harness("server", {}, { accepts: true, afterReceive }),
+    concat([syn(7), syn(3), syn(5), syn(1)]),
+    (harness) => {
+      assert.deepEqual(
+        harness.announced.map((one) => one.live.id),
+        [7, 3, 5, 1],
+      );
+      harness.expectSent(ack(7), ack(3), ack(5), ack(1));
+      harness.expectAlive();
+    },
+  );
+});
+
+test("Y34: the id of a fully closed stream may be opened anew", () => {
+  const harness = new Harness("server", {}, accepting);
+  harness.receive(syn(1), fin(1));
+  harness.inbound(0).live.end();
+  harness.settle();
+  assert.equal(harness.session.streamCount, 0);
+  harness.transport.clear();
+  harness.receive(syn(1), data(1, "again"));
+  assert.equal(harness.inbound(1).text, "again");
+  assert.equal(harness.inbound(0).receivedBytes, 0);
+  harness.expectSent(ack(1));
+  harness.expectAlive();
+});
+
+test("Y35: SYN 0xFFFFFFFF is accepted", () => {
+  const harness = new Harness("server", {}, accepting);
+  harness.receive(syn(0xffffffff));
+  harness.expectSent(ack(0xffffffff));
+});
+
+test("Y36: the 257th unaccepted SYN is refused and its data discarded", () => {
+  const harness = new Harness("server");
+  const ids = Array.from({ length: 256 }, (_, n) => 1 + 2 * n);
+  receiveSyns(harness, ids);
+  harness.expectSent();
+  harness.receive(syn(513));
+  harness.expectSent(rst(513));
+  assert.deepEqual(
+    harness.announced.map((one) => one.live.id),
+    ids,
+  );
+  harness.receive(data(513, pattern(DEFAULT_WINDOW)));
+  harness.receive(fin(513));
+  harness.expectSent();
+  harness.expectAlive();
+});
+
+test("Y37: an accept makes room in the backlog for one more", () => {
+  const harness = new Harness("server", { acceptBacklog: 3 });
+  receiveSyns(harness, [1, 3, 5, 7]);
+  harness.expectSent(rst(7));
+  harness.accept(1);
+  harness.receive(syn(9));
+  harness.receive(syn(11));
+  harness.expectSent(ack(3), rst(11));
+  assert.deepEqual(
+    harness.announced.map((one) => one.live.id),
+    [1, 3, 5, 9],
+  );
+});
+
+test("Y38: a SYN above maxInboundStreams is refused and the others go on", () => {
+  const harness = new Harness("server", { maxInboundStreams: 3 }, accepting);
+  receiveSyns(harness, [1, 3, 5]);
+  harness.transport.clear();
+  harness.receive(syn(7));
+  harness.expectSent(rst(7));
+  harness.receive(data(1, "still here"));
+  assert.equal(harness.inbound(0).text, "still here");
+  harness.inbound(0).live.end();
+  harness.receive(fin(1));
+  harness.transport.clear();
+  harness.receive(syn(9));
+  harness.expectSent(ack(9));
+});
+
+test("Y39: our ids as server are 2, 4, 6, 8; as client 1, 3, 5, 7", () => {
+  for (const [role, first] of [
+    ["server", 2],
+    ["client", 1],
+  ] as const) {
+    const harness = new Harness(role);
+    for (let n = 0; n < 4; n++) harness.open();
+    harness.settle();
+    harness.expectSent(syn(first), syn(first + 2), syn(first + 4), syn(first + 6));
+  }
+});
+
+test("Y40: SYN and first data leave in one message, SYN first", () => {
+  const harness = new Harness("client");
+  harness.open().live.write(pattern(500));
+  harness.settle();
+  assert.equal(harness.transport.messages.length, 1);
+  harness.expectSent(syn(1), data(1, pattern(500)));
+});
+
+/** Ways in which a peer shows that it took stream 2, and what the stream sees. */
+const releases = [
+  {
+    rule: "Y41",
+    what: "ACK",
+    bytes: ack(2),
+    check: (one: RecordingStream) => assert.deepEqual(one.events, []),
+  },
+  {
+    rule: "Y42",
+    what: "Data without ACK",
+    bytes: data(2, "hello"),
+    check: (one: RecordingStream) => assert.equal(one.text, "hello"),
+  },
+  {
+    rule: "Y43",
+    what: "FIN without ACK",
+    bytes: fin(2),
+    check: (one: RecordingStream) => assert.deepEqual(one.events, ["end"]),
+  },
+  {
+    rule: "Y44",
+    what: "RST",
+    bytes: rst(2),
+    check: (one: RecordingStream) => {
+      assert.equal(one.closes, 1);
+      expectClosed(one.error, "remote", true);
+    },
+  },
+] as const;
+
+for (const { rule, what, bytes, check } of releases) {
+  test(`${rule}: the 257th open waits until ${what} releases a slot`, () => {
+    const { harness, streams } = withUnackedOpens(256);
+    harness.transport.clear();
+    const waiting = harness.open();
+    waiting.live.write(pattern(9));
+    harness.settle();
+    harness.expectSent();
+    assert.equal(waiting.live.id, 0);
+    harness.receive(bytes);
+    harness.expectSent(syn(514), data(514, pattern(9)));
+    assert.equal(waiting.live.id, 514);
+    const [first] = streams;
+    assert.ok(first !== undefined);
+    check(first);
+    harness.open();
+    harness.settle();
+    harness.expectSent();
+    harness.expectAlive();
+  });
+}
+
+test("Y41: waiting opens leave in the order in which they came", () => {
+  const { harness } = withUnackedOpens(256);
+  harness.transport.clear();
+  const waiting = [harness.open(), harness.open(), harness.open()];
+  for (const [index, one] of waiting.entries()) one.live.write(Buffer.from(String(index)));
+  harness.settle();
+  harness.receive(ack(4), ack(2));
+  harness.expectSent(syn(514), data(514, "0"), syn(516), data(516, "1"));
+  harness.receive(ack(6));
+  harness.expectSent(syn(518), data(518, "2"));
+});
+
+test("Y44: a stream that got data before its RST is not retriable", () => {
+  const { harness, streams } = withUnackedOpens(1);
+  harness.receive(data(2, "part"), rst(2));
+  expectClosed(streams[0]?.error ?? null, "remote", false);
+});
+
+test("Y45: a whole exchange without any ACK", () => {
+  const harness = new Harness("client");
+  const stream = harness.open();
+  stream.live.write(Buffer.from("request"));
+  stream.live.end();
+  harness.settle();
+  harness.expectSent(syn(1), data(1, "request"));
+  harness.receive(data(1, "re"));
+  harness.receive(data(1, "ply"));
+  harness.receive(fin(1));
+  harness.expectSent(fin(1));
+  assert.equal(stream.text, "reply");
+  assert.deepEqual(stream.events.slice(-2), ["end", "close"]);
+  assert.equal(harness.session.streamCount, 0);
+});
+
+test("Y46: an open without answer is reset after openTimeout, alone", () => {
+  const harness = new Harness("client");
+  const slow = harness.open();
+  harness.settle();
+  harness.advance(15_000);
+  const other = harness.open();
+  harness.settle();
+  harness.receive(ack(3));
+  harness.transport.clear();
+  harness.advance(14_000);
+  harness.expectSent();
+  harness.advance(2_000);
+  harness.expectSent(rst(1));
+  assert.equal(slow.closes, 1);
+  assert.notEqual(slow.error, null);
+  assert.equal(other.closes, 0);
+  harness.advance(60_000);
+  assert.equal(other.closes, 0, "an acknowledged stream has no open timer");
+  harness.expectAlive();
+});
+
+test("Y47: a second ACK is ignored and releases no second slot", () => {
+  const harness = new Harness("client", { maxUnackedOpens: 2 });
+  for (let n = 0; n < 4; n++) harness.open();
+  harness.settle();
+  harness.expectSent(syn(1), syn(3));
+  harness.receive(ack(1), ack(1));
+  harness.receive(ack(1));
+  harness.expectSent(syn(5));
+  harness.expectAlive();
+});
+
+test("Y48: ACK on an inbound stream is ignored and counted", () => {
+  const harness = new Harness("server", {}, accepting);
+  harness.receive(syn(1));
+  harness.transport.clear();
+  for (let n = 0; n < 1_000; n++) harness.receive(ack(1));
+  harness.expectSent();
+  harness.expectAlive();
+  harness.receive(ack(1));
+  harness.receive(ack(1));
+  harness.expectFatal(1, 1008);
+});
+
+test("Y49: ACK for an id of ours that was never allocated is fatal", () => {
+  const harness = new Harness("server");
+  harness.open();
+  harness.settle();
+  harness.receive(ack(4));
+  harness.expectFatal();
+});
+
+test("Y50: an accept that is delayed beyond ackDeadline is answered by then", () => {
+  const harness = new Harness("server");
+  harness.receive(syn(1));
+  harness.advance(8_000);
+  harness.expectSent();
+  harness.advance(2_500);
+  const sent = harness.sentNotation();
+  assert.equal(sent.length, 1);
+  assert.match(sent[0] ?? "", /^WU\+(ACK|RST)\(1,0\)$/);
+  harness.expectAlive();
+});
+
+test("Y50: after an ACK by the deadline, a late accept sends no second one", () => {
+  const harness = new Harness("server");
+  harness.receive(syn(1));
+  harness.advance(10_500);
+  if (harness.sentNotation()[0] !== "WU+ACK(1,0)") return;
+  harness.transport.clear();
+  harness.accept();
+  harness.settle();
+  harness.expectSent();
+});
+
+test("Y51: open fails when the ids are used up, and the session lives on", () => {
+  const harness = new Harness("client");
+  const stream = harness.open();
+  harness.settle();
+  harness.receive(ack(1));
+  skipIdsTo(harness, 0xfffffffd);
+  harness.transport.clear();
+  const last = harness.open();
+  harness.settle();
+  harness.expectSent(syn(0xfffffffd));
+  assert.equal(last.live.id, 0xfffffffd);
+  assert.equal(
+    codeThrownBy(() => harness.open()),
+    "ERR_MUX_STREAMS_EXHAUSTED",
+  );
+  assert.equal(harness.session.canOpen, false);
+  stream.live.write(pattern(3));
+  harness.settle();
+  harness.expectSent(data(1, pattern(3)));
+  harness.expectAlive();
+});
+
+test("Y133: FIN waits for the ACK, data does not", () => {
+  const harness = new Harness("client");
+  const stream = harness.open();
+  stream.live.write(pattern(30));
+  stream.live.end();
+  harness.settle();
+  harness.expectSent(syn(1), data(1, pattern(30)));
+  harness.advance(500);
+  harness.expectSent();
+  harness.receive(ack(1));
+  harness.expectSent(fin(1));
+  harness.advance(5_000);
+  harness.expectSent();
+});
+
+/** A client stream as in Y134: its FIN left by finHold, nothing was heard. */
+function withHeldFin(count = 1): { harness: Harness; streams: RecordingStream[] } {
+  const harness = new Harness("client");
+  const streams = Array.from({ length: count }, () => harness.open());
+  for (const stream of streams) {
+    stream.live.write(pattern(30));
+    stream.live.end();
+  }
+  harness.settle();
+  harness.transport.clear();
+  harness.advance(1_250);
+  harness.expectSent(...streams.map((one) => fin(one.live.id)));
+  return { harness, streams };
+}
+
+test("Y134: FIN leaves after finHold without ACK, and openTimeout does not reset the stream", () => {
+  const { harness, streams } = withHeldFin();
+  harness.advance(60_000);
+  harness.expectSent();
+  harness.receive(ack(1));
+  harness.receive(data(1, "late"), fin(1));
+  assert.equal(streams[0]?.text, "late");
+  assert.deepEqual(streams[0]?.events.slice(-2), ["end", "close"]);
+  harness.expectSent();
+  harness.expectAlive();
+});
+
+test("Y135: first sign of life is Data, 60 s after the FIN", () => {
+  const { harness, streams } = withHeldFin();
+  harness.advance(60_000);
+  harness.receive(data(1, "slow handler"));
+  harness.receive(fin(1));
+  assert.equal(streams[0]?.text, "slow handler");
+  assert.deepEqual(streams[0]?.events.slice(-2), ["end", "close"]);
+  assert.equal(harness.session.streamCount, 0);
+  harness.expectAlive();
+});
+
+test("Y136: 256 such streams give their slots back after openTimeout, without RST", () => {
+  const { harness } = withHeldFin(256);
+  const waiting = harness.open();
+  harness.settle();
+  harness.expectSent();
+  harness.advance(29_500);
+  const sent = harness.sent();
+  assert.equal(sent.filter((one) => one.flags & FLAG.RST).length, 0, "no RST was sent");
+  assert.deepEqual(harness.sentNotation(), ["WU+SYN(513,0)"]);
+  assert.equal(waiting.live.id, 513);
+  harness.expectAlive();
+});
+
+test("an open that waits for a slot fails after openTimeout, retriable", () => {
+  const harness = new Harness("client", { maxUnackedOpens: 1 });
+  harness.open();
+  const waiting = harness.open();
+  harness.settle();
+  harness.advance(31_000);
+  assert.equal(waiting.closes, 1);
+  assert.equal((waiting.error as unknown as { retriable: boolean }).retriable, true);
+  assert.equal(waiting.live.closed, true);
+});
+
+test("open fails with its code when too many wait or too many are open", () => {
+  const queue = new Harness("client", { maxUnackedOpens: 1, maxWaitingOpens: 2 });
+  for (let n = 0; n < 3; n++) queue.open();
+  assert.equal(
+    codeThrownBy(() => queue.open()),
+    "ERR_MUX_OPEN_QUEUE_FULL",
+  );
+  const many = new Harness("client", { maxOutboundStreams: 2 });
+  for (let n = 0; n < 2; n++) many.open();
+  assert.equal(
+    codeThrownBy(() => many.open()),
+    "ERR_MUX_TOO_MANY_STREAMS",
+  );
+});
+
+/** Makes `next` the id of the next outbound stream. There is no public way: two billion opens would do the same. */
+function skipIdsTo(harness: Harness, next: number): void {
+  const fields = harness.session as unknown as Record<string, unknown>;
+  const name = Object.keys(fields).find((key) => /next.*id/i.test(key));
+  assert.ok(name !== undefined, "the session keeps its next id in a field");
+  fields[name] = next;
+}
+
+test("Y39: window updates carry no payload when streams are opened", () => {
+  const harness = new Harness("client");
+  harness.open();
+  harness.settle();
+  assert.ok(harness.sent().every((one) => one.type === TYPE.WINDOW_UPDATE && one.length === 0));
+});
