@@ -2,9 +2,9 @@
  * The cheap device of the benches: N tunnels in one thread, so that the relay is what is measured.
  *
  *   gcc -O2 -o device device.c
- *   device --relay 127.0.0.1:3800 --tokens tokens.txt [--count N] [--rate PER_SECOND]
+ *   device --relay 127.0.0.1:3800 --tokens tokens.txt [--skip N] [--count N] [--rate PER_SECOND]
  *
- * It opens one WebSocket tunnel for each line of the token file (Authorization: Bearer <token>), prints
+ * It opens one WebSocket tunnel for each line of the token file (Authorization: Bearer <token>), N of them after the first ones skipped, prints
  * "ready N" when all are up and holds them until its standard input ends. With no requests sent it is the
  * client of the idle-tunnel row.
  *
@@ -818,17 +818,18 @@ static char **read_tokens(const char *file, size_t *count) {
 
 int main(int argc, char **argv) {
     const char *relay = NULL, *token_file = NULL;
-    size_t count = SIZE_MAX;
+    size_t count = SIZE_MAX, skip = 0;
     long rate = 1500;
     for (int i = 1; i + 1 < argc; i += 2) {
         if (strcmp(argv[i], "--relay") == 0) relay = argv[i + 1];
         else if (strcmp(argv[i], "--tokens") == 0) token_file = argv[i + 1];
         else if (strcmp(argv[i], "--count") == 0) count = strtoul(argv[i + 1], NULL, 10);
+        else if (strcmp(argv[i], "--skip") == 0) skip = strtoul(argv[i + 1], NULL, 10);
         else if (strcmp(argv[i], "--rate") == 0) rate = strtol(argv[i + 1], NULL, 10);
         else fail("unknown option");
     }
     if (relay == NULL || token_file == NULL || rate < 1) {
-        fail("usage: device --relay ADDRESS:PORT --tokens FILE [--count N] [--rate PER_SECOND]");
+        fail("usage: device --relay ADDRESS:PORT --tokens FILE [--skip N] [--count N] [--rate PER_SECOND]");
     }
     struct sockaddr_in address = {.sin_family = AF_INET};
     char host[64];
@@ -842,8 +843,9 @@ int main(int argc, char **argv) {
     prepare_tables();
     size_t token_count;
     char **tokens = read_tokens(token_file, &token_count);
-    if (count > token_count) count = token_count;
-    if (count == 0) fail("no tokens");
+    if (skip >= token_count) fail("no tokens");
+    tokens += skip;
+    if (count > token_count - skip) count = token_count - skip;
     struct tunnel *tunnels = calloc(count, sizeof *tunnels);
     poller = epoll_create1(EPOLL_CLOEXEC);
     if (tunnels == NULL || poller < 0) fail("out of memory");

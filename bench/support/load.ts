@@ -1,0 +1,119 @@
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { root } from "../../test/support/root.ts";
+import { cpuSeconds, runProgram } from "./child.ts";
+import type { RunningRelay } from "./relays.ts";
+import { type Tools, WORK_FOLDER } from "./tools.ts";
+import type { Target } from "./verify.ts";
+
+/** A run that counts for nothing, because something in it failed. */
+export class VoidRun extends Error {}
+
+/** Figures of one run, by name. */
+export type Sample = Readonly<Record<string, number>>;
+
+interface WrkResult {
+  readonly requests: number;
+  readonly seconds: number;
+  readonly bytes: number;
+  readonly p50: number;
+  readonly p99: number;
+  readonly errors: Readonly<Record<string, number>>;
+}
+
+/** Small requests over many connections. */
+export interface SmallLoad {
+  readonly deviceIds: readonly string[];
+  readonly connections: number;
+  readonly seconds: number;
+  /** Bytes of one right answer, to notice answers of another size. */
+  readonly answerBytes: number;
+}
+
+/** Largest difference between the bytes that wrk read and those of as many right answers: those in flight. */
+const BYTES_TOLERANCE = 0.02;
+
+/**
+ * Loads a relay with wrk and reads what it cost.
+ *
+ * @returns `cpuUs` of the relay a request, `rps`, `p50Us`, `p99Us`
+ * @throws VoidRun on any error, timeout, status of 400 and more, or wrong number of bytes
+ */
+export async function runSmall(
+  tools: Tools,
+  relay: RunningRelay,
+  target: Target,
+  load: SmallLoad,
+): Promise<Sample> {
+  const paths = join(WORK_FOLDER, "paths.txt");
+  writeFileSync(paths, load.deviceIds.map((id) => `/d/${id}/hello\n`).join(""));
+  const before = cpuSeconds(relay.pid);
+  const output = await runProgram(
+    tools.wrk,
+    [
+      "-t1",
+      `-c${load.connections}`,
+      `-d${load.seconds}s`,
+      "-H",
+      `Authorization: Bearer ${target.key}`,
+      "-s",
+      join(root, "bench", "support", "load.lua"),
+      `http://127.0.0.1:${relay.port}/`,
+    ],
+    { env: { ...process.env, HAWSER_BENCH_PATHS: paths } },
+  );
+  const cpu = cpuSeconds(relay.pid) - before;
+  const line = /^RESULT (.*)$/m.exec(output)?.[1];
+  if (line === undefined) throw new VoidRun("wrk printed no result");
+  const result: WrkResult = JSON.parse(line);
+  for (const [kind, count] of Object.entries(result.errors)) {
+    if (count > 0) throw new VoidRun(`${relay.id}: ${count} errors of kind ${kind}`);
+  }
+  if (result.requests === 0) throw new VoidRun(`${relay.id}: no request was answered`);
+  const size = result.bytes / result.requests;
+  if (Math.abs(size / load.answerBytes - 1) > BYTES_TOLERANCE) {
+    throw new VoidRun(`${relay.id}: ${size.toFixed(1)} bytes an answer, not ${load.answerBytes}`);
+  }
+  return {
+    cpuUs: (cpu * 1e6) / result.requests,
+    rps: result.requests / result.seconds,
+    p50Us: result.p50,
+    p99Us: result.p99,
+  };
+}
+
+/** Large bodies, one after another on one connection. */
+export interface BodyLoad {
+  readonly deviceId: string;
+  readonly mode: "down" | "up";
+  readonly bodyBytes: number;
+  readonly seconds: number;
+}
+
+/**
+ * Moves bodies through a relay with the checking client and reads what it cost.
+ *
+ * @returns `cpuSPerGiB` of the relay, `mibPerS`
+ * @throws VoidRun when the client found anything wrong
+ */
+export async function runBodies(
+  tools: Tools,
+  relay: RunningRelay,
+  target: Target,
+  load: BodyLoad,
+): Promise<Sample> {
+  const before = cpuSeconds(relay.pid);
+  const output = await runProgram(tools.client, [
+    ...["--relay", `127.0.0.1:${relay.port}`, "--path", `/d/${load.deviceId}`],
+    ...["--key", target.key, "--mode", load.mode],
+    ...["--bytes", String(load.bodyBytes), "--seconds", String(load.seconds)],
+  ]).catch((error: unknown) => {
+    throw new VoidRun(`${relay.id}: ${error instanceof Error ? error.message : String(error)}`);
+  });
+  const cpu = cpuSeconds(relay.pid) - before;
+  const result: { bytes: number; seconds: number } = JSON.parse(output);
+  return {
+    cpuSPerGiB: cpu / (result.bytes / 2 ** 30),
+    mibPerS: result.bytes / 2 ** 20 / result.seconds,
+  };
+}

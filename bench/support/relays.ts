@@ -1,0 +1,121 @@
+import { once } from "node:events";
+import { rmSync } from "node:fs";
+import { connect, createServer } from "node:net";
+import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
+import { root } from "../../test/support/root.ts";
+import { type Child, startChild } from "./child.ts";
+import type { Fleet } from "./fleet.ts";
+import { type Tools, WORK_FOLDER } from "./tools.ts";
+
+/** The relays that can be measured. `tuned` is the baseline with 64 KiB buffers, shown beside and never gated. */
+export type RelayId = "hawser" | "reference" | "tuned";
+export const RELAY_IDS: readonly RelayId[] = ["hawser", "reference", "tuned"];
+
+/** A relay that accepts connections on loopback. */
+export interface RunningRelay {
+  readonly id: RelayId;
+  readonly pid: number;
+  readonly port: number;
+  readonly child: Child;
+  stop(): Promise<void>;
+}
+
+const START_MS = 10_000;
+
+/** Starts a relay as a process of its own, with its defaults, and waits until it accepts connections. */
+export async function startRelay(id: RelayId, tools: Tools, fleet: Fleet): Promise<RunningRelay> {
+  const port = await freePort();
+  const log = join(WORK_FOLDER, `${id}-${port}.log`);
+  const child = startChild({
+    name: id,
+    ...(id === "hawser"
+      ? { command: process.execPath, args: hawserArgs(port, await freePort(), fleet) }
+      : { command: tools.baseline, args: baselineArgs(id, port, fleet) }),
+    outputFile: log,
+    endBy: "signal",
+  });
+  const relay: RunningRelay = {
+    id,
+    pid: child.pid,
+    port,
+    child,
+    async stop() {
+      await child.stop();
+      rmSync(log, { force: true });
+    },
+  };
+  const deadline = performance.now() + START_MS;
+  while (!(await accepts(port))) {
+    if (child.failure !== null) throw new Error(child.failure);
+    if (performance.now() > deadline) {
+      await relay.stop();
+      throw new Error(`${id} accepts no connection ${START_MS / 1_000} s after its start`);
+    }
+    await delay(20);
+  }
+  return relay;
+}
+
+function hawserArgs(port: number, internalPort: number, fleet: Fleet): string[] {
+  const main = join(root, "dist", "src", "cli", "main.js");
+  return [
+    main,
+    "relay",
+    "--listen-host=127.0.0.1",
+    `--listen-port=${port}`,
+    `--internal-port=${internalPort}`,
+    `--data-dir=${join(WORK_FOLDER, "data")}`,
+    `--credentials=${fleet.hawserFile}`,
+  ];
+}
+
+function baselineArgs(id: RelayId, port: number, fleet: Fleet): string[] {
+  const tuned = id === "tuned" ? ["-tuned"] : [];
+  return ["-listen", `127.0.0.1:${port}`, "-credentials", fleet.baselineFile, ...tuned];
+}
+
+/** Starts the cheap device with `count` tokens of a file, after `skip` others, and waits until all its tunnels are up. */
+export async function startDevice(
+  tools: Tools,
+  relay: RunningRelay,
+  tokensFile: string,
+  count: number,
+  skip = 0,
+): Promise<Child> {
+  const child = startChild({
+    name: "device",
+    command: tools.device,
+    args: [
+      ...["--relay", `127.0.0.1:${relay.port}`, "--tokens", tokensFile],
+      ...["--count", String(count), "--skip", String(skip)],
+    ],
+    endBy: "stdin",
+  });
+  await child.line("ready ");
+  return child;
+}
+
+async function accepts(port: number): Promise<boolean> {
+  const socket = connect(port, "127.0.0.1");
+  try {
+    await once(socket, "connect");
+    return true;
+  } catch {
+    return false;
+  } finally {
+    socket.destroy();
+  }
+}
+
+/** A port that was free a moment ago. */
+async function freePort(): Promise<number> {
+  const server = createServer();
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const address = server.address();
+  server.close();
+  await once(server, "close");
+  if (address === null || typeof address === "string") throw new Error("no port");
+  return address.port;
+}
