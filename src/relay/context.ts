@@ -4,11 +4,13 @@ import type { TimerWheel } from "../core/timer-wheel.ts";
 import type { MuxOptions, MuxPools } from "../mux/index.ts";
 import type { AccessLog } from "./access-log.ts";
 import type { ClientAddressRule } from "./client-address.ts";
+import type { DeviceFights } from "./device-fights.ts";
 import type { Forwarder } from "./forward.ts";
+import type { HandshakeGuard } from "./handshake-guard.ts";
 import type { RelayMetrics } from "./metrics.ts";
 import type { RelayOptions } from "./options.ts";
 import type { CallerGate, TunnelGate } from "./ports.ts";
-import type { TunnelStore } from "./tunnel.ts";
+import type { Tunnel, TunnelStore } from "./tunnel.ts";
 import type { Turn } from "./turn.ts";
 import type { Uws } from "./uws.ts";
 
@@ -22,6 +24,10 @@ export interface RelayContext {
   readonly metrics: RelayMetrics;
   readonly accessLog: AccessLog;
   readonly store: TunnelStore;
+  /** Displaced tunnels: out of the store, but their running requests may finish. */
+  readonly displaced: Set<Tunnel>;
+  readonly handshakes: HandshakeGuard;
+  readonly fights: DeviceFights;
   readonly tunnelGate: TunnelGate;
   readonly callerGate: CallerGate;
   readonly pools: MuxPools;

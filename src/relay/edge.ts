@@ -49,8 +49,9 @@ class Edge {
       this.#refuse(res, req, relayError(selection.error), requestId);
       return;
     }
-    const query = req.getQuery();
-    const target = query === "" ? selection.path : `${selection.path}?${query}`;
+    // Without a "?" uWS says undefined; a bare "?" is passed on as it came.
+    const query: string | undefined = req.getQuery();
+    const target = query === undefined ? selection.path : `${selection.path}?${query}`;
     const badTarget = checkTarget(target);
     if (badTarget !== null) {
       this.#refuse(res, req, badTarget, requestId);
@@ -140,7 +141,7 @@ class Edge {
     metrics.observeRequest(Front.EDGE, status, stage, 0, 0, -1, 0);
     const method = req.getCaseSensitiveMethod();
     accessLog.request(Front.EDGE, requestId, deviceId, "", method, status, stage, 0, 0, -1, 0);
-    answerProblem(res, error, requestId);
+    answerProblem(res, error, requestId, method === "HEAD");
   }
 }
 

@@ -130,7 +130,9 @@ export class Exchange implements StreamHandler, ResponseSink, ResponseOutOwner, 
     this.tunnel = tunnel;
     tunnel.inFlight += 1;
     let stream = tunnel.takeIdle();
+    const { metrics } = this.#owner.context;
     if (stream === null) {
+      metrics.streamsOpened += 1;
       try {
         stream = tunnel.session.open(this);
       } catch (error) {
@@ -138,6 +140,7 @@ export class Exchange implements StreamHandler, ResponseSink, ResponseOutOwner, 
         return;
       }
     } else {
+      metrics.streamsReused += 1;
       stream.handler = this;
     }
     this.#stream = stream;
@@ -291,7 +294,7 @@ export class Exchange implements StreamHandler, ResponseSink, ResponseOutOwner, 
   #answerError(res: HttpResponse, error: HttpError, requestId: string): void {
     this.#out.detach();
     this.#res = null;
-    answerProblem(res, error, requestId);
+    answerProblem(res, error, requestId, this.route?.method === "HEAD");
     this.#finish(error.status, error);
   }
 

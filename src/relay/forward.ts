@@ -113,7 +113,10 @@ export class Forwarder implements ExchangeOwner {
   /** A device has a new tunnel: what waited for it goes on. */
   tunnelOnReady(tunnel: Tunnel): void {
     if (this.#holds.size === 0) return;
-    for (const exchange of this.#holds.takeAll(tunnel.deviceId)) this.#dispatch(exchange, tunnel);
+    for (const exchange of this.#holds.takeAll(tunnel.deviceId)) {
+      this.context.metrics.holdsServed += 1;
+      this.#dispatch(exchange, tunnel);
+    }
   }
 
   exchangeOnRetry(exchange: Exchange): void {

@@ -1,9 +1,7 @@
 import type { HttpRequest, HttpResponse, TemplatedApp, us_socket_context_t } from "uWebSockets.js";
 import type { HttpError } from "../core/errors.ts";
 import type { RelayContext } from "./context.ts";
-import { DeviceFights } from "./device-fights.ts";
 import { relayError } from "./errors.ts";
-import { HandshakeGuard } from "./handshake-guard.ts";
 import { peerAddress } from "./peer-address.ts";
 import type { DeviceIdentity, Verdict } from "./ports.ts";
 import { answerProblem } from "./problem.ts";
@@ -39,18 +37,10 @@ export function registerTunnelEndpoint(app: TemplatedApp, context: RelayContext)
 
 class TunnelEndpoint {
   readonly #context: RelayContext;
-  readonly #guard: HandshakeGuard;
-  readonly #fights: DeviceFights;
   readonly #ids = new RequestIds();
 
   constructor(context: RelayContext) {
     this.#context = context;
-    const { options, clock } = context;
-    this.#guard = new HandshakeGuard(clock, {
-      handshakesPerSecondMax: options.handshakesPerSecondMax,
-      failedHandshakesPerMinuteMax: options.failedHandshakesPerMinuteMax,
-    });
-    this.#fights = new DeviceFights(clock);
   }
 
   register(app: TemplatedApp): void {
@@ -126,7 +116,7 @@ class TunnelEndpoint {
     if (store.size >= options.tunnelsMax) {
       return relayError("ERR_RELAY_OVERLOADED", { retryAfter: 30 });
     }
-    const admission = this.#guard.admit(address);
+    const admission = this.#context.handshakes.admit(address);
     return admission.ok ? null : relayError(admission.code, { retryAfter: admission.retryAfter });
   }
 
@@ -138,14 +128,14 @@ class TunnelEndpoint {
 
   #decide(res: HttpResponse, handshake: Handshake, verdict: Verdict<DeviceIdentity>): void {
     if (!verdict.ok) {
-      if (verdict.status === 401) this.#guard.recordFailure(handshake.address);
+      if (verdict.status === 401) this.#context.handshakes.recordFailure(handshake.address);
       const code = CODES[verdict.status];
       this.#refuse(res, relayError(code, { retryAfter: verdict.retryAfter }), handshake.requestId);
       return;
     }
     const identity = verdict.value;
     const live = this.#context.store.findDevice(identity.deviceId) !== null;
-    const waitMs = live ? this.#fights.delayMs(identity.deviceId) : 0;
+    const waitMs = live ? this.#context.fights.delayMs(identity.deviceId) : 0;
     if (waitMs > 0) {
       const retryAfter = Math.ceil(waitMs / 1_000);
       this.#refuse(res, relayError("ERR_RELAY_LIMITED", { retryAfter }), handshake.requestId);
@@ -166,7 +156,7 @@ class TunnelEndpoint {
     const { identity, address } = socket;
     const tunnel = new Tunnel(this.#context, identity, address, ws);
     const displaced = store.register(tunnel);
-    const fight = displaced > 0 ? this.#fights.recordReplacement(identity.deviceId) : null;
+    const fight = displaced > 0 ? this.#context.fights.recordReplacement(identity.deviceId) : null;
     if (fight !== null) log.warn(fight, "connections fight over one device");
     metrics.tunnelOpened();
     log.info(

@@ -123,6 +123,7 @@ export class Tunnel extends SessionHandle implements SessionHandler, StreamHandl
     this.#closeReason = "displaced";
     this.#dropIdle();
     this.#context.metrics.displaced();
+    this.#context.displaced.add(this);
     const grace = this.#context.options.displacedGraceMs;
     this.session.drainSilently(CloseCode.DISPLACED, "displaced by a newer connection", grace);
     this.#schedule();
@@ -277,6 +278,7 @@ export class Tunnel extends SessionHandle implements SessionHandler, StreamHandl
 
   /** The endpoint's `message` handler: `message` is detached when this returns. */
   webSocketOnMessage(message: ArrayBuffer, isBinary: boolean): void {
+    this.#context.metrics.tunnelBytesIn += message.byteLength;
     if (isBinary) this.session.receive(new Uint8Array(message));
     else this.session.receiveText();
   }
@@ -293,6 +295,7 @@ export class Tunnel extends SessionHandle implements SessionHandler, StreamHandl
     this.#closed = true;
     this.#context.wheel.cancel(this);
     this.#context.store.unregister(this);
+    this.#context.displaced.delete(this);
     this.#context.metrics.tunnelClosed(code);
     this.#context.log.info(
       { device: this.deviceId, token: this.tokenRef, code, reason: this.#closeReason },

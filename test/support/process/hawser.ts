@@ -1,0 +1,124 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { readFileSync } from "node:fs";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { extname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { mintDeviceId, mintToken } from "../../../src/core/token.ts";
+
+const SECRET = "a-secret-of-the-tests-only-0123456789abcdef";
+
+/** A relay in a process of its own, with one device's token and one key. */
+export interface RelayProcess {
+  readonly port: number;
+  readonly internalPort: number;
+  readonly pid: number;
+  readonly deviceId: string;
+  readonly token: string;
+  readonly key: string;
+  /** Resident memory of the process now, in bytes. */
+  rss(): number;
+  /** CPU time of the process so far, all threads, in ms. */
+  stop(): Promise<void>;
+}
+
+/** The command line as it was built: TypeScript under a Node that strips types, else JavaScript. */
+export function hawserMain(): string {
+  const extension = extname(fileURLToPath(import.meta.url));
+  return fileURLToPath(new URL(`../../../src/cli/main${extension}`, import.meta.url));
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer();
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const address = server.address();
+  if (address === null || typeof address === "string") throw new Error("no port");
+  server.close();
+  await once(server, "close");
+  return address.port;
+}
+
+/** Starts `hawser relay` and waits until it is ready. */
+export async function startRelayProcess(args: readonly string[] = []): Promise<RelayProcess> {
+  const folder = await mkdtemp(join(tmpdir(), "hawser-test-"));
+  const token = mintToken("device");
+  const key = mintToken("key");
+  const deviceId = mintDeviceId();
+  const credentials = join(folder, "credentials.json");
+  await writeFile(
+    credentials,
+    JSON.stringify({
+      version: 1,
+      tokens: [{ ref: token.ref, digest: token.secretDigest, device_id: deviceId, user_id: "u" }],
+      keys: [{ ref: key.ref, digest: key.secretDigest, user_id: "u" }],
+    }),
+    { mode: 0o600 },
+  );
+  const port = await freePort();
+  const internalPort = await freePort();
+  const child = spawn(
+    process.execPath,
+    [
+      hawserMain(),
+      "relay",
+      ...["--credentials", credentials],
+      ...["--data-dir", folder],
+      ...["--listen-host", "127.0.0.1", "--listen-port", String(port)],
+      ...["--internal-port", String(internalPort)],
+      ...args,
+    ],
+    {
+      env: { ...process.env, HAWSER_INTERNAL_SECRET: SECRET },
+      stdio: ["ignore", "pipe", "pipe"],
+    },
+  );
+  await whenReady(child, internalPort);
+  const pid = child.pid ?? 0;
+  return {
+    port,
+    internalPort,
+    pid,
+    deviceId,
+    token: token.token,
+    key: key.token,
+    rss: () => rssOf(pid),
+    stop: async () => {
+      if (child.exitCode === null && child.signalCode === null) {
+        const exited = once(child, "exit");
+        child.kill("SIGTERM");
+        await exited;
+      }
+      await rm(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+/** Resolves when `/readyz` answers 200; rejects with what the process printed when it ends before. */
+async function whenReady(child: ChildProcess, internalPort: number): Promise<void> {
+  let printed = "";
+  const keep = (chunk: Buffer): void => {
+    if (printed.length < 8_192) printed += chunk.toString();
+    child.emit("printed");
+  };
+  child.stdout?.on("data", keep);
+  child.stderr?.on("data", keep);
+  const url = `http://127.0.0.1:${internalPort}/readyz`;
+  for (;;) {
+    const ready = await fetch(url).then(
+      (answer) => answer.status === 200,
+      () => false,
+    );
+    if (ready) return;
+    if (child.exitCode !== null) throw new Error(`the relay ended at its start:\n${printed}`);
+    // It logs a line when it listens: look again at each.
+    await Promise.race([once(child, "printed"), once(child, "exit")]);
+  }
+}
+
+function rssOf(pid: number): number {
+  const match = /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"));
+  return Number(match?.[1] ?? 0) * 1024;
+}
