@@ -1,5 +1,6 @@
-import { existsSync, mkdirSync } from "node:fs";
-import { delimiter, join } from "node:path";
+import { mkdirSync } from "node:fs";
+import { join } from "node:path";
+import { findProgram } from "../../test/support/go.ts";
 import { root } from "../../test/support/root.ts";
 import { runProgram } from "./child.ts";
 
@@ -49,13 +50,4 @@ export async function prepareTools(): Promise<Tools> {
   });
   const [device, client] = await Promise.all([compile("device"), compile("client"), build]);
   return { wrk, device, client, baseline };
-}
-
-/** The absolute path of a program on PATH or in one of the `extra` folders, or null. */
-export function findProgram(name: string, extra: readonly string[] = []): string | null {
-  const folders = [...(process.env["PATH"] ?? "").split(delimiter), ...extra];
-  for (const folder of folders) {
-    if (folder !== "" && existsSync(join(folder, name))) return join(folder, name);
-  }
-  return null;
 }
