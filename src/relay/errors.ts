@@ -134,7 +134,7 @@ export const RELAY_ERRORS = {
     text: "A parameter of the query is malformed or out of range.",
   },
   ERR_RELAY_BAD_REFERENCE: {
-    status: 400,
+    status: 404,
     stage: "request",
     retriable: false,
     text: "The session reference is not of the form vAc_<8 characters>.",

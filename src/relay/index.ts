@@ -1,0 +1,7 @@
+/** The relay: device tunnels, the public edge and the internal API. */
+export { CredentialsFile } from "./credentials-file.ts";
+export { RELAY_ERRORS, type RelayErrorCode } from "./errors.ts";
+export { RELAY_DEFAULTS, type RelayOptions } from "./options.ts";
+export type { Caller, CallerGate, DeviceIdentity, TunnelGate, Verdict } from "./ports.ts";
+export { type Relay, type RelayDeps, relayOptionsProblems, startRelay } from "./relay.ts";
+export { SESSION_STORE_ERRORS } from "./session-store.ts";

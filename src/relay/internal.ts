@@ -1,0 +1,308 @@
+import type { HttpRequest, HttpResponse, TemplatedApp } from "uWebSockets.js";
+import { SESSION_PAGE_DEFAULT, SESSION_PAGE_MAX, type SessionDetail } from "../core/contract.ts";
+import { AppError, type HttpError } from "../core/errors.ts";
+import { isTokenRef } from "../core/token.ts";
+import type { RelayContext } from "./context.ts";
+import { relayError } from "./errors.ts";
+import { Front } from "./forward.ts";
+import { checkTarget, RequestFields } from "./http1/index.ts";
+import { InternalSecret } from "./internal-auth.ts";
+import { peerAddress } from "./peer-address.ts";
+import { answerProblem } from "./problem.ts";
+import { registerRawStream } from "./raw-stream.ts";
+import { RequestIds } from "./request-ids.ts";
+import { SessionListing } from "./session-listing.ts";
+import { CloseCode } from "./tunnel.ts";
+
+/** Registers the internal API: everything on the internal listener. */
+export function registerInternal(app: TemplatedApp, context: RelayContext): void {
+  const api = new InternalApi(context);
+  registerRawStream(app, context, api.secret, api.ids);
+  app.any("/*", (res, req) => api.handle(res, req));
+}
+
+const SESSION_PREFIX = "/internal/session/";
+const FORWARD = "forward";
+/** Longest `?drain=`, in seconds. */
+const DRAIN_S_MAX = 300;
+/** The field in which a caller passes on the client's own `Authorization`; the plain one carries our secret. */
+const CLIENT_AUTHORIZATION = "x-hawser-authorization";
+
+/** One request to the internal API, as far as all its answers need it. */
+interface Call {
+  readonly res: HttpResponse;
+  readonly method: string;
+  readonly requestId: string;
+  readonly startedAt: number;
+  /** The session that the path names, "" for none. */
+  tokenRef: string;
+}
+
+/**
+ * The internal API: health and metrics, sessions, the forward path of the API server.
+ *
+ * @see docs/internal-api.md
+ */
+class InternalApi {
+  readonly secret: InternalSecret;
+  readonly ids = new RequestIds();
+  readonly #context: RelayContext;
+  readonly #fields = new RequestFields();
+  #clientAuthorization = "";
+  readonly #addField = (name: string, value: string): void => {
+    if (name === CLIENT_AUTHORIZATION) this.#clientAuthorization = value;
+    else this.#fields.add(name, value);
+  };
+
+  constructor(context: RelayContext) {
+    this.#context = context;
+    this.secret = new InternalSecret(context.options.internalSecret);
+  }
+
+  handle(res: HttpResponse, req: HttpRequest): void {
+    const url = req.getUrl();
+    const call: Call = {
+      res,
+      method: req.getCaseSensitiveMethod(),
+      requestId: this.ids.accept(req.getHeader("x-request-id")),
+      startedAt: this.#context.clock.now(),
+      tokenRef: "",
+    };
+    if (url === "/healthz" || url === "/readyz") {
+      this.#health(call, url === "/readyz");
+    } else if (!this.secret.accepts(req.getHeader("authorization"))) {
+      this.#refuse(call, relayError("ERR_RELAY_UNAUTHORIZED"));
+    } else if (url === "/metrics") {
+      this.#metrics(call);
+    } else if (url === "/internal/sessions") {
+      this.#sessions(call, req.getQuery() ?? "");
+    } else if (url.startsWith(SESSION_PREFIX)) {
+      this.#session(call, req, url);
+    } else {
+      this.#refuse(call, relayError("ERR_RELAY_NOT_FOUND"));
+    }
+  }
+
+  /** Open to all, and not logged: it is asked every few seconds. */
+  #health(call: Call, ready: boolean): void {
+    const { res, requestId } = call;
+    const isHead = call.method === "HEAD";
+    if (!isHead && call.method !== "GET") {
+      answerProblem(res, relayError("ERR_RELAY_METHOD"), requestId, false, "GET, HEAD");
+    } else if (ready && this.#context.draining) {
+      answerProblem(res, relayError("ERR_RELAY_DRAINING", { retryAfter: 1 }), requestId, isHead);
+    } else {
+      writeText(res, "text/plain", ready ? "ready\n" : "ok\n", isHead);
+    }
+  }
+
+  #metrics(call: Call): void {
+    if (!this.#isRead(call)) return;
+    let aborted = false;
+    call.res.onAborted(() => {
+      aborted = true;
+    });
+    const { metrics, log } = this.#context;
+    metrics
+      .render()
+      .then((text) => {
+        if (aborted) return;
+        call.res.cork(() => {
+          writeText(call.res, metrics.contentType, text, call.method === "HEAD");
+        });
+        this.#record(call, 200, null, text.length);
+      })
+      .catch((error: unknown) => {
+        log.error({ err: error }, "metrics cannot be rendered");
+        if (!aborted) call.res.cork(() => this.#refuse(call, relayError("ERR_RELAY_INTERNAL")));
+      });
+  }
+
+  #sessions(call: Call, queryText: string): void {
+    if (!this.#isRead(call)) return;
+    const query = new URLSearchParams(queryText);
+    const limitText = query.get("limit") ?? String(SESSION_PAGE_DEFAULT);
+    const limit = /^[1-9]\d{0,5}$/.test(limitText) ? Number(limitText) : 0;
+    if (limit < 1 || limit > SESSION_PAGE_MAX) {
+      this.#refuse(call, relayError("ERR_RELAY_BAD_QUERY"));
+      return;
+    }
+    const listing = new SessionListing(
+      this.#context.store,
+      limit,
+      query.get("cursor"),
+      query.get("user_id"),
+    );
+    try {
+      listing.begin();
+    } catch (error) {
+      if (!(error instanceof AppError) || error.code !== "ERR_SESSION_CURSOR_INVALID") throw error;
+      this.#refuse(call, relayError("ERR_RELAY_BAD_QUERY"));
+      return;
+    }
+    listing.send(call.res, call.method === "HEAD", (bytes) => this.#record(call, 200, null, bytes));
+  }
+
+  /** `/internal/session/<ref>` and what is below it. */
+  #session(call: Call, req: HttpRequest, url: string): void {
+    const slash = url.indexOf("/", SESSION_PREFIX.length);
+    const ref = unescaped(url.slice(SESSION_PREFIX.length, slash < 0 ? url.length : slash));
+    // Never logged before this check: somebody may have put a whole token there.
+    if (!isTokenRef(ref, "device")) {
+      this.#refuse(call, relayError("ERR_RELAY_BAD_REFERENCE"));
+      return;
+    }
+    call.tokenRef = ref;
+    const rest = slash < 0 ? "" : url.slice(slash + 1);
+    if (slash < 0) this.#get(call);
+    else if (rest === "close") this.#close(call, req.getQuery("drain"));
+    else if (rest === "stream") this.#streamWithoutUpgrade(call);
+    else if (rest.startsWith(`${FORWARD}/`)) this.#forward(call, req, rest.slice(FORWARD.length));
+    else this.#refuse(call, relayError("ERR_RELAY_NOT_FOUND"));
+  }
+
+  #get(call: Call): void {
+    if (!this.#isRead(call)) return;
+    const tunnel = this.#context.store.find(call.tokenRef);
+    if (tunnel === null) {
+      this.#refuse(call, relayError("ERR_RELAY_NO_SESSION"));
+      return;
+    }
+    const detail: SessionDetail = { ...tunnel.summary(), connected: tunnel.connected };
+    this.#answer(call, detail);
+  }
+
+  #close(call: Call, drainText: string | undefined): void {
+    if (call.method !== "POST") {
+      this.#refuse(call, relayError("ERR_RELAY_METHOD"), "POST");
+      return;
+    }
+    const drainS = drainText === undefined ? 0 : Number(drainText);
+    if (drainText !== undefined && (!/^\d{1,3}$/.test(drainText) || drainS > DRAIN_S_MAX)) {
+      this.#refuse(call, relayError("ERR_RELAY_BAD_QUERY"));
+      return;
+    }
+    const tunnel = this.#context.store.find(call.tokenRef);
+    if (tunnel === null) {
+      this.#refuse(call, relayError("ERR_RELAY_NO_SESSION"));
+      return;
+    }
+    if (drainS > 0) {
+      tunnel.drain(CloseCode.REVOKED, "closed by the operator", drainS * 1_000);
+    } else {
+      this.#context.store.unregister(tunnel);
+      tunnel.close(CloseCode.REVOKED, "closed by the operator");
+    }
+    this.#context.log.info(
+      { device: tunnel.deviceId, token: call.tokenRef, drainS },
+      "close asked",
+    );
+    this.#answer(call, { token: call.tokenRef, closed: true });
+  }
+
+  #streamWithoutUpgrade(call: Call): void {
+    if (call.method === "GET") this.#refuse(call, relayError("ERR_RELAY_UPGRADE_REQUIRED"));
+    else this.#refuse(call, relayError("ERR_RELAY_METHOD"), "GET");
+  }
+
+  /** One exchange with the device; the answer is the forwarder's. */
+  #forward(call: Call, req: HttpRequest, path: string): void {
+    const { res, tokenRef } = call;
+    const fields = this.#fields;
+    fields.reset();
+    this.#clientAuthorization = "";
+    req.forEach(this.#addField);
+    fields.finish();
+    const query = req.getQuery();
+    const target = query === undefined ? path : `${path}?${query}`;
+    const problem = fields.problem ?? checkTarget(target);
+    if (problem !== null) {
+      this.#refuse(call, problem);
+      return;
+    }
+    const { store, forwarder } = this.#context;
+    const tunnel = store.find(tokenRef);
+    if (tunnel === null) {
+      this.#refuse(call, relayError("ERR_RELAY_NO_SESSION"));
+      return;
+    }
+    // Our secret ends here; the device sees what the client itself sent.
+    fields.authorization = this.#clientAuthorization;
+    forwarder.forward(res, {
+      tunnel,
+      deviceId: tunnel.deviceId,
+      keyId: tokenRef,
+      front: Front.INTERNAL,
+      method: call.method,
+      target,
+      fields,
+      requestId: call.requestId,
+      hop: {
+        host: fields.host,
+        clientAddress: peerAddress(res),
+        // Whoever has the secret is believed, what the client's address and scheme are.
+        proto: fields.forwardedProto === "https" ? "https" : "http",
+        forwardedPrefix: "",
+        forwardAuthorization: this.#clientAuthorization !== "",
+        trustForwarded: true,
+        requestId: call.requestId,
+      },
+    });
+  }
+
+  #isRead(call: Call): boolean {
+    if (call.method === "GET" || call.method === "HEAD") return true;
+    this.#refuse(call, relayError("ERR_RELAY_METHOD"), "GET, HEAD");
+    return false;
+  }
+
+  #answer(call: Call, body: object): void {
+    const text = JSON.stringify(body);
+    writeText(call.res, "application/json", text, call.method === "HEAD");
+    this.#record(call, 200, null, text.length);
+  }
+
+  #refuse(call: Call, error: HttpError, allow = ""): void {
+    answerProblem(call.res, error, call.requestId, call.method === "HEAD", allow);
+    this.#record(call, error.status, error, 0);
+  }
+
+  /** Counts and logs a call that the forwarder does not. */
+  #record(call: Call, status: number, error: HttpError | null, bytesOut: number): void {
+    const { metrics, accessLog, clock } = this.#context;
+    const { requestId, tokenRef, method } = call;
+    const stage = error === null ? null : error.stage;
+    const totalMs = clock.now() - call.startedAt;
+    metrics.observeRequest(Front.INTERNAL, status, stage, 0, bytesOut, totalMs, totalMs);
+    accessLog.request(
+      Front.INTERNAL,
+      requestId,
+      "",
+      tokenRef,
+      method,
+      status,
+      stage,
+      0,
+      bytesOut,
+      totalMs,
+      totalMs,
+    );
+  }
+}
+
+/** A path segment without its percent escapes, "" where they are malformed. */
+function unescaped(segment: string): string {
+  if (!segment.includes("%")) return segment;
+  try {
+    return decodeURIComponent(segment);
+  } catch {
+    return "";
+  }
+}
+
+/** Answers 200 with an ASCII text. Call in the route handler or corked. */
+function writeText(res: HttpResponse, contentType: string, text: string, isHead: boolean): void {
+  res.writeStatus(`200 OK\r\ncontent-type: ${contentType}\r\ncache-control: no-store`);
+  if (isHead) res.endWithoutBody(Buffer.byteLength(text));
+  else res.end(text);
+}

@@ -1,0 +1,323 @@
+import { randomInt } from "node:crypto";
+import { BlockList, isIP } from "node:net";
+import pino, { type Logger } from "pino";
+import { type Clock, monotonicClock } from "../core/clock.ts";
+import { ConfigError, type ConfigProblem } from "../core/errors.ts";
+import { TimerWheel } from "../core/timer-wheel.ts";
+import { type MuxOptions, MuxPools, muxOptions } from "../mux/index.ts";
+import { AccessLog, type LineSink } from "./access-log.ts";
+import { ClientAddressRule } from "./client-address.ts";
+import type { RelayContext } from "./context.ts";
+import { registerEdge } from "./edge.ts";
+import { Forwarder } from "./forward.ts";
+import { registerInternal } from "./internal.ts";
+import { Listener } from "./listener.ts";
+import { RelayMetrics } from "./metrics.ts";
+import type { RelayOptions } from "./options.ts";
+import type { CallerGate, TunnelGate } from "./ports.ts";
+import { InMemorySessionStore } from "./session-store.ts";
+import { CloseCode, type Tunnel } from "./tunnel.ts";
+import { registerTunnelEndpoint } from "./tunnel-endpoint.ts";
+import { Turn } from "./turn.ts";
+import { loadUws } from "./uws.ts";
+
+/** What a relay is given besides its options. */
+export interface RelayDeps {
+  readonly tunnelGate: TunnelGate;
+  readonly callerGate: CallerGate;
+  /** Access lines go to its destination too, when its level lets `info` through. */
+  readonly logger: Logger;
+  /** Default: the process's monotonic clock. */
+  readonly clock?: Clock;
+}
+
+/** A running relay. */
+export interface Relay {
+  /** Port of the public listener, also where 0 was asked for. */
+  readonly port: number;
+  readonly internalPort: number;
+  /**
+   * Stops without cutting anybody before `drainMs` is over: readiness off, no new tunnels, GoAway to the devices, paced
+   * and in random order, then the end of what runs, then `close()`. A second call gives the same promise.
+   */
+  drain(): Promise<void>;
+  /** Stops at once. Requests whose answer has not begun are answered 503, others are cut. Idempotent. */
+  close(): Promise<void>;
+  /**
+   * Reads certificate and key again; no effect without TLS. A pair that cannot be used is logged, and the old one
+   * stays.
+   */
+  reloadTls(): void;
+}
+
+/** One interval drives everything that is due: no timer belongs to a tunnel or a request. */
+const TICK_MS = 250;
+/** How often expired sessions are looked for, and how many are removed at a time. */
+const EXPIRY_MS = 1_000;
+const EXPIRED_AT_ONCE_MAX = 500;
+/** GoAways in a second while draining: a relay beside us must be able to take the devices in. */
+const GO_AWAYS_PER_SECOND = 1_000;
+const GO_AWAY_TICK_MS = 50;
+/** A secret shorter than this is accepted on loopback only. */
+const SECRET_BYTES_MIN = 32;
+
+/** Whether only this machine reaches the address. */
+function isLoopback(host: string): boolean {
+  if (host === "localhost") return true;
+  const loopback = new BlockList();
+  loopback.addSubnet("127.0.0.0", 8, "ipv4");
+  loopback.addAddress("::1", "ipv6");
+  const family = isIP(host);
+  return family !== 0 && loopback.check(host, family === 4 ? "ipv4" : "ipv6");
+}
+
+/**
+ * What is wrong with the options as a whole; the checks of single values belong to `config`.
+ *
+ * @see seed-contract A1
+ */
+export function relayOptionsProblems(options: RelayOptions): ConfigProblem[] {
+  const problems: ConfigProblem[] = [];
+  const secretBytes = Buffer.byteLength(options.internalSecret);
+  if (secretBytes === 0) {
+    problems.push({ setting: "internalSecret", problem: "the internal API needs a secret" });
+  } else if (secretBytes < SECRET_BYTES_MIN && !isLoopback(options.internalHost)) {
+    const problem = `needs at least ${SECRET_BYTES_MIN} bytes when the internal API listens on ${options.internalHost}`;
+    problems.push({ setting: "internalSecret", problem });
+  }
+  if ((options.tlsCertFile === null) !== (options.tlsKeyFile === null)) {
+    const setting = options.tlsCertFile === null ? "tlsCertFile" : "tlsKeyFile";
+    problems.push({ setting, problem: "TLS needs a certificate and a key" });
+  }
+  return problems;
+}
+
+/** pino's destination and prepared bindings, so that access lines look like its own. */
+function accessLogOf(logger: Logger): AccessLog {
+  const internals = logger as unknown as Record<symbol, unknown>;
+  const sink = internals[pino.symbols.streamSym] as LineSink;
+  const bindings = internals[pino.symbols.chindingsSym];
+  return new AccessLog(
+    sink,
+    logger.isLevelEnabled("info"),
+    typeof bindings === "string" ? bindings : "",
+  );
+}
+
+function buildContext(options: RelayOptions, mux: MuxOptions, deps: RelayDeps): RelayContext {
+  const clock = deps.clock ?? monotonicClock;
+  const log = deps.logger;
+  const store = new InMemorySessionStore<Tunnel>(clock, {
+    onCloseError: (tunnel, error) =>
+      log.warn({ device: tunnel.deviceId, err: error }, "close failed"),
+  });
+  const context: Omit<RelayContext, "forwarder"> & { forwarder: Forwarder | null } = {
+    options,
+    muxOptions: mux,
+    uws: loadUws({ headBytesMax: options.headBytesMax }),
+    log,
+    clock,
+    metrics: new RelayMetrics(),
+    accessLog: accessLogOf(log),
+    store,
+    tunnelGate: deps.tunnelGate,
+    callerGate: deps.callerGate,
+    pools: new MuxPools(),
+    wheel: new TimerWheel(clock.now()),
+    turn: new Turn(),
+    clientAddress: new ClientAddressRule(options.trustedProxyCidrs),
+    forwarder: null,
+    draining: false,
+  };
+  // The forwarder needs the context, and the context the forwarder.
+  context.forwarder = new Forwarder(context as RelayContext);
+  return context as RelayContext;
+}
+
+/**
+ * Starts a relay and resolves when both listeners are open.
+ *
+ * @throws ConfigError for options that contradict each other, a taken port, a certificate that cannot be used
+ * @throws AppError `ERR_UWS_…` where the native part cannot be loaded
+ */
+export async function startRelay(options: RelayOptions, deps: RelayDeps): Promise<Relay> {
+  const problems = relayOptionsProblems(options);
+  if (problems.length > 0) throw new ConfigError(problems);
+  const context = buildContext(options, muxOptions(options.mux), deps);
+  const { tlsCertFile: certFile, tlsKeyFile: keyFile } = options;
+  const edge = await Listener.open(context.uws, {
+    host: options.listenHost,
+    port: options.listenPort,
+    hostSetting: "listenHost",
+    portSetting: "listenPort",
+    tls: certFile === null || keyFile === null ? null : { certFile, keyFile },
+    routes: (app) => {
+      registerTunnelEndpoint(app, context);
+      registerEdge(app, context);
+    },
+  });
+  try {
+    const internal = await Listener.open(context.uws, {
+      host: options.internalHost,
+      port: options.internalPort,
+      hostSetting: "internalHost",
+      portSetting: "internalPort",
+      tls: null,
+      routes: (app) => registerInternal(app, context),
+    });
+    return new RunningRelay(context, edge, internal);
+  } catch (error) {
+    edge.close();
+    throw error;
+  }
+}
+
+/** `items` in random order, in place. */
+function shuffle<T>(items: T[]): T[] {
+  for (let last = items.length - 1; last > 0; last--) {
+    const other = randomInt(last + 1);
+    const item = items[last] as T;
+    items[last] = items[other] as T;
+    items[other] = item;
+  }
+  return items;
+}
+
+function wait(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}
+
+class RunningRelay implements Relay {
+  readonly #context: RelayContext;
+  readonly #edge: Listener;
+  readonly #internal: Listener;
+  readonly #interval: NodeJS.Timeout;
+  readonly #expireAfterMs: number;
+  #expiryAt = 0;
+  #draining: Promise<void> | null = null;
+  #closing: Promise<void> | null = null;
+
+  constructor(context: RelayContext, edge: Listener, internal: Listener) {
+    this.#context = context;
+    this.#edge = edge;
+    this.#internal = internal;
+    const { keepAliveIntervalMs, keepAliveTimeoutMs } = context.muxOptions;
+    // The session itself ends a silent tunnel; the store removes what has slipped past it.
+    const silenceMs = 2 * (keepAliveIntervalMs + keepAliveTimeoutMs);
+    this.#expireAfterMs = keepAliveIntervalMs > 0 ? silenceMs : Number.POSITIVE_INFINITY;
+    this.#addGauges();
+    // The listening sockets keep the process alive, not the interval.
+    this.#interval = setInterval(() => this.#tick(), TICK_MS).unref();
+    const { options } = context;
+    context.log.info(
+      {
+        listen: `${options.listenHost}:${edge.port}`,
+        internal: `${options.internalHost}:${internal.port}`,
+        tls: options.tlsCertFile !== null,
+      },
+      "relay listens",
+    );
+  }
+
+  get port(): number {
+    return this.#edge.port;
+  }
+
+  get internalPort(): number {
+    return this.#internal.port;
+  }
+
+  reloadTls(): void {
+    const { log } = this.#context;
+    try {
+      this.#edge.reloadTls(() => log.error("the port is taken; trying again"));
+      if (this.#context.options.tlsCertFile !== null) log.info("certificate read again");
+    } catch (error) {
+      log.error({ err: error }, "the new certificate cannot be used; the old one stays");
+    }
+  }
+
+  drain(): Promise<void> {
+    this.#draining ??= this.#drain();
+    return this.#draining;
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  #tick(): void {
+    const { clock, wheel, forwarder, accessLog, store } = this.#context;
+    const now = clock.now();
+    wheel.advance(now);
+    forwarder.sweep(now);
+    if (now >= this.#expiryAt) {
+      this.#expiryAt = now + EXPIRY_MS;
+      store.cleanupExpired(this.#expireAfterMs, EXPIRED_AT_ONCE_MAX);
+    }
+    accessLog.flush();
+  }
+
+  async #drain(): Promise<void> {
+    const { log, options, forwarder, store, metrics } = this.#context;
+    this.#context.draining = true;
+    const startedAt = performance.now();
+    const leftMs = (): number => Math.max(0, options.drainMs - (performance.now() - startedAt));
+    log.info({ tunnels: store.size, requests: forwarder.running }, "relay drains");
+    await this.#sendGoAways(leftMs);
+    while ((forwarder.running > 0 || metrics.tunnels > 0) && leftMs() > 0 && !this.#isClosing) {
+      await wait(Math.min(GO_AWAY_TICK_MS, leftMs()));
+    }
+    log.info({ tunnels: metrics.tunnels, requests: forwarder.running }, "relay drained");
+    await this.close();
+  }
+
+  get #isClosing(): boolean {
+    return this.#closing !== null;
+  }
+
+  /** Tells the devices in random order to go, spread over time, so that they do not all arrive elsewhere at once. */
+  async #sendGoAways(leftMs: () => number): Promise<void> {
+    const tunnels = shuffle([...this.#context.store.handles()]);
+    const spreadMs = Math.min((tunnels.length * 1_000) / GO_AWAYS_PER_SECOND, leftMs() / 2);
+    const steps = Math.max(1, Math.floor(spreadMs / GO_AWAY_TICK_MS));
+    const perStep = Math.ceil(tunnels.length / steps);
+    for (let next = 0; next < tunnels.length && !this.#isClosing; next += perStep) {
+      if (next > 0) await wait(GO_AWAY_TICK_MS);
+      for (const tunnel of tunnels.slice(next, next + perStep)) {
+        tunnel.drain(CloseCode.RESTART, "relay restarts", leftMs());
+      }
+    }
+  }
+
+  async #close(): Promise<void> {
+    const { log, forwarder, store, accessLog } = this.#context;
+    this.#context.draining = true;
+    clearInterval(this.#interval);
+    forwarder.close();
+    for (const tunnel of [...store.handles()]) tunnel.close(CloseCode.GOING_AWAY, "relay stops");
+    // Last answers and close frames leave at the end of the turn.
+    await new Promise<void>((resolve) => setImmediate(() => setImmediate(resolve)));
+    this.#edge.close();
+    this.#internal.close();
+    await new Promise<void>((resolve) => setImmediate(resolve));
+    accessLog.flush();
+    log.info("relay stopped");
+  }
+
+  #addGauges(): void {
+    const { metrics, forwarder, store } = this.#context;
+    metrics.addGauge(
+      "hawser_relay_requests_in_flight",
+      "Requests taken and not finished.",
+      () => forwarder.running,
+    );
+    metrics.addGauge(
+      "hawser_relay_requests_holding",
+      "Requests that wait for their device.",
+      () => forwarder.holding,
+    );
+    metrics.addGauge("hawser_relay_sessions", "Registered sessions.", () => store.size);
+  }
+}

@@ -1,0 +1,103 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import { AccessLog } from "../../../src/relay/access-log.ts";
+
+class Lines {
+  blocks: string[] = [];
+
+  write(text: string): void {
+    this.blocks.push(text);
+  }
+
+  /** The lines written so far, parsed. */
+  all(): Record<string, unknown>[] {
+    const text = this.blocks.join("");
+    return text === ""
+      ? []
+      : text
+          .trimEnd()
+          .split("\n")
+          .map((line) => JSON.parse(line) as Record<string, unknown>);
+  }
+}
+
+function setUp(bindings = ""): { log: AccessLog; lines: Lines } {
+  const lines = new Lines();
+  return { log: new AccessLog(lines, true, bindings), lines };
+}
+
+describe("AccessLog", () => {
+  it("writes one JSON line in pino's shape", (t) => {
+    t.mock.timers.enable({ apis: ["Date"], now: 1_700_000_000_123 });
+    const { log, lines } = setUp(',"pid":7,"hostname":"h"');
+    log.request(0, "id-1", "abcdefghijklmnop", "hwk_1", "GET", 200, null, 5, 1_234, 1.25, 2.5);
+    log.flush();
+    assert.deepEqual(lines.all(), [
+      {
+        level: 30,
+        time: 1_700_000_000_123,
+        pid: 7,
+        hostname: "h",
+        msg: "request",
+        front: "edge",
+        request_id: "id-1",
+        device: "abcdefghijklmnop",
+        key: "hwk_1",
+        method: "GET",
+        status: 200,
+        bytes_in: 5,
+        bytes_out: 1_234,
+        first_byte_us: 1_250,
+        total_us: 2_500,
+      },
+    ]);
+  });
+
+  it("names the stage of a failure and leaves out a first byte that never came", () => {
+    const { log, lines } = setUp();
+    log.request(1, "i", "", "", "POST", 503, "offline", 0, 0, -1, 2_000);
+    log.flush();
+    const [line] = lines.all();
+    assert.equal(line?.["front"], "internal");
+    assert.equal(line?.["stage"], "offline");
+    assert.equal("first_byte_us" in (line ?? {}), false);
+  });
+
+  it("escapes what a caller can choose", () => {
+    const { log, lines } = setUp();
+    for (const text of ['a"b', "a\\b", "a\nb", "\u0000", "\u007f", "é", "\u2028", "\ud800"]) {
+      log.request(0, text, "", "", text, 200, null, 0, 0, -1, 0);
+    }
+    log.flush();
+    const written = lines.blocks.join("");
+    assert.match(written, /^[\n\x20-\x7e]*$/);
+    assert.deepEqual(
+      lines.all().map((line) => line["request_id"]),
+      ['a"b', "a\\b", "a\nb", "\u0000", "\u007f", "é", "\u2028", "\ud800"],
+    );
+    assert.deepEqual(
+      lines.all().map((line) => line["method"]),
+      ['a"b', "a\\b", "a\nb", "\u0000", "\u007f", "é", "\u2028", "\ud800"],
+    );
+  });
+
+  it("gathers lines and hands them on in blocks", () => {
+    const { log, lines } = setUp();
+    for (let index = 0; index < 1_000; index++) {
+      log.request(0, `id-${index}`, "abcdefghijklmnop", "hwk_1", "GET", 200, null, 0, 0, 1, 1);
+    }
+    assert.ok(lines.blocks.length > 1 && lines.blocks.length < 50, `${lines.blocks.length}`);
+    log.flush();
+    log.flush();
+    assert.equal(lines.all().length, 1_000);
+    assert.equal(lines.all()[999]?.["request_id"], "id-999");
+  });
+
+  it("writes nothing while it is off", () => {
+    const { log, lines } = setUp();
+    log.enabled = false;
+    log.request(0, "i", "", "", "GET", 200, null, 0, 0, 1, 1);
+    log.flush();
+    assert.deepEqual(lines.blocks, []);
+  });
+});
