@@ -13,7 +13,7 @@ export {
   plain,
   showDefault,
 } from "./reference.ts";
-export { isLoopback, relayOptions, relayProblems } from "./relay.ts";
+export { inSettingNames, relayOptions, relaySettingsProblems } from "./relay.ts";
 export {
   allSettings,
   flagName,

@@ -1,55 +1,54 @@
-import { isIPv4 } from "node:net";
-import { ConfigError, type ConfigProblem } from "../core/errors.ts";
-import type { RelayOptions } from "../relay/options.ts";
-import type { Values } from "./settings.ts";
+import type { ConfigProblem } from "../core/errors.ts";
+import type { RelayOptions } from "../relay/index.ts";
+import type { SettingName, Values } from "./settings.ts";
 
-/** The shortest secret that the internal API takes on an address that others can reach. */
-export const INTERNAL_SECRET_BYTES_MIN = 32;
+/** The settings that become options of the mux, and their names there. */
+const MUX_OPTIONS = {
+  windowInitial: "initialWindowBytes",
+  windowMax: "maxWindowBytes",
+  tunnelWindowGrowthMax: "maxSessionWindowGrowthBytes",
+  streamsPerTunnelMax: "maxOutboundStreams",
+  streamOpenTimeout: "openTimeoutMs",
+  keepAliveInterval: "keepAliveIntervalMs",
+  keepAliveTimeout: "keepAliveTimeoutMs",
+  slowReaderTimeout: "slowReaderTimeoutMs",
+  tunnelReceiveBufferMax: "maxSessionRecvBufferBytes",
+  streamSendQueueMax: "maxStreamSendQueueBytes",
+  tunnelSendQueueMax: "maxSessionSendQueueBytes",
+  messageMax: "maxWsMessageOutBytes",
+} as const satisfies Partial<Record<SettingName, keyof RelayOptions["mux"]>>;
 
-/** True for addresses that only this machine can reach. */
-export function isLoopback(host: string): boolean {
-  return host === "localhost" || host === "::1" || (isIPv4(host) && host.startsWith("127."));
+/** What operators call an option that the relay or the mux complains of. */
+const SETTING_OF_OPTION: ReadonlyMap<string, string> = new Map([
+  ...Object.entries(MUX_OPTIONS).map(([setting, option]) => [option, setting] as const),
+  ["tlsCertFile", "tlsCert"],
+  ["tlsKeyFile", "tlsKey"],
+]);
+
+/** Problems of options, told by the names of settings. */
+export function inSettingNames(problems: readonly ConfigProblem[]): ConfigProblem[] {
+  return problems.map(({ setting, problem }) => ({
+    setting: SETTING_OF_OPTION.get(setting) ?? setting,
+    problem,
+  }));
 }
 
-/** What single settings cannot tell: which of them do not go together. */
-export function relayProblems(values: Values, internalSecret: string): ConfigProblem[] {
+/** Settings that do not go together, as far as the relay and the mux do not check that themselves. */
+export function relaySettingsProblems(values: Values): ConfigProblem[] {
   const problems: ConfigProblem[] = [];
-  const add = (setting: string, problem: string): void => {
-    problems.push({ setting, problem });
-  };
   if (values.credentials === null) {
-    add("credentials", "required: the file that says who may connect and who may call");
-  }
-  if ((values.tlsCert === null) !== (values.tlsKey === null)) {
-    add(values.tlsCert === null ? "tlsCert" : "tlsKey", "required: TLS wants tlsCert and tlsKey");
-  }
-  if (!isLoopback(values.internalHost) && internalSecret.length < INTERNAL_SECRET_BYTES_MIN) {
-    const problem = `an address other than loopback demands an internal secret of ${INTERNAL_SECRET_BYTES_MIN} bytes or more`;
-    add("internalHost", problem);
+    const problem = "required: the file that says who may connect and who may call";
+    problems.push({ setting: "credentials", problem });
   }
   if (values.listenPort !== 0 && values.listenPort === values.internalPort) {
-    add("internalPort", "the same as listenPort; the two listeners want a port each");
-  }
-  if (values.windowMax < values.windowInitial) {
-    add("windowMax", "less than windowInitial");
-  }
-  if (values.tunnelReceiveBufferMax < values.windowInitial) {
-    add("tunnelReceiveBufferMax", "less than windowInitial");
-  }
-  if (values.tunnelSendQueueMax < values.streamSendQueueMax) {
-    add("tunnelSendQueueMax", "less than streamSendQueueMax");
+    const problem = "the same as listenPort; each listener wants a port of its own";
+    problems.push({ setting: "internalPort", problem });
   }
   return problems;
 }
 
-/**
- * The relay's options from checked settings.
- *
- * @throws ConfigError with every combination that does not hold
- */
+/** The relay's options from checked settings. */
 export function relayOptions(values: Values, internalSecret: string): RelayOptions {
-  const problems = relayProblems(values, internalSecret);
-  if (problems.length > 0) throw new ConfigError(problems);
   return {
     listenHost: values.listenHost,
     listenPort: values.listenPort,
@@ -81,21 +80,11 @@ export function relayOptions(values: Values, internalSecret: string): RelayOptio
 }
 
 function muxOptions(values: Values): RelayOptions["mux"] {
-  const hard =
-    values.messageMax === null
-      ? {}
-      : { maxWsMessageOutBytes: values.messageMax, hardWsMessageOut: true };
-  return {
-    initialWindowBytes: values.windowInitial,
-    maxWindowBytes: values.windowMax,
-    maxOutboundStreams: values.streamsPerTunnelMax,
-    openTimeoutMs: values.streamOpenTimeout,
-    keepAliveIntervalMs: values.keepAliveInterval,
-    keepAliveTimeoutMs: values.keepAliveTimeout,
-    stalledWriteTimeoutMs: values.stalledWriteTimeout,
-    maxSessionRecvBufferBytes: values.tunnelReceiveBufferMax,
-    maxStreamSendQueueBytes: values.streamSendQueueMax,
-    maxSessionSendQueueBytes: values.tunnelSendQueueMax,
-    ...hard,
-  };
+  const options: Record<string, unknown> = {};
+  for (const [setting, option] of Object.entries(MUX_OPTIONS)) {
+    const value = values[setting as keyof typeof MUX_OPTIONS];
+    if (value !== null) options[option] = value;
+  }
+  if (values.messageMax !== null) options["hardWsMessageOut"] = true;
+  return options;
 }

@@ -315,7 +315,13 @@ export const SETTINGS = {
     4 * MIB,
     "The same for all streams of a tunnel.",
   ),
-  stalledWriteTimeout: setting(
+  tunnelWindowGrowthMax: setting(
+    "Flow control",
+    size(0, 64 * GIB),
+    16 * MIB,
+    "What all windows of a tunnel may grow by together, above their first size.",
+  ),
+  slowReaderTimeout: setting(
     "Flow control",
     duration(SECOND, HOUR),
     30 * SECOND,
@@ -323,7 +329,7 @@ export const SETTINGS = {
   ),
   messageMax: optional(
     "Flow control",
-    size(4 * KIB, 64 * MIB),
+    size(4 * KIB, 64 * KIB),
     "64 KiB for batches of frames, a window for one large frame",
     "Hard limit of a WebSocket message to devices, for gateways that cap frames (commonly at 32KiB).",
   ),

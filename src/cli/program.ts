@@ -1,0 +1,59 @@
+import { readFileSync } from "node:fs";
+import { Command } from "commander";
+import { agentCommand } from "./commands/agent.ts";
+import { devCommand } from "./commands/dev.ts";
+import { relayCommand } from "./commands/relay.ts";
+import { tokenCommand } from "./commands/token.ts";
+
+const EXAMPLES = `
+Examples:
+  Try it all on this machine: relay, agent and a small HTTP service
+    $ hawser dev
+
+  A relay of your own: make a device token and a key, then start it
+    $ hawser token create --kind device --file credentials.json --token-file device.token
+    $ hawser token create --kind key --file credentials.json
+    $ hawser relay --credentials credentials.json
+
+  On the device
+    $ hawser agent --relay ws://relay.example.org:3800 --token-file device.token --to http://127.0.0.1:8080
+
+Exit codes: 0 done, 1 something failed, 2 wrong usage or configuration.
+`;
+
+/** The version in package.json, which lies above the build folder. */
+function version(): string {
+  for (const path of ["../../../package.json", "../../package.json"]) {
+    try {
+      const parsed: { name?: unknown; version?: unknown } = JSON.parse(
+        readFileSync(new URL(path, import.meta.url), "utf8"),
+      );
+      if (parsed.name === "hawser" && typeof parsed.version === "string") return parsed.version;
+    } catch {
+      // The sources and the built files lie at different depths: try the next.
+    }
+  }
+  return "unknown";
+}
+
+/** The whole command line. Nothing in it ends the process: usage errors are thrown as CommanderError. */
+export function createProgram(): Command {
+  const program = new Command("hawser")
+    .description(
+      "Reach the HTTP services of devices behind NAT: relay, device agent and their tools",
+    )
+    .version(version(), "--version", "print the version")
+    .helpCommand("help [command]", "show the help of a command")
+    .addHelpText("after", EXAMPLES);
+  for (const command of [relayCommand(), agentCommand(), tokenCommand(), devCommand()]) {
+    program.addCommand(command);
+  }
+  throwErrors(program);
+  return program;
+}
+
+/** Makes a command and those below it throw in place of printing and exiting. */
+function throwErrors(command: Command): void {
+  command.exitOverride().configureOutput({ outputError: () => undefined });
+  for (const child of command.commands) throwErrors(child);
+}
