@@ -1,0 +1,110 @@
+import { CloseCode, GoAwayCode, SLOW_PING_DATA_BYTES, SLOW_PING_MS } from "./constants.ts";
+import { muxClosedError, muxProtocolError } from "./errors.ts";
+import { endSession, TERMINATE } from "./lifecycle.ts";
+import type { Session } from "./session.ts";
+import { SendResult } from "./transport.ts";
+
+/** When Data must wait: the transport holds too much, or our ping is not coming back. */
+
+/** Why no Data is handed over; a bit set. */
+export const Blocked = {
+  NO: 0,
+  /** The transport is above high water and has not yet come down to low water. */
+  CONGESTED: 1,
+  /** A ping of ours is unanswered while Data lies in front of it. */
+  SLOW_PING: 2,
+} as const;
+
+/** Kept while the transport is above high water. */
+export class Congestion {
+  /** When the transport last took something. */
+  progressAt: number;
+  /** Bytes handed over since it began. */
+  sentBytes = 0;
+  /** What the buffer would hold if nothing had been taken since the last progress. */
+  expectedBytes: number;
+
+  constructor(now: number, bufferedBytes: number) {
+    this.progressAt = now;
+    this.expectedBytes = bufferedBytes;
+  }
+}
+
+/** Looks at the transport after every message. */
+export function afterSend(session: Session, result: SendResult, bytes: number): void {
+  session.counters.messagesOut += 1;
+  if (result === SendResult.DROPPED) {
+    const error = muxClosedError("ERR_MUX_TRANSPORT_LOST", "transport");
+    endSession(session, error, null, TERMINATE, "");
+    return;
+  }
+  const { congestion, options } = session;
+  if (congestion !== null) {
+    congestion.expectedBytes += bytes;
+    return;
+  }
+  const buffered = session.transport.bufferedAmount();
+  if (buffered <= options.wsHighWaterBytes) return;
+  const now = session.clock.now();
+  session.congestion = new Congestion(now, buffered);
+  session.blocked |= Blocked.CONGESTED;
+  session.counters.congestions += 1;
+  session.lowerDue(now + options.slowReaderTimeoutMs);
+}
+
+/** Looks again while congested: lets Data go on at low water, and notes progress. */
+export function probeTransport(session: Session): void {
+  const { congestion } = session;
+  if (congestion === null) return;
+  const buffered = session.transport.bufferedAmount();
+  if (buffered <= session.options.wsLowWaterBytes) {
+    session.congestion = null;
+    session.blocked &= ~Blocked.CONGESTED;
+  } else if (buffered < congestion.expectedBytes) {
+    congestion.expectedBytes = buffered;
+    congestion.progressAt = session.clock.now();
+  }
+}
+
+/**
+ * Ends the session when a peer has read nothing for too long while the buffer is above high water.
+ *
+ * @returns when to look again, or Infinity
+ */
+export function checkSlowReader(session: Session, now: number): number {
+  const { congestion } = session;
+  if (congestion === null) return Number.POSITIVE_INFINITY;
+  probeTransport(session);
+  if (session.congestion === null) {
+    session.markDirty();
+    return Number.POSITIVE_INFINITY;
+  }
+  const deadline = congestion.progressAt + session.options.slowReaderTimeoutMs;
+  if (now < deadline) return deadline;
+  const error = muxProtocolError("ERR_MUX_SLOW_READER", CloseCode.POLICY);
+  endSession(session, error, GoAwayCode.PROTOCOL_ERROR, CloseCode.POLICY, error.message);
+  return Number.POSITIVE_INFINITY;
+}
+
+/** Pauses Data while a ping is overdue and enough of it was sent to be the cause. @returns when to look again */
+export function checkSlowPing(session: Session, now: number): number {
+  if (!session.pingOutstanding) return Number.POSITIVE_INFINITY;
+  const slowAt = session.pingSentAt + SLOW_PING_MS;
+  if (now < slowAt) return slowAt;
+  if (session.dataSincePong > SLOW_PING_DATA_BYTES) session.blocked |= Blocked.SLOW_PING;
+  const lostAt = session.pingSentAt + session.options.keepAliveTimeoutMs;
+  if (now < lostAt) return lostAt;
+  // A peer that never answers must not stop us for good: this ping is given up, liveness is
+  // judged by received bytes, and the next ping measures again.
+  session.pingOutstanding = false;
+  resumeAfterPing(session);
+  return Number.POSITIVE_INFINITY;
+}
+
+/** The ping came back, or is given up. */
+export function resumeAfterPing(session: Session): void {
+  session.dataSincePong = 0;
+  if ((session.blocked & Blocked.SLOW_PING) === 0) return;
+  session.blocked &= ~Blocked.SLOW_PING;
+  session.markDirty();
+}

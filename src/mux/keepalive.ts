@@ -1,0 +1,98 @@
+import { resumeAfterPing } from "./congestion.ts";
+import { Flag, FrameType, RTT_BUCKET_MS, RTT_PING_INTERVAL_MS } from "./constants.ts";
+import { muxClosedError } from "./errors.ts";
+import { abuse, noOp } from "./guard.ts";
+import { endSession, TERMINATE } from "./lifecycle.ts";
+import { appendFrame } from "./sender.ts";
+import type { Session } from "./session.ts";
+
+/** Pings both ways, the round trip, and liveness by received bytes. */
+
+/** Sends our ping. At most one is outstanding. */
+export function sendPing(session: Session, now: number): void {
+  if (session.pingOutstanding) return;
+  session.pingValue = (session.pingValue + 1) >>> 0;
+  session.pingOutstanding = true;
+  session.pingSentAt = now;
+  session.pingWaitMs = jittered(session);
+  appendFrame(session, FrameType.PING, Flag.SYN, 0, session.pingValue);
+}
+
+/** The interval after which silence is answered by a ping, moved at random so that a fleet does not ping as one. */
+export function jittered(session: Session): number {
+  const { keepAliveIntervalMs, keepAliveJitter } = session.options;
+  return keepAliveIntervalMs * (1 + keepAliveJitter * (2 * Math.random() - 1));
+}
+
+/** A Ping frame. With SYN it is a request, whatever else it carries. */
+export function onPing(session: Session, flags: number, value: number): void {
+  const { counters, pools } = session;
+  counters.pingsIn += 1;
+  const now = session.lastReceivedAt;
+  if ((flags & Flag.SYN) !== 0) {
+    if (session.spend().spendPing(now)) {
+      session.pongs ??= pools.takePongRing();
+      if (!session.pongs.push(value)) counters.droppedPings += 1;
+      session.markDirty();
+    } else {
+      counters.droppedPings += 1;
+      if (!session.spend().spendDroppedPing(now)) abuse(session);
+    }
+    return;
+  }
+  if (!session.pingOutstanding || value !== session.pingValue) {
+    noOp(session);
+    return;
+  }
+  session.pingOutstanding = false;
+  noteRoundTrip(session, now, now - session.pingSentAt);
+  resumeAfterPing(session);
+}
+
+/** Two buckets of half a minute: the minimum over both covers the last 30 to 60 seconds. */
+function noteRoundTrip(session: Session, now: number, sample: number): void {
+  if (now - session.rttBucketAt >= RTT_BUCKET_MS) {
+    const stale = now - session.rttBucketAt >= 2 * RTT_BUCKET_MS;
+    session.rttPrevious = stale ? 0 : session.rttCurrent;
+    session.rttCurrent = 0;
+    session.rttBucketAt = now;
+  }
+  if (session.rttCurrent === 0 || sample < session.rttCurrent) session.rttCurrent = sample;
+}
+
+/** Data arrived: measures the round trip when the last measurement is old. */
+export function measureRoundTrip(session: Session): void {
+  const now = session.lastReceivedAt;
+  if (session.pingOutstanding || now - session.pingSentAt < RTT_PING_INTERVAL_MS) return;
+  if (!session.started) return;
+  sendPing(session, now);
+}
+
+/** Writes the replies that wait. */
+export function appendPongs(session: Session): void {
+  const ring = session.pongs;
+  if (ring === null) return;
+  session.pongs = null;
+  while (ring.count > 0) appendFrame(session, FrameType.PING, Flag.ACK, 0, ring.shift());
+  session.pools.givePongRing(ring);
+}
+
+/**
+ * Pings a peer that is silent, and ends the session of one that stays so. Any received byte proves
+ * liveness: a pong may sit behind the peer's own data.
+ *
+ * @returns when to look again
+ */
+export function checkLiveness(session: Session, now: number): number {
+  const { keepAliveIntervalMs, keepAliveTimeoutMs } = session.options;
+  const deadAt = session.lastReceivedAt + keepAliveIntervalMs + keepAliveTimeoutMs;
+  if (now >= deadAt) {
+    const error = muxClosedError("ERR_MUX_KEEPALIVE_TIMEOUT", "transport");
+    endSession(session, error, null, TERMINATE, "");
+    return Number.POSITIVE_INFINITY;
+  }
+  const pingAt = Math.min(session.lastReceivedAt + session.pingWaitMs, deadAt);
+  if (now < pingAt) return pingAt;
+  if (!session.pingOutstanding && session.pingSentAt < pingAt) sendPing(session, now);
+  return deadAt;
+}

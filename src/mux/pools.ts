@@ -1,0 +1,155 @@
+import { HEADER_BYTES, PONGS_WAITING_MAX } from "./constants.ts";
+import { BATCH_BYTES } from "./options.ts";
+import type { Session } from "./session.ts";
+
+/** Room for bytes that must outlive a call: bytes[start, end) are in use. Linked into one queue at a time. */
+export class Chunk {
+  readonly bytes: Uint8Array;
+  start = 0;
+  end = 0;
+  next: Chunk | null = null;
+
+  constructor(size: number) {
+    this.bytes = new Uint8Array(size);
+  }
+}
+
+/** Ping values that wait to be answered; the oldest gives way. */
+export class PongRing {
+  readonly values = new Float64Array(PONGS_WAITING_MAX);
+  head = 0;
+  count = 0;
+
+  /** @returns false when the oldest one was dropped to make room */
+  push(value: number): boolean {
+    const full = this.count === PONGS_WAITING_MAX;
+    this.values[(this.head + this.count) % PONGS_WAITING_MAX] = value;
+    if (full) this.head = (this.head + 1) % PONGS_WAITING_MAX;
+    else this.count += 1;
+    return !full;
+  }
+
+  shift(): number {
+    const value = this.values[this.head] ?? 0;
+    this.head = (this.head + 1) % PONGS_WAITING_MAX;
+    this.count -= 1;
+    return value;
+  }
+}
+
+const MIB = 1024 * 1024;
+/** A session that holds more than this is a candidate when the whole process is short of room. */
+const HEAVY_BYTES = MIB;
+/** Sizes of pooled chunks, and how many of each stay for the next use. */
+const CHUNK_SIZES = [1024, 16 * 1024, 64 * 1024] as const;
+const CHUNKS_KEPT = [1024, 256, 64] as const;
+
+export interface PoolLimits {
+  /** Growth of receive windows beyond their initial size, whole process, bytes. */
+  maxWindowPoolBytes?: number;
+  /** Received and not consumed, whole process, bytes. */
+  maxRecvBufferBytes?: number;
+  /** Batch buffers (64 KiB) that sessions may hold until their flush; beyond it writes leave at once. */
+  batchBuffers?: number;
+}
+
+/** What the sessions of one process share: buffers, and budgets of memory. */
+export class MuxPools {
+  readonly maxWindowPoolBytes: number;
+  readonly maxRecvBufferBytes: number;
+  readonly batchBuffersMax: number;
+  /** Scratch for the header of a frame that leaves by itself. */
+  readonly header: Uint8Array = new Uint8Array(HEADER_BYTES);
+  /** Growth drawn by all streams, bytes. */
+  windowGrownBytes = 0;
+  /** Received and not consumed, bytes. */
+  recvHeldBytes = 0;
+  /** Batch buffers that sessions hold now. */
+  batchesOut = 0;
+  /** Chunks that queues hold now. */
+  chunksOut = 0;
+  private readonly batches: Buffer[] = [];
+  private readonly chunks: [Chunk[], Chunk[], Chunk[]] = [[], [], []];
+  private readonly pongRings: PongRing[] = [];
+  private readonly heavy = new Set<Session>();
+
+  constructor(limits: PoolLimits = {}) {
+    this.maxWindowPoolBytes = limits.maxWindowPoolBytes ?? 256 * MIB;
+    this.maxRecvBufferBytes = limits.maxRecvBufferBytes ?? 256 * MIB;
+    this.batchBuffersMax = limits.batchBuffers ?? 256;
+  }
+
+  /** True when so many batches wait for a flush that the next write had better leave at once. */
+  get short(): boolean {
+    return this.batchesOut > this.batchBuffersMax;
+  }
+
+  takeBatch(): Buffer {
+    this.batchesOut += 1;
+    return this.batches.pop() ?? Buffer.allocUnsafeSlow(BATCH_BYTES);
+  }
+
+  giveBatch(batch: Buffer): void {
+    this.batchesOut -= 1;
+    if (this.batches.length < this.batchBuffersMax) this.batches.push(batch);
+  }
+
+  /** A chunk for `bytes` bytes, or as much of them as the largest size has room for. */
+  takeChunk(bytes: number): Chunk {
+    this.chunksOut += 1;
+    const size = bytes <= CHUNK_SIZES[0] ? 0 : bytes <= CHUNK_SIZES[1] ? 1 : 2;
+    return this.chunks[size].pop() ?? new Chunk(CHUNK_SIZES[size]);
+  }
+
+  giveChunk(chunk: Chunk): void {
+    this.chunksOut -= 1;
+    chunk.start = 0;
+    chunk.end = 0;
+    chunk.next = null;
+    const length = chunk.bytes.length;
+    const size = length === CHUNK_SIZES[0] ? 0 : length === CHUNK_SIZES[1] ? 1 : 2;
+    if (this.chunks[size].length < CHUNKS_KEPT[size]) this.chunks[size].push(chunk);
+  }
+
+  takePongRing(): PongRing {
+    return this.pongRings.pop() ?? new PongRing();
+  }
+
+  givePongRing(ring: PongRing): void {
+    ring.head = 0;
+    ring.count = 0;
+    this.pongRings.push(ring);
+  }
+
+  /** Draws `bytes` of window growth; false when the process has none left. */
+  drawWindow(bytes: number): boolean {
+    if (this.windowGrownBytes + bytes > this.maxWindowPoolBytes) return false;
+    this.windowGrownBytes += bytes;
+    return true;
+  }
+
+  returnWindow(bytes: number): void {
+    this.windowGrownBytes -= bytes;
+  }
+
+  /** Counts bytes that `session` now holds on to; its own sum is already raised. */
+  addHeld(session: Session, bytes: number): void {
+    this.recvHeldBytes += bytes;
+    const held = session.recvHeld;
+    if (held > HEAVY_BYTES && held - bytes <= HEAVY_BYTES) this.heavy.add(session);
+  }
+
+  /** Counts bytes that `session` has let go; its own sum is already lowered. */
+  releaseHeld(session: Session, bytes: number): void {
+    this.recvHeldBytes -= bytes;
+    const held = session.recvHeld;
+    if (held <= HEAVY_BYTES && held + bytes > HEAVY_BYTES) this.heavy.delete(session);
+  }
+
+  /** The session that holds most, or `fallback` when none holds much. */
+  heaviest(fallback: Session): Session {
+    let most = fallback;
+    for (const session of this.heavy) if (session.recvHeld > most.recvHeld) most = session;
+    return most;
+  }
+}
