@@ -7,9 +7,11 @@ export class FakeSession extends SessionHandle {
   readonly deviceId: string;
   readonly tokenRef: string;
   readonly userId: string;
-  lastHeartbeatAt: number;
   closed = 0;
   displaced = 0;
+  /** How often somebody asked for the last heartbeat or the summary. */
+  looks = 0;
+  #lastHeartbeatAt: number;
   /** Runs inside `close` and `displace`; may throw or call the store. */
   onEnd: (how: "close" | "displace") => void = () => {};
   /** Handed out on every call, so that a missing copy shows. */
@@ -20,7 +22,7 @@ export class FakeSession extends SessionHandle {
     this.deviceId = deviceId;
     this.tokenRef = tokenRef;
     this.userId = userId;
-    this.lastHeartbeatAt = clock.now();
+    this.#lastHeartbeatAt = clock.now();
     this.shared = {
       token: tokenRef,
       user_id: userId,
@@ -29,6 +31,11 @@ export class FakeSession extends SessionHandle {
       last_heartbeat: "2026-01-01T00:00:00.000Z",
       remote_addr: "127.0.0.1:5000",
     };
+  }
+
+  get lastHeartbeatAt(): number {
+    this.looks += 1;
+    return this.#lastHeartbeatAt;
   }
 
   close(): void {
@@ -42,10 +49,11 @@ export class FakeSession extends SessionHandle {
   }
 
   summary(): SessionSummary {
+    this.looks += 1;
     return this.shared;
   }
 
   recordHeartbeat(time: number): void {
-    this.lastHeartbeatAt = Math.max(this.lastHeartbeatAt, time);
+    this.#lastHeartbeatAt = Math.max(this.#lastHeartbeatAt, time);
   }
 }
