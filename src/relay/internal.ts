@@ -1,7 +1,13 @@
 import type { HttpRequest, HttpResponse, TemplatedApp } from "uWebSockets.js";
-import { SESSION_PAGE_DEFAULT, SESSION_PAGE_MAX, type SessionDetail } from "../core/contract.ts";
+import {
+  SESSION_PAGE_DEFAULT,
+  SESSION_PAGE_MAX,
+  type SessionClosed,
+  type SessionDetail,
+} from "../core/contract.ts";
 import { AppError, type HttpError } from "../core/errors.ts";
 import { isTokenRef } from "../core/token.ts";
+import { closeTunnels } from "./close-tunnels.ts";
 import type { RelayContext } from "./context.ts";
 import { relayError } from "./errors.ts";
 import { Front } from "./forward.ts";
@@ -12,7 +18,6 @@ import { answerProblem } from "./problem.ts";
 import { registerRawStream } from "./raw-stream.ts";
 import { RequestIds } from "./request-ids.ts";
 import { SessionListing } from "./session-listing.ts";
-import { CloseCode } from "./tunnel.ts";
 
 /** Registers the internal API: everything on the internal listener. */
 export function registerInternal(app: TemplatedApp, context: RelayContext): void {
@@ -182,22 +187,14 @@ class InternalApi {
       this.#refuse(call, relayError("ERR_RELAY_BAD_QUERY"));
       return;
     }
-    const tunnel = this.#context.store.find(call.tokenRef);
-    if (tunnel === null) {
+    const closed = closeTunnels(this.#context, call.tokenRef, drainS * 1_000);
+    if (closed === 0) {
       this.#refuse(call, relayError("ERR_RELAY_NO_SESSION"));
       return;
     }
-    if (drainS > 0) {
-      tunnel.drain(CloseCode.REVOKED, "closed by the operator", drainS * 1_000);
-    } else {
-      this.#context.store.unregister(tunnel);
-      tunnel.close(CloseCode.REVOKED, "closed by the operator");
-    }
-    this.#context.log.info(
-      { device: tunnel.deviceId, token: call.tokenRef, drainS },
-      "close asked",
-    );
-    this.#answer(call, { token: call.tokenRef, closed: true });
+    this.#context.log.info({ token: call.tokenRef, drainS, closed }, "close asked");
+    const answer: SessionClosed = { token: call.tokenRef, closed: true };
+    this.#answer(call, answer);
   }
 
   #streamWithoutUpgrade(call: Call): void {

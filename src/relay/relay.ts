@@ -7,9 +7,12 @@ import { TimerWheel } from "../core/timer-wheel.ts";
 import { type MuxOptions, MuxPools, muxOptions } from "../mux/index.ts";
 import { AccessLog, type LineSink } from "./access-log.ts";
 import { ClientAddressRule } from "./client-address.ts";
+import { closeTunnels } from "./close-tunnels.ts";
 import type { RelayContext } from "./context.ts";
+import { DeviceFights } from "./device-fights.ts";
 import { registerEdge } from "./edge.ts";
 import { Forwarder } from "./forward.ts";
+import { HandshakeGuard } from "./handshake-guard.ts";
 import { registerInternal } from "./internal.ts";
 import { Listener } from "./listener.ts";
 import { RelayMetrics } from "./metrics.ts";
@@ -48,6 +51,35 @@ export interface Relay {
    * stays.
    */
   reloadTls(): void;
+  /**
+   * Closes the tunnels of these tokens at once, streams included, displaced tunnels too, with code 4403.
+   *
+   * @param tokenRefs public references, `vAc_<id>`
+   * @returns how many tunnels were closed
+   */
+  revoke(tokenRefs: readonly string[]): number;
+  /** Resolves when no forwarded request runs. */
+  whenIdle(): Promise<void>;
+  /** What the relay holds now: for tests and for whoever looks for a leak. */
+  inspect(): RelayHoldings;
+}
+
+/** Counts of what a relay holds. All but `tunnels` are 0 when no request runs and no stream is idle. */
+export interface RelayHoldings {
+  /** Requests taken and not ended. */
+  readonly running: number;
+  /** Those of them that wait for their device. */
+  readonly holding: number;
+  /** Connected tunnels, displaced ones included. */
+  readonly tunnels: number;
+  /** yamux streams of all tunnels, idle ones included. */
+  readonly streams: number;
+  /** Bytes received from devices and not yet taken by clients. */
+  readonly receivedBytes: number;
+  /** Buffers of sessions that have something to send. */
+  readonly batchBuffersOut: number;
+  /** Pieces of queues that wait for credit or for a socket. */
+  readonly chunksOut: number;
 }
 
 /** One interval drives everything that is due: no timer belongs to a tunnel or a request. */
@@ -120,6 +152,12 @@ function buildContext(options: RelayOptions, mux: MuxOptions, deps: RelayDeps): 
     metrics: new RelayMetrics(),
     accessLog: accessLogOf(log),
     store,
+    displaced: new Set(),
+    handshakes: new HandshakeGuard(clock, {
+      handshakesPerSecondMax: options.handshakesPerSecondMax,
+      failedHandshakesPerMinuteMax: options.failedHandshakesPerMinuteMax,
+    }),
+    fights: new DeviceFights(clock),
     tunnelGate: deps.tunnelGate,
     callerGate: deps.callerGate,
     pools: new MuxPools(),
@@ -237,6 +275,32 @@ class RunningRelay implements Relay {
     }
   }
 
+  revoke(tokenRefs: readonly string[]): number {
+    let closed = 0;
+    for (const tokenRef of tokenRefs) closed += closeTunnels(this.#context, tokenRef);
+    return closed;
+  }
+
+  whenIdle(): Promise<void> {
+    return this.#context.forwarder.whenIdle();
+  }
+
+  inspect(): RelayHoldings {
+    const { forwarder, store, displaced, pools } = this.#context;
+    let streams = 0;
+    for (const tunnel of store.handles()) streams += tunnel.session.streamCount;
+    for (const tunnel of displaced) streams += tunnel.session.streamCount;
+    return {
+      running: forwarder.running,
+      holding: forwarder.holding,
+      tunnels: store.size + displaced.size,
+      streams,
+      receivedBytes: pools.recvHeldBytes,
+      batchBuffersOut: pools.batchesOut,
+      chunksOut: pools.chunksOut,
+    };
+  }
+
   drain(): Promise<void> {
     this.#draining ??= this.#drain();
     return this.#draining;
@@ -296,7 +360,8 @@ class RunningRelay implements Relay {
     this.#context.draining = true;
     clearInterval(this.#interval);
     forwarder.close();
-    for (const tunnel of [...store.handles()]) tunnel.close(CloseCode.GOING_AWAY, "relay stops");
+    const tunnels = [...store.handles(), ...this.#context.displaced];
+    for (const tunnel of tunnels) tunnel.close(CloseCode.GOING_AWAY, "relay stops");
     // Last answers and close frames leave at the end of the turn.
     await new Promise<void>((resolve) => setImmediate(() => setImmediate(resolve)));
     this.#edge.close();
@@ -307,7 +372,7 @@ class RunningRelay implements Relay {
   }
 
   #addGauges(): void {
-    const { metrics, forwarder, store } = this.#context;
+    const { metrics, forwarder, store, pools } = this.#context;
     metrics.addGauge(
       "hawser_relay_requests_in_flight",
       "Requests taken and not finished.",
@@ -319,5 +384,15 @@ class RunningRelay implements Relay {
       () => forwarder.holding,
     );
     metrics.addGauge("hawser_relay_sessions", "Registered sessions.", () => store.size);
+    metrics.addGauge(
+      "hawser_relay_received_bytes_held",
+      "Bytes from devices that clients have not taken.",
+      () => pools.recvHeldBytes,
+    );
+    metrics.addGauge(
+      "hawser_relay_window_grown_bytes",
+      "Receive window granted beyond the initial size.",
+      () => pools.windowGrownBytes,
+    );
   }
 }
