@@ -220,6 +220,7 @@ export class Tunnel extends SessionHandle implements SessionHandler, StreamHandl
 
   sessionOnDirty(session: Session): void {
     this.#context.turn.addDirty(session);
+    this.#scheduleAt(session.dueAt);
   }
 
   /** Devices serve; they do not call. */

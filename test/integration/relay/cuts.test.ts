@@ -31,7 +31,7 @@ test("1,000 requests with cuts of client, device and tunnel", { timeout: 300_000
     id: mintDeviceId(),
     token: mintToken("device"),
   }));
-  const byToken = new Map(tokens.map(({ id, token }) => [token.token, { id, ref: token.ref }]));
+  const byToken = new Map(tokens.map(({ id, token }) => [token.text, { id, ref: token.ref }]));
   const key = mintToken("key");
   const relay = await startRelay(
     {
@@ -55,7 +55,7 @@ test("1,000 requests with cuts of client, device and tunnel", { timeout: 300_000
       },
       callerGate: {
         authenticateCaller: (text) =>
-          text === key.token
+          text === key.text
             ? { ok: true, value: { keyId: key.ref, userId: "u", allows: () => true } }
             : { ok: false, status: 401, code: "ERR_RELAY_UNAUTHORIZED", retryAfter: 0 },
       },
@@ -67,7 +67,7 @@ test("1,000 requests with cuts of client, device and tunnel", { timeout: 300_000
     const proxy = await CutProxy.start(relay.port);
     const agent = connect({
       relay: `ws://127.0.0.1:${proxy.port}`,
-      token: token.token,
+      token: token.text,
       to: `http://127.0.0.1:${service.port}`,
       backoffBaseMs: 10,
       backoffCapMs: 50,
@@ -85,7 +85,7 @@ test("1,000 requests with cuts of client, device and tunnel", { timeout: 300_000
   });
   await Promise.all(devices.map(({ agent }) => agent.ready()));
 
-  const outcomes = await runAll(plans, devices, relay.port, key.token);
+  const outcomes = await runAll(plans, devices, relay.port, key.text);
   const seen = tally(plans, outcomes);
   t.diagnostic(JSON.stringify(Object.fromEntries(seen)));
   for (const kind of ["complete", "failed", "broken", "left"]) {
@@ -102,7 +102,7 @@ test("1,000 requests with cuts of client, device and tunnel", { timeout: 300_000
     const base = plans[0];
     assert.ok(base !== undefined);
     const plan: Plan = { ...base, device, cut: { kind: "none" } };
-    const outcome = await client.exchange(plan, `/d/${id}/last`, key.token);
+    const outcome = await client.exchange(plan, `/d/${id}/last`, key.text);
     assert.notEqual(outcome.kind, "left");
   }
   client.close();

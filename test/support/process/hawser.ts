@@ -82,8 +82,8 @@ export async function startRelayProcess(args: readonly string[] = []): Promise<R
     internalPort,
     pid,
     deviceId,
-    token: token.token,
-    key: key.token,
+    token: token.text,
+    key: key.text,
     rss: () => rssOf(pid),
     stop: async () => {
       if (child.exitCode === null && child.signalCode === null) {

@@ -1,0 +1,56 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import type { Stream } from "../../../src/mux/index.ts";
+import { IdleStreams } from "../../../src/relay/idle-streams.ts";
+
+function stream(state: { closed?: boolean; remoteEnded?: boolean } = {}): Stream {
+  return { closed: false, remoteEnded: false, ...state } as unknown as Stream;
+}
+
+test("the stream that was used last is taken first", () => {
+  const idle = new IdleStreams();
+  const [a, b] = [stream(), stream()];
+  idle.put(a, 100, 16);
+  idle.put(b, 200, 16);
+  assert.equal(idle.take(), b);
+  assert.equal(idle.take(), a);
+  assert.equal(idle.take(), null);
+});
+
+test("a stream that died while idle is passed over", () => {
+  const idle = new IdleStreams();
+  const good = stream();
+  idle.put(good, 100, 16);
+  idle.put(stream({ closed: true }), 100, 16);
+  idle.put(stream({ remoteEnded: true }), 100, 16);
+  assert.equal(idle.take(), good);
+  assert.equal(idle.take(), null);
+});
+
+test("beyond the limit the oldest one gives way", () => {
+  const idle = new IdleStreams();
+  const all = [stream(), stream(), stream()];
+  assert.deepEqual(
+    all.map((one) => idle.put(one, 100, 2)),
+    [null, null, all[0]],
+  );
+  assert.equal(idle.take(), all[2]);
+});
+
+test("idle and spent streams are due at their own times", () => {
+  const idle = new IdleStreams();
+  const [a, b, c] = [stream(), stream(), stream()];
+  idle.put(a, 300, 16);
+  idle.put(b, 100, 16);
+  idle.spend(c, 200);
+  assert.equal(idle.nextDue(), 100);
+  assert.equal(idle.takeDueIdle(99), null);
+  assert.equal(idle.takeDueIdle(100), b);
+  assert.equal(idle.nextDue(), 200);
+  assert.equal(idle.isSpent(c), true);
+  assert.equal(idle.takeDueSpent(200), c);
+  assert.equal(idle.isSpent(c), false);
+  idle.remove(a);
+  assert.equal(idle.nextDue(), Number.POSITIVE_INFINITY);
+  assert.equal(idle.take(), null);
+});
