@@ -1,0 +1,55 @@
+/** The bytes of HTTP/1.1 by name, and their classes. */
+
+export const TAB = 0x09;
+export const LF = 0x0a;
+export const CR = 0x0d;
+export const SP = 0x20;
+export const COLON = 0x3a;
+export const SEMICOLON = 0x3b;
+export const COMMA = 0x2c;
+
+/** Bit of `BYTE_CLASS`: may stand in a token (field names, methods). RFC 9110 section 5.6.2. */
+export const TOKEN = 1;
+/** Bit of `BYTE_CLASS`: may stand in a field value or reason: HTAB, SP, VCHAR, obs-text. RFC 9110 section 5.5. */
+export const TEXT = 2;
+
+/** The classes of each byte value. */
+export const BYTE_CLASS: Uint8Array = byteClasses();
+
+function byteClasses(): Uint8Array {
+  const classes = new Uint8Array(256);
+  for (let byte = 0; byte < 256; byte++) {
+    if (byte === TAB || (byte >= SP && byte !== 0x7f)) classes[byte] = TEXT;
+    if (/^[!#$%&'*+\-.^_`|~0-9A-Za-z]$/.test(String.fromCharCode(byte)))
+      classes[byte] = TEXT | TOKEN;
+  }
+  return classes;
+}
+
+/** The byte at an index that the caller knows to be inside. */
+export function byteAt(bytes: Uint8Array, index: number): number {
+  return bytes[index] as number;
+}
+
+/** The value of a hexadecimal digit, -1 for any other byte. */
+export function hexValue(byte: number): number {
+  if (byte >= 0x30 && byte <= 0x39) return byte - 0x30;
+  const lower = byte | 0x20;
+  return lower >= 0x61 && lower <= 0x66 ? lower - 0x57 : -1;
+}
+
+/** The bytes of an ASCII text. */
+export function ascii(text: string): Uint8Array {
+  return Uint8Array.from(text, (character) => character.charCodeAt(0));
+}
+
+/**
+ * True when the token bytes [start, start + name.length) are `name`, whatever their case. Setting bit 5 of a token
+ * byte gives a lower-case letter or `-` only for that letter or `-`, so the comparison is exact.
+ */
+export function isName(bytes: Uint8Array, start: number, name: Uint8Array): boolean {
+  for (let i = 0; i < name.length; i++) {
+    if ((byteAt(bytes, start + i) | 0x20) !== byteAt(name, i)) return false;
+  }
+  return true;
+}
