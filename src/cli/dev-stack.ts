@@ -131,6 +131,7 @@ async function startDevRelay(
     { tunnelGate: credentials, callerGate: credentials, logger },
   );
   cleanUps.push(() => relay.close());
+  credentials.on("revoked", (refs) => relay.revoke(refs));
   return relay;
 }
 

@@ -1,4 +1,6 @@
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { Command } from "commander";
 import { agentCommand } from "./commands/agent.ts";
 import { devCommand } from "./commands/dev.ts";
@@ -21,19 +23,16 @@ Examples:
 Exit codes: 0 done, 1 something failed, 2 wrong usage or configuration.
 `;
 
-/** The version in package.json, which lies above the build folder. */
+/** The version in Hawser's package.json, which lies above this file, at a depth that differs between builds. */
 function version(): string {
-  for (const path of ["../../../package.json", "../../package.json"]) {
-    try {
-      const parsed: { name?: unknown; version?: unknown } = JSON.parse(
-        readFileSync(new URL(path, import.meta.url), "utf8"),
-      );
-      if (parsed.name === "hawser" && typeof parsed.version === "string") return parsed.version;
-    } catch {
-      // The sources and the built files lie at different depths: try the next.
+  for (let folder = dirname(fileURLToPath(import.meta.url)); ; folder = dirname(folder)) {
+    const path = join(folder, "package.json");
+    if (existsSync(path)) {
+      const parsed: { version: string } = JSON.parse(readFileSync(path, "utf8"));
+      return parsed.version;
     }
+    if (folder === dirname(folder)) throw new Error("The package.json of hawser is missing.");
   }
-  return "unknown";
 }
 
 /** The whole command line. Nothing in it ends the process: usage errors are thrown as CommanderError. */

@@ -37,8 +37,12 @@ interface Candidate {
 }
 
 const CONFIG_FILE_BYTES_MAX = 1_048_576;
-/** `HAWSER_…` variables that are no settings: the file itself, and what tests are replayed by. */
-const OTHER_VARIABLES: ReadonlySet<string> = new Set(["HAWSER_CONFIG", "HAWSER_SEED"]);
+/** `HAWSER_…` variables that are no settings: the file itself, the native file's cache, the seed of tests. */
+const OTHER_VARIABLES: ReadonlySet<string> = new Set([
+  "HAWSER_CONFIG",
+  "HAWSER_CACHE_DIR",
+  "HAWSER_SEED",
+]);
 
 /**
  * Reads the settings of one command from flags, environment and the file that `--config` or

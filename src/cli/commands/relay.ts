@@ -79,6 +79,7 @@ async function runRelay(loaded: Loaded): Promise<void> {
     destination.flushSync();
     throw error;
   }
+  credentials.on("revoked", (refs) => relay.revoke(refs));
   const onHangup = (): void => relay.reloadTls();
   process.on("SIGHUP", onHangup);
   await new Promise<void>((resolve, reject) => {
