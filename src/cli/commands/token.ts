@@ -59,7 +59,10 @@ Examples:
 A running relay reads the file again when it changes. A token is shown once; only its digest is stored.
 `;
 
-/** `hawser token`: makes the credentials of a relay that runs alone. */
+/**
+ * `hawser token`: makes the credentials of a relay that runs alone. The action rejects with a ConfigError where an
+ * option or the file cannot be used; nothing has changed then.
+ */
 export function tokenCommand(output: Output = process.stdout): Command {
   const token = new Command("token").description("Make device tokens and API keys");
   token
@@ -85,14 +88,9 @@ export function tokenCommand(output: Output = process.stdout): Command {
     .option("--expires-at <time>", "RFC 3339 time, such as 2027-01-31T00:00:00Z (default: never)")
     .option("--json", "print JSON")
     .addHelpText("after", EXAMPLES)
-    .action(async (options: CreateOptions, command: Command) => {
-      try {
-        const created = await createToken(options);
-        output.write(options.json ? `${JSON.stringify(created)}\n` : describe(created));
-      } catch (error) {
-        if (!(error instanceof ConfigError)) throw error;
-        command.error(`error: ${error.message}`, { code: error.code, exitCode: 1 });
-      }
+    .action(async (options: CreateOptions) => {
+      const created = await createToken(options);
+      output.write(options.json ? `${JSON.stringify(created)}\n` : describe(created));
     });
   return token;
 }

@@ -97,12 +97,12 @@ test("successful handshakes of one address are not limited by it", () => {
   for (let count = 0; count < 5_000; count++) assert.equal(guard.admit("192.0.2.1").ok, true);
 });
 
-test("a million failing addresses are held in a bounded table; the longest quiet is forgotten", () => {
+test("200,000 failing addresses are held in a bounded table; the longest quiet is forgotten", () => {
   const { clock, guard } = make(1_000, 1, 1_000);
   guard.recordFailure("first");
-  for (let count = 0; count < 1_000_000; count++) guard.recordFailure(`address-${count}`);
+  for (let count = 0; count < 200_000; count++) guard.recordFailure(`address-${count}`);
   assert.equal(guard.addresses, 1_000);
-  assert.equal(guard.admit("address-999999").ok, false);
+  assert.equal(guard.admit("address-199999").ok, false);
   assert.equal(guard.admit("first").ok, true);
   clock.advance(60_001);
   guard.recordFailure("192.0.2.1");
