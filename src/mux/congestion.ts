@@ -1,4 +1,4 @@
-import { CloseCode, GoAwayCode, SLOW_PING_DATA_BYTES, SLOW_PING_MS } from "./constants.ts";
+import { CloseCode, GoAwayCode, SLOW_PING_MS } from "./constants.ts";
 import { muxClosedError, muxProtocolError } from "./errors.ts";
 import { endSession, TERMINATE } from "./lifecycle.ts";
 import type { Session } from "./session.ts";
@@ -11,7 +11,7 @@ export const Blocked = {
   NO: 0,
   /** The transport is above high water and has not yet come down to low water. */
   CONGESTED: 1,
-  /** A ping of ours is unanswered while Data lies in front of it. */
+  /** A ping of ours is unanswered for too long. */
   SLOW_PING: 2,
 } as const;
 
@@ -19,8 +19,6 @@ export const Blocked = {
 export class Congestion {
   /** When the transport last took something. */
   progressAt: number;
-  /** Bytes handed over since it began. */
-  sentBytes = 0;
   /** What the buffer would hold if nothing had been taken since the last progress. */
   expectedBytes: number;
 
@@ -30,19 +28,34 @@ export class Congestion {
   }
 }
 
-/** Looks at the transport after every message. */
+/** After every message: notes a loss, and what the transport says of its buffer. */
 export function afterSend(session: Session, result: SendResult, bytes: number): void {
   session.counters.messagesOut += 1;
+  session.probed = false;
   if (result === SendResult.DROPPED) {
     const error = muxClosedError("ERR_MUX_TRANSPORT_LOST", "transport");
     endSession(session, error, null, TERMINATE, "");
-    return;
+  } else if (session.congestion !== null) {
+    session.congestion.expectedBytes += bytes;
+  } else if (result === SendResult.BUFFERED) {
+    noteHighWater(session);
   }
-  const { congestion, options } = session;
-  if (congestion !== null) {
-    congestion.expectedBytes += bytes;
-    return;
-  }
+}
+
+/**
+ * Whether Data may be handed to the transport now. Asks the transport once per message: what lies
+ * in its buffer need not be ours.
+ */
+export function lineIsFree(session: Session): boolean {
+  if (session.blocked !== Blocked.NO) return false;
+  if (session.probed) return true;
+  session.probed = true;
+  noteHighWater(session);
+  return session.blocked === Blocked.NO;
+}
+
+function noteHighWater(session: Session): void {
+  const { options } = session;
   const buffered = session.transport.bufferedAmount();
   if (buffered <= options.wsHighWaterBytes) return;
   const now = session.clock.now();
@@ -86,12 +99,17 @@ export function checkSlowReader(session: Session, now: number): number {
   return Number.POSITIVE_INFINITY;
 }
 
-/** Pauses Data while a ping is overdue and enough of it was sent to be the cause. @returns when to look again */
+/**
+ * Pauses Data while a ping of ours is overdue: the kernel's buffer cannot be seen from here, and
+ * the peer's pings wait behind what lies in it.
+ *
+ * @returns when to look again
+ */
 export function checkSlowPing(session: Session, now: number): number {
   if (!session.pingOutstanding) return Number.POSITIVE_INFINITY;
   const slowAt = session.pingSentAt + SLOW_PING_MS;
   if (now < slowAt) return slowAt;
-  if (session.dataSincePong > SLOW_PING_DATA_BYTES) session.blocked |= Blocked.SLOW_PING;
+  session.blocked |= Blocked.SLOW_PING;
   const lostAt = session.pingSentAt + session.options.keepAliveTimeoutMs;
   if (now < lostAt) return lostAt;
   // A peer that never answers must not stop us for good: this ping is given up, liveness is
@@ -103,7 +121,6 @@ export function checkSlowPing(session: Session, now: number): number {
 
 /** The ping came back, or is given up. */
 export function resumeAfterPing(session: Session): void {
-  session.dataSincePong = 0;
   if ((session.blocked & Blocked.SLOW_PING) === 0) return;
   session.blocked &= ~Blocked.SLOW_PING;
   session.markDirty();

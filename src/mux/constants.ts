@@ -66,9 +66,6 @@ export const PONGS_WAITING_MAX = 32;
 /** A ping of ours that is unanswered for so long pauses Data. */
 export const SLOW_PING_MS = 3_000;
 
-/** Data handed over since the last pong before a slow ping is blamed on it, bytes. */
-export const SLOW_PING_DATA_BYTES = 65_536;
-
 /** While data flows, the round trip is measured at most this often. */
 export const RTT_PING_INTERVAL_MS = 10_000;
 

@@ -1,5 +1,5 @@
 import { resumeAfterPing } from "./congestion.ts";
-import { Flag, FrameType, RTT_BUCKET_MS, RTT_PING_INTERVAL_MS } from "./constants.ts";
+import { Flag, FrameType, HEADER_BYTES, RTT_BUCKET_MS, RTT_PING_INTERVAL_MS } from "./constants.ts";
 import { muxClosedError } from "./errors.ts";
 import { abuse, noOp } from "./guard.ts";
 import { endSession, TERMINATE } from "./lifecycle.ts";
@@ -68,12 +68,21 @@ export function measureRoundTrip(session: Session): void {
   sendPing(session, now);
 }
 
-/** Writes the replies that wait. */
+/** Writes the replies that wait in front of what the batch holds: they overtake Data. */
 export function appendPongs(session: Session): void {
   const ring = session.pongs;
   if (ring === null) return;
   session.pongs = null;
-  while (ring.count > 0) appendFrame(session, FrameType.PING, Flag.ACK, 0, ring.shift());
+  const bytes = ring.count * HEADER_BYTES;
+  const { batch, batchUsed } = session;
+  if (batch !== null && batchUsed + bytes <= session.options.maxWsMessageOutBytes) {
+    batch.copyWithin(bytes, 0, batchUsed);
+    session.batchUsed = 0;
+    while (ring.count > 0) appendFrame(session, FrameType.PING, Flag.ACK, 0, ring.shift());
+    session.batchUsed = bytes + batchUsed;
+  } else {
+    while (ring.count > 0) appendFrame(session, FrameType.PING, Flag.ACK, 0, ring.shift());
+  }
   session.pools.givePongRing(ring);
 }
 

@@ -3,7 +3,7 @@ import { Flag, FrameType, INITIAL_WINDOW_BYTES, STREAM_ID_END } from "./constant
 import { muxClosedError } from "./errors.ts";
 import type { StreamHandler } from "./handlers.ts";
 import { removeStream } from "./lifecycle.ts";
-import { appendFrame, linkIntoRing, sendFinWhenDue } from "./sender.ts";
+import { appendFrame, linkIntoRing, pump, sendFinWhenDue } from "./sender.ts";
 import { Phase, type Session } from "./session.ts";
 import { Stream } from "./stream.ts";
 import { StreamState as State, StreamEvent, stateOf, transition } from "./stream-state.ts";
@@ -86,8 +86,13 @@ function startWaiting(session: Session): void {
     session.waitingCount -= 1;
     start(session, stream, session.clock.now());
     if (session.phase === Phase.ENDED) return;
-    if (stream.queuedBytes > 0) linkIntoRing(session, stream);
-    else if (stream.finPending) sendFinWhenDue(stream);
+    if (stream.queuedBytes > 0) {
+      // Its data follows its SYN at once, where that is possible.
+      linkIntoRing(session, stream);
+      pump(session);
+    } else if (stream.finPending) {
+      sendFinWhenDue(stream);
+    }
   }
 }
 

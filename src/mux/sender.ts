@@ -1,5 +1,5 @@
 import { ByteQueue } from "./byte-queue.ts";
-import { afterSend } from "./congestion.ts";
+import { afterSend, lineIsFree } from "./congestion.ts";
 import {
   Flag,
   FrameType,
@@ -72,10 +72,10 @@ export function appendFrame(
 /** Data of a stream may leave right now, past no other stream. */
 function mayPass(session: Session, stream: Stream): boolean {
   return (
-    session.blocked === 0 &&
     session.ringHead === null &&
     stream.id !== 0 &&
-    (stream.queue === null || stream.queue.bytes === 0)
+    (stream.queue === null || stream.queue.bytes === 0) &&
+    lineIsFree(session)
   );
 }
 
@@ -90,7 +90,6 @@ function soloFrameBytes(session: Session): number {
 /** Counts a Data frame of `bytes` against the stream's window. Called as the frame is written. */
 function chargeFrame(session: Session, stream: Stream, bytes: number): void {
   stream.sendWindow -= bytes;
-  session.dataSincePong += bytes;
   const { counters } = session;
   counters.dataFramesOut += 1;
   counters.dataBytesOut += bytes;
@@ -179,7 +178,7 @@ function batchGrown(session: Session): void {
 function sendNow(session: Session, stream: Stream, bytes: Uint8Array, allowed: number): number {
   const frameBytes = soloFrameBytes(session);
   let at = 0;
-  while (at < allowed && session.blocked === 0) {
+  while (at < allowed && lineIsFree(session)) {
     const n = Math.min(allowed - at, frameBytes);
     const joined = session.batchUsed + HEADER_BYTES + n;
     const small = n < LARGE_WRITE_BYTES || n < allowed;
@@ -230,15 +229,17 @@ function enqueue(stream: Stream, bytes: Uint8Array, at: number): boolean {
   return false;
 }
 
-/** What write() answers. */
+/**
+ * What write() answers. With the session's queue full every stream is told to stop; each goes on
+ * when its own bytes have left, so that stalled streams cannot starve the others.
+ */
 export function writable(stream: Stream): boolean {
+  const { session } = stream;
+  if (session.queuedBytes >= session.options.maxSessionSendQueueBytes) return false;
   const queued = stream.queuedBytes;
   if (queued === 0) return true;
-  const { session } = stream;
   return (
-    queued < session.options.maxStreamSendQueueBytes &&
-    session.queuedBytes < session.options.maxSessionSendQueueBytes &&
-    sendableBytes(queued, stream.sendWindow) > 0
+    queued < session.options.maxStreamSendQueueBytes && sendableBytes(queued, stream.sendWindow) > 0
   );
 }
 
@@ -265,7 +266,7 @@ export function unlinkFromRing(session: Session, stream: Stream): void {
 
 /** Sends queued Data, a quantum per stream and turn, until nothing may leave. */
 export function pump(session: Session): void {
-  while (session.ringHead !== null && session.blocked === 0) {
+  while (session.ringHead !== null && lineIsFree(session)) {
     const stream = session.ringHead;
     const { queue } = stream;
     const solo = stream.ringNext === null;
@@ -306,7 +307,7 @@ function sendQueued(session: Session, stream: Stream, queue: ByteQueue, most: nu
   let room = maxWsMessageOutBytes - session.batchUsed - HEADER_BYTES;
   if (room < most && room < QUANTUM_BYTES && session.batchUsed > 0) {
     sendBatch(session);
-    if (stream.closed || session.blocked !== 0) return false;
+    if (stream.closed || !lineIsFree(session)) return false;
     room = maxWsMessageOutBytes - session.batchUsed - HEADER_BYTES;
   }
   const n = Math.min(most, room);

@@ -65,6 +65,8 @@ export class Session implements FrameSink {
   /** Why Data is held back, bits of `Blocked`. */
   blocked = 0;
   congestion: Congestion | null = null;
+  /** The transport's buffer was looked at since the last message. */
+  probed = false;
   streams: Map<number, Stream> | null = null;
   nextStreamId: number;
   /** Opens that wait for a place among the unacknowledged. */
@@ -93,7 +95,6 @@ export class Session implements FrameSink {
   pingValue = 0;
   pingSentAt = 0;
   pingWaitMs = 0;
-  dataSincePong = 0;
   rttCurrent = 0;
   rttPrevious = 0;
   rttBucketAt = 0;

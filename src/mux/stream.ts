@@ -90,7 +90,10 @@ export class Stream {
     return this.queue === null ? 0 : this.queue.bytes;
   }
 
-  /** write() would return true now. */
+  /**
+   * write() would return true now. False with nothing queued means that the session's queue is full:
+   * then write anyway and wait for streamOnWritable, which comes only after a write() that said no.
+   */
   get isWritable(): boolean {
     return !this.localEnded && this.state !== StreamState.CLOSED && writable(this);
   }

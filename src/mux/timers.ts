@@ -21,7 +21,6 @@ export function runTimers(session: Session, now: number): void {
     session.started = true;
     sendPing(session, now);
   }
-  if (now < session.dueAt && session.dueAt !== NEVER) return;
   // From here on lowerDue() collects: nothing that is set while handlers run gets lost.
   session.dueAt = NEVER;
   let due = checkLiveness(session, now);
