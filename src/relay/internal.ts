@@ -11,7 +11,7 @@ import { closeTunnels } from "./close-tunnels.ts";
 import type { RelayContext } from "./context.ts";
 import { relayError } from "./errors.ts";
 import { Front } from "./forward.ts";
-import { checkTarget, RequestFields } from "./http1/index.ts";
+import { checkMethod, checkTarget, RequestFields } from "./http1/index.ts";
 import { InternalSecret } from "./internal-auth.ts";
 import { peerAddress } from "./peer-address.ts";
 import { answerProblem } from "./problem.ts";
@@ -53,10 +53,12 @@ class InternalApi {
   readonly ids = new RequestIds();
   readonly #context: RelayContext;
   readonly #fields = new RequestFields();
-  #clientAuthorization = "";
+  #prefix = "";
+  /** Takes one field of a request to forward. Our secret ends here; the device sees what the client itself sent. */
   readonly #addField = (name: string, value: string): void => {
-    if (name === CLIENT_AUTHORIZATION) this.#clientAuthorization = value;
-    else this.#fields.add(name, value);
+    if (name === CLIENT_AUTHORIZATION) this.#fields.add("authorization", value);
+    else if (name === "x-forwarded-prefix") this.#prefix = value;
+    else if (name !== "authorization") this.#fields.add(name, value);
   };
 
   constructor(context: RelayContext) {
@@ -207,12 +209,15 @@ class InternalApi {
     const { res, tokenRef } = call;
     const fields = this.#fields;
     fields.reset();
-    this.#clientAuthorization = "";
+    this.#prefix = "";
     req.forEach(this.#addField);
     fields.finish();
     const query = req.getQuery();
     const target = query === undefined ? path : `${path}?${query}`;
-    const problem = fields.problem ?? checkTarget(target);
+    const prefix = this.#prefix;
+    const prefixProblem = prefix === "" ? null : checkTarget(prefix);
+    const problem =
+      fields.problem ?? checkMethod(call.method) ?? checkTarget(target) ?? prefixProblem;
     if (problem !== null) {
       this.#refuse(call, problem);
       return;
@@ -223,8 +228,6 @@ class InternalApi {
       this.#refuse(call, relayError("ERR_RELAY_NO_SESSION"));
       return;
     }
-    // Our secret ends here; the device sees what the client itself sent.
-    fields.authorization = this.#clientAuthorization;
     forwarder.forward(res, {
       tunnel,
       deviceId: tunnel.deviceId,
@@ -239,8 +242,8 @@ class InternalApi {
         clientAddress: peerAddress(res),
         // Whoever has the secret is believed, what the client's address and scheme are.
         proto: fields.forwardedProto === "https" ? "https" : "http",
-        forwardedPrefix: "",
-        forwardAuthorization: this.#clientAuthorization !== "",
+        forwardedPrefix: prefix,
+        forwardAuthorization: fields.authorization !== "",
         trustForwarded: true,
         requestId: call.requestId,
       },

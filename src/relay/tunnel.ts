@@ -106,7 +106,10 @@ export class Tunnel extends SessionHandle implements SessionHandler, StreamHandl
       device_id: this.deviceId,
       connected_at: new Date(this.connectedAt).toISOString(),
       last_heartbeat: new Date(Date.now() - silentMs).toISOString(),
-      remote_addr: this.remoteAddr,
+      // uWS tells no port; 0 keeps the form that readers of `ip:port` take apart.
+      remote_addr: this.remoteAddr.includes(":")
+        ? `[${this.remoteAddr}]:0`
+        : `${this.remoteAddr}:0`,
     };
   }
 
