@@ -1,0 +1,109 @@
+import { createServer, type RequestListener } from "node:http";
+import type { Duplex } from "node:stream";
+import WebSocket from "ws";
+import { monotonicClock } from "../../../src/core/clock.ts";
+import {
+  MuxPools,
+  muxOptions,
+  SendResult,
+  Session,
+  type SessionHandler,
+  type Stream,
+  type Transport,
+  toDuplex,
+} from "../../../src/mux/index.ts";
+
+/** What a test device does with the streams that the relay opens. */
+export interface DeviceBehaviour {
+  /** Serves each stream as an HTTP connection. */
+  readonly http?: RequestListener;
+  /** Takes each stream raw instead. */
+  readonly stream?: (stream: Stream) => void;
+  /** The same, as a Duplex. */
+  readonly duplex?: (duplex: Duplex) => void;
+  /** Trusted certificate for `wss:`. */
+  readonly ca?: string;
+}
+
+/** A minimal device: `ws` and a yamux session in the server role; no reconnecting. */
+export interface WsDevice {
+  readonly session: Session;
+  /** The code with which the WebSocket closed. */
+  readonly closed: Promise<number>;
+  /** The relay's GoAway. */
+  readonly goneAway: Promise<void>;
+  /** Everything on the wire below yamux: for tests that send what no session would. */
+  readonly webSocket: WebSocket;
+  close(): void;
+}
+
+/** Connects a device and resolves when its WebSocket is open. Rejects with the status when it is refused. */
+export async function connectDevice(
+  relayUrl: string,
+  token: string,
+  behaviour: DeviceBehaviour,
+): Promise<WsDevice> {
+  const webSocket = new WebSocket(`${relayUrl}/tunnel/connect`, {
+    headers: { authorization: `Bearer ${token}` },
+    perMessageDeflate: false,
+    ...(behaviour.ca === undefined ? {} : { ca: behaviour.ca }),
+  });
+  await new Promise<void>((resolve, reject) => {
+    webSocket.once("open", resolve);
+    webSocket.once("unexpected-response", (_request, response) => {
+      response.resume();
+      reject(new Error(`refused with ${response.statusCode}`));
+    });
+    webSocket.once("error", reject);
+  });
+  const server = behaviour.http === undefined ? null : createServer(behaviour.http);
+  const transport: Transport = {
+    send: (message) => {
+      if (webSocket.readyState !== WebSocket.OPEN) return SendResult.SENT;
+      webSocket.send(Buffer.from(message));
+      return SendResult.SENT;
+    },
+    sendParts: (header, payload) => {
+      if (webSocket.readyState !== WebSocket.OPEN) return SendResult.SENT;
+      webSocket.send(Buffer.concat([header, payload]));
+      return SendResult.SENT;
+    },
+    bufferedAmount: () => 0,
+    close: (code, reason) => webSocket.close(code, reason),
+    terminate: () => webSocket.terminate(),
+  };
+  let goAway = (): void => {};
+  const goneAway = new Promise<void>((resolve) => {
+    goAway = resolve;
+  });
+  const handler: SessionHandler = {
+    sessionOnDirty: (session) => {
+      setImmediate(() => session.flush());
+    },
+    sessionOnStream: (_session, stream) => {
+      if (behaviour.stream !== undefined) behaviour.stream(stream);
+      else if (behaviour.duplex !== undefined) behaviour.duplex(toDuplex(stream));
+      else server?.emit("connection", toDuplex(stream));
+    },
+    sessionOnGoAway: () => goAway(),
+    sessionOnClose: () => {},
+  };
+  const session = new Session(
+    "server",
+    muxOptions(),
+    transport,
+    handler,
+    monotonicClock,
+    new MuxPools(),
+  );
+  webSocket.on("message", (data: Buffer) => session.receive(new Uint8Array(data)));
+  const closed = new Promise<number>((resolve) => {
+    webSocket.once("close", (code) => {
+      session.transportClosed(code);
+      server?.close();
+      resolve(code);
+    });
+  });
+  webSocket.on("error", () => {});
+  return { session, closed, goneAway, webSocket, close: () => webSocket.terminate() };
+}
