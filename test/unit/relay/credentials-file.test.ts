@@ -65,7 +65,10 @@ async function open(
   const log: string[] = [];
   const logger = pino({}, { write: (line: string) => void log.push(line) });
   const file = await CredentialsFile.open(path, logger, { pollIntervalMs: 0, ...options });
+  // The watch does not keep a process alive; a test that waits for it has to.
+  const alive = setInterval(() => {}, 60_000);
   t.after(async () => {
+    clearInterval(alive);
     file.close();
     await rm(folder, { recursive: true });
   });
