@@ -394,13 +394,11 @@ test("Y73: alone, 1 MiB leaves as one frame", () => {
 
 test("Y73: while others wait, frames have at most 16 KiB and take turns", () => {
   const { harness, streams } = opened(3, 2 * MIB);
-  harness.transport.buffered = MIB;
+  harness.fill();
   for (const stream of streams) stream.live.write(pattern(MIB));
   harness.settle();
   assert.equal(payloadSent(harness), 0, "above high water no data leaves");
-  harness.transport.buffered = 0;
-  harness.session.transportDrained();
-  harness.settle();
+  harness.unfill();
   const sent = harness.sent();
   assert.equal(payloadSent(harness), 3 * MIB);
   let waiting = 3;

@@ -323,14 +323,12 @@ test("Y126: 100 small streams beside an endless one are each served within one r
   const small = Array.from({ length: 100 }, () => harness.open());
   harness.settle();
   for (const one of [endless, ...small]) harness.receive(ack(one.live.id, 8 * MIB));
-  harness.transport.buffered = MIB;
+  harness.fill();
   endless.live.write(pattern(2 * MIB));
   for (const one of small) one.live.write(pattern(1_024));
   harness.settle();
   harness.transport.clear();
-  harness.transport.buffered = 0;
-  harness.session.transportDrained();
-  harness.settle();
+  harness.unfill();
   const sent = harness.sent();
   const lastSmall = sent.findLastIndex((one) => one.id !== endless.live.id);
   const ofEndless = sent.slice(0, lastSmall).filter((one) => one.id === endless.live.id);

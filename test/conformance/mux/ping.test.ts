@@ -33,8 +33,7 @@ test("Y93: a ping is answered with its value", () => {
 test("Y94: the reply overtakes 4 MiB of queued data", () => {
   const harness = new Harness("server", {}, { accepts: true });
   harness.receive(syn(1, 8 * MIB));
-  harness.transport.stuck = true;
-  harness.transport.buffered = MIB;
+  harness.fill();
   harness.inbound().live.write(pattern(4 * MIB));
   harness.settle();
   harness.transport.clear();
@@ -43,10 +42,7 @@ test("Y94: the reply overtakes 4 MiB of queued data", () => {
   harness.receive(ping(0x5678));
   harness.transport.clear();
   harness.feed(ping(0x9abc));
-  harness.transport.stuck = false;
-  harness.transport.buffered = 0;
-  harness.session.transportDrained();
-  harness.settle();
+  harness.unfill();
   const frames = harness.sent().map(notation);
   assert.equal(frames.indexOf("Ping+ACK(0,9abc)"), 0, "in front of the queue");
 });
@@ -54,14 +50,10 @@ test("Y94: the reply overtakes 4 MiB of queued data", () => {
 test("Y94: a reply overtakes data that was written earlier in the same turn and still waits", () => {
   const harness = new Harness("server", {}, { accepts: true });
   harness.receive(syn(1, 8 * MIB), syn(3, 8 * MIB));
-  harness.transport.clear();
-  harness.transport.buffered = MIB;
+  harness.fill();
   for (const stream of harness.announced) stream.live.write(pattern(MIB));
   harness.feed(ping(1));
-  harness.transport.buffered = 0;
-  harness.settle();
-  harness.session.transportDrained();
-  harness.settle();
+  harness.unfill();
   const [first] = harness.transport.messages;
   assert.ok(first !== undefined);
   assert.equal(harness.sentNotation()[0], "Ping+ACK(0,1)");

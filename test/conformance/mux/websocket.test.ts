@@ -123,7 +123,7 @@ test("Y116: above high water no data is handed over, control frames are, data re
   const harness = accepted();
   harness.receive(syn(3));
   harness.transport.clear();
-  harness.transport.buffered = 262_144 + 1;
+  harness.fill(262_144 + 1);
   const stream = harness.inbound().live;
   stream.write(pattern(50_000));
   harness.receive(ping(1), data(3, pattern(DEFAULT_WINDOW)), fin(3));
@@ -132,6 +132,10 @@ test("Y116: above high water no data is handed over, control frames are, data re
   assert.deepEqual(harness.sentNotation(), ["WU+ACK(5,0)", "WU(5,200000)"]);
   harness.transport.clear();
   stream.end();
+  harness.settle();
+  harness.expectSent();
+  harness.transport.buffered = 65_536 + 1;
+  harness.session.transportDrained();
   harness.settle();
   harness.expectSent();
   harness.transport.buffered = 65_536 - 1;

@@ -9,6 +9,8 @@ export function heapUsedBytes(): number {
     setFlagsFromString("--expose-gc");
     collect = runInNewContext("gc") as () => void;
   }
+  // The sweep of array buffers runs beside the program; the second collection waits for the first one's.
+  collect();
   collect();
   const usage = process.memoryUsage();
   return usage.heapUsed + usage.arrayBuffers;
