@@ -38,9 +38,9 @@ export interface StreamHandler {
   /** The send queue drained after write() returned false. */
   streamOnWritable(stream: Stream): void;
   /**
-   * The stream is finished, exactly once, last event. `error` is null when both FINs were seen,
-   * or the session ended after the peer's FIN with nothing of ours left to send. Not called after
-   * our own `stream.reset()`.
+   * The stream is finished, exactly once, last event. `error` is null when both sides had ended and
+   * all of ours was sent. Not called after our own `stream.reset()`, nor for a stream that was
+   * never accepted: whoever puts off accept() looks at `stream.closed`.
    */
   streamOnClose(stream: Stream, error: AppError | null): void;
 }

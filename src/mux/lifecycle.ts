@@ -65,7 +65,7 @@ export function removeStream(stream: Stream): void {
     if (!stream.remoteEnded) session.lateAllowance += stream.recvWindow;
   }
   if (stream.holdsSlot) releaseSlot(stream);
-  if (session.ending !== null && session.isDrained) session.markDirty();
+  if (session.ending !== null && session.streamCount === 0) session.markDirty();
 }
 
 /** Our RST: removes the stream and tells nobody. */
@@ -106,10 +106,10 @@ export function remoteFin(stream: Stream, cell: number): void {
   stream.handler.streamOnClose(stream, null);
 }
 
-/** How long a stream whose peer has sent FIN may stand still. */
+/** How long a stream whose peer has sent FIN may stand still: less when its data waits for credit. */
 export function halfCloseWait(stream: Stream): number {
   const { stalledWriteTimeoutMs, halfCloseTimeoutMs } = stream.session.options;
-  return stream.sendWindow === 0 || (stream.queuedBytes > 0 && !stream.inRing)
+  return stream.queuedBytes > 0 && !stream.inRing
     ? Math.min(stalledWriteTimeoutMs, halfCloseTimeoutMs)
     : halfCloseTimeoutMs;
 }
@@ -170,7 +170,7 @@ export function endSession(
       releaseStream(session, stream);
     }
     for (const stream of streams.values()) {
-      const whole = stream.remoteEnded && stream.lostBytes === 0;
+      const whole = stream.remoteEnded && stream.localEnded && stream.lostBytes === 0;
       told = tellClosed(stream, whole ? null : error, told);
     }
   }

@@ -146,9 +146,9 @@ export class Session implements FrameSink {
     );
   }
 
-  /** Streams in the table. */
+  /** Streams that live, those that wait to be opened among them. */
   get streamCount(): number {
-    return this.streams === null ? 0 : this.streams.size;
+    return this.streams === null ? this.waitingCount : this.streams.size + this.waitingCount;
   }
 
   /** Smallest round trip of about the last minute, ms; 0 is unknown. */
@@ -298,11 +298,6 @@ export class Session implements FrameSink {
   /** SYNs are answered by RST. */
   get refusesStreams(): boolean {
     return this.ending?.refuses === true;
-  }
-
-  /** No stream is left, nor any that waits to be opened. */
-  get isDrained(): boolean {
-    return this.streamCount === 0 && this.waitingCount === 0;
   }
 
   /** There is something to send. The last thing a call does: the owner may flush right away. */

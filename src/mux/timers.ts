@@ -109,7 +109,7 @@ function checkHalves(session: Session, stream: Stream, now: number): number {
 export function checkDrain(session: Session, now: number): number {
   const { ending } = session;
   if (ending === null) return NEVER;
-  if (!session.isDrained && now < ending.deadline) return ending.deadline;
+  if (session.streamCount > 0 && now < ending.deadline) return ending.deadline;
   const error = session.goneAway
     ? muxClosedError("ERR_MUX_REMOTE_GO_AWAY", "remote")
     : muxClosedError("ERR_MUX_SESSION_CLOSED", "local");
