@@ -86,7 +86,11 @@ export interface SessionStore<H extends SessionHandle> {
   findDevice(deviceId: string): H | null;
   /** Records a heartbeat now. @throws AppError `ERR_SESSION_NOT_FOUND` */
   heartbeat(tokenRef: string): void;
-  /** The same for a handle at hand, without a look-up. Harmless on one that is no longer registered. */
+  /**
+   * The same for a handle at hand, without a look-up, in constant time. Harmless on one that is no longer registered.
+   * A handle may note heartbeats by itself and call this once in a while: the queue of expiry may lag behind, and
+   * each clean-up then looks at those in vain whose lag is all that makes them old.
+   */
   touch(handle: H): void;
   /**
    * Removes and closes sessions whose last heartbeat is more than `expireAfterMs` ago. Costs time in proportion to
@@ -197,18 +201,22 @@ export class InMemorySessionStore<H extends SessionHandle> implements SessionSto
   cleanupExpired(expireAfterMs: number, limit = Number.POSITIVE_INFINITY): number {
     const cutoff = this.#clock.now() - expireAfterMs;
     let removed = 0;
+    // The last one met that lives: it has received something since it was queued. It keeps its place.
+    let living: SessionHandle | null = null;
     while (removed < limit) {
-      const oldest = this.#oldest as H | null;
+      const oldest = (living === null ? this.#oldest : living.storeNewer) as H | null;
       if (oldest === null || oldest.storeQueuedAt >= cutoff) break;
       if (oldest.lastHeartbeatAt >= cutoff) {
-        // It has received something since it was queued: it lives, and is queued by that.
-        this.#dequeue(oldest);
-        this.#enqueue(oldest, oldest.lastHeartbeatAt);
+        living = oldest;
         continue;
       }
       this.#remove(oldest);
       removed += 1;
       this.#end(oldest, "close");
+      // What was closed may have called back and moved or removed the one by which the place was kept.
+      if (living !== null && (living.storeSlot === -1 || living.storeQueuedAt >= cutoff)) {
+        living = null;
+      }
     }
     return removed;
   }
