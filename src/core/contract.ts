@@ -39,14 +39,3 @@ export interface SessionClosed {
 /** Sessions on a page of a listing when the caller names no `limit`, and the most it may ask for. */
 export const SESSION_PAGE_DEFAULT = 1_000;
 export const SESSION_PAGE_MAX = 10_000;
-
-/** Paths of the internal API; `ref` is a token reference. */
-export const internalPaths = {
-  session: (ref: string): string => `/internal/session/${encodeURIComponent(ref)}`,
-  sessions: "/internal/sessions",
-  close: (ref: string): string => `/internal/session/${encodeURIComponent(ref)}/close`,
-  /** `path` is the request target for the device and starts with `/`. */
-  forward: (ref: string, path: string): string =>
-    `/internal/session/${encodeURIComponent(ref)}/forward${path}`,
-  stream: (ref: string): string => `/internal/session/${encodeURIComponent(ref)}/stream`,
-} as const;
