@@ -7,10 +7,10 @@ import type { Logger } from "pino";
 import { type Agent, connect } from "../agent/index.ts";
 import { type Loaded, relayOptions } from "../config/index.ts";
 import { formatCredentials } from "../core/credentials.ts";
-import { AppError } from "../core/errors.ts";
 import { mintDeviceId, mintToken } from "../core/token.ts";
 import { CredentialsFile, type Relay, startRelay } from "../relay/index.ts";
 import { type DemoService, startDemoService } from "./demo-service.ts";
+import { cliError } from "./errors.ts";
 
 /** Relay, agent and service in this process, on loopback, connected. */
 export interface DevStack {
@@ -74,7 +74,7 @@ async function step<T>(what: string, work: () => Promise<T>): Promise<T> {
     return await work();
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
-    throw new AppError("ERR_CLI_DEV_FAILED", `could not ${what}: ${reason}`, { cause: error });
+    throw cliError("ERR_CLI_DEV_FAILED", `could not ${what}: ${reason}`, error);
   }
 }
 

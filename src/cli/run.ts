@@ -1,9 +1,13 @@
 import { CommanderError } from "commander";
 import { AppError, ConfigError } from "../core/errors.ts";
+import type { CliErrorCode } from "./errors.ts";
 import { createProgram } from "./program.ts";
 
 /** Exit codes of every command. */
 export const EXIT = { DONE: 0, FAILED: 1, USAGE: 2 } as const;
+
+const USAGE: CliErrorCode = "ERR_CLI_USAGE";
+const UNEXPECTED: CliErrorCode = "ERR_CLI_UNEXPECTED";
 
 /** An error as people and programs are told of it. */
 export interface ErrorReport {
@@ -62,10 +66,10 @@ export function describeError(error: unknown, words: readonly string[]): ErrorRe
 }
 
 function describeUsage(error: CommanderError, words: readonly string[]): ErrorReport | null {
-  if (error.code === "commander.helpDisplayed" || error.code === "commander.version") return null;
+  if (error.exitCode === 0) return null;
   const isUsage = error.code.startsWith("commander.");
   return {
-    code: isUsage ? "ERR_CLI_USAGE" : error.code,
+    code: isUsage ? USAGE : error.code,
     message: error.message.replace(/^error: /, "").replace(/^\(outputHelp\)$/, "no command given"),
     advice: isUsage ? `How to use it: ${helpLine(words)}.` : "",
     problems: [],
@@ -98,7 +102,7 @@ function helpLine(words: readonly string[]): string {
 function codeOf(error: unknown): string {
   if (error instanceof AppError) return error.code;
   const code: unknown = error instanceof Error && "code" in error ? error.code : undefined;
-  return typeof code === "string" ? code : "ERR_CLI_UNEXPECTED";
+  return typeof code === "string" ? code : UNEXPECTED;
 }
 
 function adviceFor(code: string): string {
@@ -107,7 +111,7 @@ function adviceFor(code: string): string {
       return "Something else listens there: stop it, or choose another port.";
     case "EACCES":
       return "This user may not do that: ports below 1024 and files of others want more rights.";
-    case "ERR_CLI_UNEXPECTED":
+    case UNEXPECTED:
       return "This should not happen; please report it with the command that you ran.";
     default:
       return "";

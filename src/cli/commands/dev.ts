@@ -2,9 +2,10 @@ import { type IncomingMessage, request } from "node:http";
 import { Command } from "commander";
 import { type Logger, pino } from "pino";
 import { loadSettings } from "../../config/index.ts";
-import { AppError } from "../../core/errors.ts";
+import type { AppError } from "../../core/errors.ts";
 import { HELLO } from "../demo-service.ts";
 import { type DevStack, startDevStack } from "../dev-stack.ts";
+import { cliError } from "../errors.ts";
 import { addSettings } from "../settings-flags.ts";
 import { onStopSignals } from "../stop-signals.ts";
 
@@ -159,5 +160,5 @@ function fetchThrough(stack: DevStack, path: string): Promise<Answer> {
 }
 
 function failed(sentence: string): AppError {
-  return new AppError("ERR_CLI_DEV_FAILED", sentence);
+  return cliError("ERR_CLI_DEV_FAILED", sentence);
 }

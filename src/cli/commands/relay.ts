@@ -1,3 +1,4 @@
+import { once } from "node:events";
 import { Command } from "commander";
 import { pino } from "pino";
 import {
@@ -66,32 +67,31 @@ async function runRelay(loaded: Loaded): Promise<void> {
   if (warning !== null) logger.warn(warning);
   logger.info({ origin }, "internal secret");
 
-  const credentials = await CredentialsFile.open(values.credentials ?? "", logger);
-  let relay: Relay;
-  try {
-    relay = await startRelay(options, {
-      tunnelGate: credentials,
-      callerGate: credentials,
-      logger,
-    });
-  } catch (error) {
-    credentials.close();
-    destination.flushSync();
-    throw error;
-  }
-  credentials.on("revoked", (refs) => relay.revoke(refs));
-  const onHangup = (): void => relay.reloadTls();
+  // Before anything listens: a signal that comes during the start must find its listener.
+  let relay: Relay | null = null;
+  const onHangup = (): void => relay?.reloadTls();
   process.on("SIGHUP", onHangup);
-  await new Promise<void>((resolve, reject) => {
-    onStopSignals((signal) => {
-      logger.info({ signal }, "stopping");
-      relay.drain().then(resolve, reject);
-    });
-  });
-  process.off("SIGHUP", onHangup);
-  credentials.close();
-  logger.info("stopped");
-  destination.flushSync();
+  const stopSignal = new Promise<NodeJS.Signals>((resolve) => onStopSignals(resolve));
+  try {
+    const credentials = await CredentialsFile.open(values.credentials ?? "", logger);
+    try {
+      relay = await startRelay(options, {
+        tunnelGate: credentials,
+        callerGate: credentials,
+        logger,
+      });
+      credentials.on("revoked", (refs) => relay?.revoke(refs));
+      logger.info({ signal: await stopSignal }, "stopping");
+      await relay.drain();
+    } finally {
+      credentials.close();
+    }
+    logger.info("stopped");
+  } finally {
+    process.off("SIGHUP", onHangup);
+    destination.end();
+    await once(destination, "close");
+  }
 }
 
 /**

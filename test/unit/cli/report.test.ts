@@ -47,7 +47,7 @@ test("command line: wrong usage ends with 2, help and version with 0", () => {
     "error: unknown option '--x'\nHow to use it: hawser dev --help.\n",
     2,
   ]);
-  for (const code of ["commander.helpDisplayed", "commander.version"]) {
+  for (const code of ["commander.helpDisplayed", "commander.help", "commander.version"]) {
     assert.equal(describeError(new CommanderError(0, code, "(outputHelp)"), []), null);
   }
 });
