@@ -109,17 +109,18 @@ export function checkSlowPing(session: Session, now: number): number {
   if (!session.pingOutstanding) return Number.POSITIVE_INFINITY;
   const slowAt = session.pingSentAt + SLOW_PING_MS;
   if (now < slowAt) return slowAt;
-  session.blocked |= Blocked.SLOW_PING;
   const lostAt = session.pingSentAt + session.options.keepAliveTimeoutMs;
-  if (now < lostAt) return lostAt;
-  // A peer that never answers must not stop us for good: this ping is given up, liveness is
-  // judged by received bytes, and the next ping measures again.
-  session.pingOutstanding = false;
+  if (now < lostAt) {
+    session.blocked |= Blocked.SLOW_PING;
+    return lostAt;
+  }
+  // A peer that never answers must not stop us for good; whether it lives is judged by received
+  // bytes. The ping stays outstanding: its reply may come yet, and a second one would tell less.
   resumeAfterPing(session);
   return Number.POSITIVE_INFINITY;
 }
 
-/** The ping came back, or is given up. */
+/** The ping came back, or is waited for no longer. */
 export function resumeAfterPing(session: Session): void {
   if ((session.blocked & Blocked.SLOW_PING) === 0) return;
   session.blocked &= ~Blocked.SLOW_PING;

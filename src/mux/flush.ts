@@ -10,7 +10,6 @@ import { checkDrain } from "./timers.ts";
  * waited for room, and what they wrote. `session.flushing` is set throughout.
  */
 export function flushSession(session: Session): void {
-  session.dirty = false;
   appendControl(session);
   pump(session);
   sendBatch(session);

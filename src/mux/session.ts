@@ -197,6 +197,7 @@ export class Session implements FrameSink {
 
   /** Sends everything gathered this turn as few messages as possible. Safe to call when clean. */
   flush(): void {
+    this.dirty = false;
     this.guarded(flushSession);
   }
 
