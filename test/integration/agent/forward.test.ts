@@ -3,7 +3,13 @@ import { once } from "node:events";
 import { createServer } from "node:http";
 import { createServer as createTcpServer } from "node:net";
 import { type TestContext, test } from "node:test";
-import { closed, patternBytes, sha256, TcpService } from "../../support/agent/local-service.ts";
+import {
+  closed,
+  patternBytes,
+  readAll,
+  sha256,
+  TcpService,
+} from "../../support/agent/local-service.ts";
 import { bodyOf } from "../../support/agent/mini-relay.ts";
 import { startPath, startService } from "../../support/agent/path.ts";
 
@@ -79,9 +85,9 @@ test("half close by the relay reaches the service, which still answers", async (
   const duplex = tunnel.open();
   duplex.end("question");
   const socket = await service.nextConnection();
-  assert.equal((await socket.toArray()).join(""), "question");
+  assert.equal((await readAll(socket)).toString(), "question");
   socket.end("answer");
-  assert.equal((await duplex.toArray()).join(""), "answer");
+  assert.equal((await readAll(duplex)).toString(), "answer");
 });
 
 test("half close by the service reaches the relay, which still sends", async (t) => {
@@ -91,9 +97,9 @@ test("half close by the service reaches the relay, which still sends", async (t)
   duplex.write("first");
   const socket = await service.nextConnection();
   socket.end("all I have");
-  assert.equal((await duplex.toArray()).join(""), "all I have");
+  assert.equal((await readAll(duplex)).toString(), "all I have");
   duplex.end(" second");
-  assert.equal((await socket.toArray()).join(""), "first second");
+  assert.equal((await readAll(socket)).toString(), "first second");
 });
 
 test("a reset by the relay cuts the local connection", async (t) => {
@@ -123,7 +129,7 @@ test("a reset by the service resets the stream, and the session lives on", async
   await log.line(/connection to local service .* broke \(ECONNRESET\)/);
   const again = tunnel.open();
   again.end("y");
-  assert.equal((await (await service.nextConnection()).toArray()).join(""), "y");
+  assert.equal((await readAll(await service.nextConnection())).toString(), "y");
 });
 
 test("a service that answers, ends and breaks off while the relay still sends: no reset", async (t) => {
@@ -134,17 +140,17 @@ test("a service that answers, ends and breaks off while the relay still sends: n
   const socket = await service.nextConnection();
   await once(socket, "data");
   socket.end("413");
-  assert.equal((await duplex.toArray()).join(""), "413");
+  assert.equal((await readAll(duplex)).toString(), "413");
   const gone = closed(socket);
   socket.resetAndDestroy();
   await gone;
-  await new Promise((resolve) => {
-    duplex.end(patternBytes(2 * MIB), resolve);
+  await new Promise<void>((resolve) => {
+    duplex.end(patternBytes(2 * MIB), () => resolve());
   });
   assert.equal(duplex.errored, null);
   const again = tunnel.open();
   again.end("y");
-  assert.equal((await (await service.nextConnection()).toArray()).join(""), "y");
+  assert.equal((await readAll(await service.nextConnection())).toString(), "y");
   assert.ok(agent.streamCount <= 2);
 });
 
@@ -200,11 +206,11 @@ test("a service that does not read stops the relay's sender, not the session", a
   const quick = tunnel.open();
   quick.end("ping");
   const quickSocket = await service.nextConnection();
-  assert.equal((await quickSocket.toArray()).join(""), "ping");
+  assert.equal((await readAll(quickSocket)).toString(), "ping");
   quickSocket.end("pong");
-  assert.equal((await quick.toArray()).join(""), "pong");
+  assert.equal((await readAll(quick)).toString(), "pong");
   assert.ok(slow.writableLength > 0, "the sender waits");
-  const received = Buffer.concat((await slowSocket.toArray()) as Buffer[]);
+  const received = await readAll(slowSocket);
   assert.equal(sha256(received), sha256(bytes));
 });
 
@@ -220,11 +226,11 @@ test("a relay that does not read stops the service", async (t) => {
   const quick = tunnel.open();
   quick.end("ping");
   const quickSocket = await service.nextConnection();
-  assert.equal((await quickSocket.toArray()).join(""), "ping");
+  assert.equal((await readAll(quickSocket)).toString(), "ping");
   quickSocket.end();
-  await quick.toArray();
+  await readAll(quick);
   assert.ok(socket.writableLength > 0, "the service waits");
-  assert.equal(sha256(Buffer.concat((await duplex.toArray()) as Buffer[])), sha256(bytes));
+  assert.equal(sha256(await readAll(duplex)), sha256(bytes));
 });
 
 test("an idle connection that the service closes ends the stream", async (t) => {
@@ -270,7 +276,7 @@ test("streams go to a callback as they are", async (t) => {
   });
   const duplex = tunnel.open();
   duplex.end("given");
-  assert.equal((await duplex.toArray()).join(""), "taken");
+  assert.equal((await readAll(duplex)).toString(), "taken");
   assert.equal(received.join(""), "given");
 });
 

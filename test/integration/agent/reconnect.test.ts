@@ -100,7 +100,7 @@ test("streams of a lost tunnel are cut on the local side too", async (t) => {
   const aborted = once(service.server, "connection").catch(() => {});
   tunnel.cut();
   const next = await relay.nextTunnel();
-  await (await next.request("/hello/1")).toArray();
+  await bodyOf(await next.request("/hello/1"));
   await aborted;
 });
 

@@ -3,6 +3,7 @@ import { once } from "node:events";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { createServer as createTlsServer } from "node:https";
 import { type AddressInfo, createServer as createTcpServer, type Socket } from "node:net";
+import type { Readable } from "node:stream";
 
 /** A service of a device. `connections` counts what it accepted since its start. */
 export interface LocalService {
@@ -12,10 +13,22 @@ export interface LocalService {
   close(): Promise<void>;
 }
 
-/** Resolves when the connection is gone, in whatever way; reads and drops what still comes. */
+/** Resolves when the connection is gone, in whatever way; drops what still comes, and answers FIN with FIN. */
 export function closed(socket: Socket): Promise<void> {
   return new Promise((resolve) => {
-    socket.resume().once("close", () => resolve());
+    socket.resume().once("end", () => socket.end());
+    socket.once("close", () => resolve());
+  });
+}
+
+/** Reads to the end and leaves the other direction alone, which `toArray()` does not on Node 20. */
+export function readAll(source: Readable): Promise<Buffer> {
+  return new Promise((resolve, reject) => {
+    const chunks: Buffer[] = [];
+    source.on("data", (chunk: Buffer) => chunks.push(chunk)).resume();
+    source.once("end", () => resolve(Buffer.concat(chunks)));
+    source.once("error", reject);
+    source.once("close", () => reject(new Error("closed before its end")));
   });
 }
 

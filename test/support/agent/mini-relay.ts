@@ -165,8 +165,9 @@ export class RelayTunnel implements SessionHandler, Transport {
     });
   }
 
-  /** Ends the streams that wait for another request. */
+  /** Ends the streams that wait for another request, and from now on each after its one. */
   dropIdle(): void {
+    this.#keepAlive.maxFreeSockets = 0;
     for (const sockets of Object.values(this.#keepAlive.freeSockets)) {
       for (const socket of sockets ?? []) socket.end();
     }
@@ -184,6 +185,7 @@ export class RelayTunnel implements SessionHandler, Transport {
 
   /** GoAway(0), as a relay that restarts. */
   goAway(): void {
+    this.dropIdle();
     this.session.drain(1012, "restart", 30_000);
   }
 
