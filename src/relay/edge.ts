@@ -4,7 +4,7 @@ import type { RelayContext } from "./context.ts";
 import { type DeviceSelection, selectDevice } from "./device-selector.ts";
 import { relayError } from "./errors.ts";
 import { type ForwardRoute, Front } from "./forward.ts";
-import { checkTarget, RequestFields } from "./http1/index.ts";
+import { checkMethod, checkTarget, RequestFields } from "./http1/index.ts";
 import { peerAddress } from "./peer-address.ts";
 import type { Caller, Verdict } from "./ports.ts";
 import { answerProblem } from "./problem.ts";
@@ -52,9 +52,9 @@ class Edge {
     // Without a "?" uWS says undefined; a bare "?" is passed on as it came.
     const query: string | undefined = req.getQuery();
     const target = query === undefined ? selection.path : `${selection.path}?${query}`;
-    const badTarget = checkTarget(target);
-    if (badTarget !== null) {
-      this.#refuse(res, req, badTarget, requestId);
+    const problem = checkMethod(req.getCaseSensitiveMethod()) ?? checkTarget(target);
+    if (problem !== null) {
+      this.#refuse(res, req, problem, requestId);
       return;
     }
     const verdict = this.#authenticate(fields);

@@ -11,7 +11,7 @@ import { type Outcome, RawClient } from "../../support/cuts/raw-client.ts";
 
 const REQUESTS = 1_000;
 const CONNECTIONS = 50;
-const DEVICES = 8;
+const DEVICES = 25;
 const OUTCOME_MIN = 20;
 
 interface Device {
@@ -43,7 +43,7 @@ test("1,000 requests with cuts of client, device and tunnel", { timeout: 300_000
       handshakesPerSecondMax: 10_000,
     },
     {
-      logger: pino({ level: "silent" }),
+      logger: pino({ level: process.env["CUTS_LOG"] ?? "silent" }, pino.destination("/tmp/cuts-relay.log")),
       tunnelGate: {
         authenticateDevice: (token) => {
           const known = byToken.get(token);
@@ -164,9 +164,11 @@ function tally(plans: readonly Plan[], outcomes: readonly Outcome[]): Map<string
       assert.ok(outcome.body.equals(plan.response), `response ${plan.id} arrived altered`);
     }
     if (outcome.kind === "failed") {
-      assert.ok([502, 503, 504].includes(outcome.status), `status ${outcome.status}`);
+      const shown = outcome.body.toString("latin1", 0, 200);
+      assert.ok([502, 503, 504].includes(outcome.status), `status ${outcome.status}: ${shown}`);
       const problem: { code?: string; stage?: string } = JSON.parse(outcome.body.toString());
       assert.match(problem.code ?? "", /^ERR_/);
+      seen.set(problem.code ?? "", (seen.get(problem.code ?? "") ?? 0) + 1);
       assert.ok(problem.stage !== undefined);
     }
   }

