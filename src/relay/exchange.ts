@@ -369,7 +369,8 @@ export class Exchange implements StreamHandler, ResponseSink, ResponseOutOwner, 
    */
   #streamFailed(refused: boolean): void {
     if (this.#done) return;
-    if (this.#repeatable && (refused || this.#idempotent)) {
+    const revoked = this.tunnel?.isRevoked === true;
+    if (this.#repeatable && !revoked && (refused || this.#idempotent)) {
       this.#dropStream();
       this.#leaveTunnel();
       this.#retried = true;

@@ -50,7 +50,7 @@ export function registerRawStream(
   ids: RequestIds,
 ): void {
   const { uws, muxOptions } = context;
-  app.ws<RawStream>("/internal/session/:token/stream", {
+  app.ws<RawSocket>("/internal/session/:token/stream", {
     compression: uws.DISABLED,
     idleTimeout: IDLE_TIMEOUT_S,
     sendPingsAutomatically: true,
@@ -64,11 +64,17 @@ export function registerRawStream(
       if (found instanceof RawStreamRefusal) refuse(res, context, found, requestId);
       else upgrade(res, req, socketContext, new RawStream(context, found, requestId));
     },
-    open: (ws) => ws.getUserData().webSocketOnOpen(ws),
-    message: (ws, message, isBinary) => ws.getUserData().webSocketOnMessage(message, isBinary),
-    drain: (ws) => ws.getUserData().webSocketOnDrain(),
-    close: (ws) => ws.getUserData().webSocketOnClose(),
+    open: (ws) => ws.getUserData().rawStream.webSocketOnOpen(ws),
+    message: (ws, message, isBinary) =>
+      ws.getUserData().rawStream.webSocketOnMessage(message, isBinary),
+    drain: (ws) => ws.getUserData().rawStream.webSocketOnDrain(),
+    close: (ws) => ws.getUserData().rawStream.webSocketOnClose(),
   });
+}
+
+/** uWS copies the fields of what it is given, and no methods. */
+interface RawSocket {
+  readonly rawStream: RawStream;
 }
 
 class RawStreamRefusal {
@@ -126,7 +132,8 @@ function upgrade(
   rawStream: RawStream,
 ): void {
   const protocol = req.getHeader("sec-websocket-protocol");
-  res.upgrade(rawStream, req.getHeader("sec-websocket-key"), protocol, "", socketContext);
+  const socket: RawSocket = { rawStream };
+  res.upgrade(socket, req.getHeader("sec-websocket-key"), protocol, "", socketContext);
 }
 
 /** One raw stream: the handler of its yamux stream and of its WebSocket. */
@@ -135,7 +142,7 @@ class RawStream implements StreamHandler {
   readonly #tunnel: Tunnel;
   readonly #requestId: string;
   readonly #startedAt: number;
-  #ws: WebSocket<RawStream> | null = null;
+  #ws: WebSocket<RawSocket> | null = null;
   #stream: Stream | null = null;
   /** Bytes handed to uWS that the client has not taken, and for which the device has no credit yet. */
   #untakenBytes = 0;
@@ -152,7 +159,7 @@ class RawStream implements StreamHandler {
     this.#startedAt = context.clock.now();
   }
 
-  webSocketOnOpen(ws: WebSocket<RawStream>): void {
+  webSocketOnOpen(ws: WebSocket<RawSocket>): void {
     this.#ws = ws;
     this.#tunnel.inFlight += 1;
     this.#context.metrics.rawStreams += 1;

@@ -45,6 +45,7 @@ export class Tunnel extends SessionHandle implements SessionHandler, StreamHandl
   /** False once no new stream may be opened: displaced, going away, closing. */
   #live = true;
   #closed = false;
+  #revoked = false;
   /** Set while the close code that ended it is known. */
   #closeReason = "";
 
@@ -83,6 +84,11 @@ export class Tunnel extends SessionHandle implements SessionHandler, StreamHandl
     return this.#live && this.session.canOpen;
   }
 
+  /** Its token or device is good no longer: what runs ends now and is not tried again. */
+  get isRevoked(): boolean {
+    return this.#revoked;
+  }
+
   /** False while it drains or is being cleaned up (K12). */
   get connected(): boolean {
     return this.#live && this.session.isOpen;
@@ -116,6 +122,7 @@ export class Tunnel extends SessionHandle implements SessionHandler, StreamHandl
   /** Ends the tunnel now, streams included. */
   close(code: number = CloseCode.NORMAL, reason = "closed"): void {
     this.#live = false;
+    this.#revoked = code === CloseCode.REVOKED;
     this.#closeReason = reason;
     this.session.close(code, reason, null);
   }
