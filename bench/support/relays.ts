@@ -1,8 +1,9 @@
 import { once } from "node:events";
-import { rmSync } from "node:fs";
+import { existsSync, rmSync } from "node:fs";
 import { connect, createServer } from "node:net";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
 import { root } from "../../test/support/root.ts";
 import { type Child, startChild } from "./child.ts";
 import type { Fleet } from "./fleet.ts";
@@ -58,9 +59,10 @@ export async function startRelay(id: RelayId, tools: Tools, fleet: Fleet): Promi
 }
 
 function hawserArgs(port: number, internalPort: number, fleet: Fleet): string[] {
-  const main = join(root, "dist", "src", "cli", "main.js");
+  // The build that this file is part of; run from the sources, the usual one.
+  const sibling = fileURLToPath(new URL("../../src/cli/main.js", import.meta.url));
   return [
-    main,
+    existsSync(sibling) ? sibling : join(root, "dist", "src", "cli", "main.js"),
     "relay",
     "--listen-host=127.0.0.1",
     `--listen-port=${port}`,

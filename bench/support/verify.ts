@@ -104,9 +104,17 @@ async function exchange(agent: Agent, target: Target, question: Question): Promi
   // Two writes, so that node:http does not find out the length by itself.
   if (body !== undefined) outgoing.write(body.subarray(0, 1_000));
   outgoing.end(body?.subarray(1_000));
-  const [incoming]: IncomingMessage[] = await once(outgoing, "response");
-  if (incoming === undefined) throw new Error("no answer");
-  const pieces: Buffer[] = [];
-  for await (const piece of incoming) pieces.push(piece);
-  return { status: incoming.statusCode ?? 0, body: Buffer.concat(pieces) };
+  let bytes = 0;
+  try {
+    const [incoming]: IncomingMessage[] = await once(outgoing, "response");
+    if (incoming === undefined) throw new Error("no answer");
+    const pieces: Buffer[] = [];
+    for await (const piece of incoming) {
+      bytes += piece.length;
+      pieces.push(piece);
+    }
+    return { status: incoming.statusCode ?? 0, body: Buffer.concat(pieces) };
+  } catch (error) {
+    throw new Error(`${path} broke off after ${bytes} bytes`, { cause: error });
+  }
 }

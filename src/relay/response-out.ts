@@ -123,7 +123,8 @@ export class ResponseOut {
       this.#setWritable(res);
       return first.length === 0 ? 0 : this.push(first, 0, first.length);
     }
-    return this.push(first, 0, first.length);
+    // An empty `tryEnd` would end the response: the rest of the head leaves with the first body byte.
+    return first.length === 0 ? 0 : this.push(first, 0, first.length);
   }
 
   /**
