@@ -63,7 +63,7 @@ class StreamDuplex extends Duplex implements StreamHandler {
   ): void {
     try {
       if (this.stream.write(chunk)) callback();
-      else if (this.finished) callback(this.destroyed ? null : undefined);
+      else if (this.finished) callback();
       else this.pendingWrite = callback;
     } catch (error) {
       callback(error as Error);
@@ -76,10 +76,10 @@ class StreamDuplex extends Duplex implements StreamHandler {
   }
 
   override _destroy(error: Error | null, callback: (error: Error | null) => void): void {
-    if (!this.finished) {
-      this.finished = true;
-      this.stream.reset();
-    }
+    // With both sides ended the rest of ours is still on its way: it is left to arrive.
+    const leaving = error === null && this.stream.localEnded && this.stream.remoteEnded;
+    if (!this.finished && !leaving) this.stream.reset();
+    this.finished = true;
     this.release(error);
     callback(error);
   }

@@ -9,10 +9,10 @@ import {
 import { muxClosedError, muxStreamError } from "./errors.ts";
 import { early, noOp, refusal, tinyFrame } from "./guard.ts";
 import { NO_HANDLER, type StreamHandler } from "./handlers.ts";
-import { failSession, failStream, remoteFin, streamOnReset } from "./lifecycle.ts";
+import { failInternal, failSession, failStream, remoteFin, streamOnReset } from "./lifecycle.ts";
 import { acknowledge } from "./opening.ts";
 import { checkHeld } from "./recv-memory.ts";
-import { appendFrame, linkIntoRing } from "./sender.ts";
+import { appendFrame, linkIntoRing, sendFinWhenDue } from "./sender.ts";
 import { Phase, type Session } from "./session.ts";
 import { Stream } from "./stream.ts";
 import {
@@ -199,7 +199,7 @@ export function onPayload(session: Session, chunk: Uint8Array, start: number, en
   const length = end - start;
   stream.unconsumed += length;
   session.addHeld(length);
-  if (stream.accepted) {
+  if (stream.accepted && stream.held === null) {
     stream.handler.streamOnData(stream, chunk, start, end);
   } else {
     stream.held ??= new ByteQueue();
@@ -316,23 +316,37 @@ function refuse(session: Session, id: number, payload: number): void {
   appendFrame(session, FrameType.WINDOW_UPDATE, Flag.RST, id, 0);
 }
 
-/** `Stream.accept`. The stream is in the table and was not accepted before. */
+/**
+ * `Stream.accept`. The stream is in the table and was not accepted before. A FIN of ours that is
+ * asked for meanwhile waits until all that was held has been delivered.
+ */
 export function acceptStream(stream: Stream, handler: StreamHandler): void {
   const { session } = stream;
   stream.handler = handler;
   stream.accepted = true;
   session.unacceptedCount -= 1;
   if (!stream.acked) session.sendAck(stream);
-  const { held } = stream;
-  if (held !== null) {
-    for (let chunk = held.shiftChunk(); chunk !== null; chunk = held.shiftChunk()) {
-      stream.handler.streamOnData(stream, chunk.bytes, chunk.start, chunk.end);
-      session.pools.giveChunk(chunk);
-      if (stream.closed) return;
-    }
-    stream.held = null;
+  try {
+    if (stream.held !== null) deliverHeld(stream, stream.held);
+    if (stream.closed) return;
+    if (stream.remoteEnded) stream.handler.streamOnEnd(stream);
+    if (stream.finPending && stream.queuedBytes === 0) sendFinWhenDue(stream);
+  } catch (cause) {
+    failInternal(session, cause);
   }
-  if (stream.remoteEnded && !stream.closed) stream.handler.streamOnEnd(stream);
+}
+
+function deliverHeld(stream: Stream, held: ByteQueue): void {
+  const { pools } = stream.session;
+  for (let chunk = held.shiftChunk(); chunk !== null; chunk = held.shiftChunk()) {
+    try {
+      stream.handler.streamOnData(stream, chunk.bytes, chunk.start, chunk.end);
+    } finally {
+      pools.giveChunk(chunk);
+    }
+    if (stream.closed) return;
+  }
+  stream.held = null;
 }
 
 /** ACK, with what our first window is above the standard one. */

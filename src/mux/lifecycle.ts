@@ -1,5 +1,12 @@
 import type { AppError } from "../core/errors.ts";
-import { Flag, FrameType, HEADER_BYTES, LATE_FRAMES_PER_STREAM } from "./constants.ts";
+import {
+  CloseCode,
+  Flag,
+  FrameType,
+  GoAwayCode,
+  HEADER_BYTES,
+  LATE_FRAMES_PER_STREAM,
+} from "./constants.ts";
 import { type MuxErrorCode, muxClosedError, muxProtocolError } from "./errors.ts";
 import { encodeHeader } from "./frame.ts";
 import { releaseSlot } from "./opening.ts";
@@ -77,16 +84,21 @@ export function resetStream(stream: Stream): void {
   appendFrame(session, FrameType.WINDOW_UPDATE, Flag.RST, id, 0);
 }
 
+/** Tells the handler that the stream is gone, unless it has reset the stream itself meanwhile. */
+export function tellClosed(stream: Stream, error: AppError | null): void {
+  if (!stream.muted) stream.handler.streamOnClose(stream, error);
+}
+
 /** Our RST for a reason that the handler did not ask for. */
 export function failStream(stream: Stream, error: AppError): void {
   resetStream(stream);
-  stream.handler.streamOnClose(stream, error);
+  tellClosed(stream, error);
 }
 
 /** The peer's RST. */
 export function streamOnReset(stream: Stream, error: AppError): void {
   removeStream(stream);
-  stream.handler.streamOnClose(stream, error);
+  tellClosed(stream, error);
 }
 
 /** FIN of the peer, once all data before it was delivered. */
@@ -103,7 +115,7 @@ export function remoteFin(stream: Stream, cell: number): void {
   }
   removeStream(stream);
   stream.handler.streamOnEnd(stream);
-  stream.handler.streamOnClose(stream, null);
+  tellClosed(stream, null);
 }
 
 /** How long a stream whose peer has sent FIN may stand still: less when its data waits for credit. */
@@ -128,7 +140,7 @@ export function localFinSent(stream: Stream): void {
     return;
   }
   removeStream(stream);
-  stream.handler.streamOnClose(stream, null);
+  tellClosed(stream, null);
 }
 
 /** The peer broke a rule: GoAway(1) is the last frame, then the close code of the error. */
@@ -136,6 +148,13 @@ export function failSession(session: Session, code: MuxErrorCode, closeCode?: nu
   const error = muxProtocolError(code, closeCode);
   session.counters.protocolErrors += 1;
   endSession(session, error, error.goAwayCode, error.closeCode, error.message);
+}
+
+/** A handler threw: that is a bug of ours, and the session is the blast radius. */
+export function failInternal(session: Session, cause: unknown): void {
+  const error = muxClosedError("ERR_MUX_INTERNAL", "local", false, cause);
+  const { INTERNAL_ERROR } = GoAwayCode;
+  endSession(session, error, INTERNAL_ERROR, CloseCode.INTERNAL_ERROR, error.message);
 }
 
 /**
@@ -171,7 +190,7 @@ export function endSession(
     }
     for (const stream of streams.values()) {
       const whole = stream.remoteEnded && stream.localEnded && stream.lostBytes === 0;
-      told = tellClosed(stream, whole ? null : error, told);
+      told = tellLost(stream, whole ? null : error, told);
     }
   }
   if (waiting !== null) {
@@ -179,16 +198,16 @@ export function endSession(
     for (let stream = waiting.shift(); stream !== undefined; stream = waiting.shift()) {
       if (stream.state === StreamState.CLOSED || stream.id !== 0) continue;
       releaseStream(session, stream);
-      told = tellClosed(stream, refused, told);
+      told = tellLost(stream, refused, told);
     }
   }
   session.handler.sessionOnClose(session, told);
 }
 
-/** Tells one handler. When it throws, the session goes on to tell the others; the bug is reported at the end. */
-function tellClosed(stream: Stream, error: AppError | null, told: AppError): AppError {
+/** Tells one of many. When its handler throws, the others are told all the same; the bug is reported last. */
+function tellLost(stream: Stream, error: AppError | null, told: AppError): AppError {
   try {
-    stream.handler.streamOnClose(stream, error);
+    tellClosed(stream, error);
     return told;
   } catch (cause) {
     return muxClosedError("ERR_MUX_INTERNAL", "local", false, cause);

@@ -2,7 +2,7 @@ import { Ring } from "../core/ring.ts";
 import { Flag, FrameType, INITIAL_WINDOW_BYTES, STREAM_ID_END } from "./constants.ts";
 import { muxClosedError } from "./errors.ts";
 import type { StreamHandler } from "./handlers.ts";
-import { removeStream } from "./lifecycle.ts";
+import { failInternal, removeStream, tellClosed } from "./lifecycle.ts";
 import { appendFrame, linkIntoRing, pump, sendFinWhenDue } from "./sender.ts";
 import { Phase, type Session } from "./session.ts";
 import { Stream } from "./stream.ts";
@@ -112,7 +112,11 @@ export function failWaiting(session: Session, initiator: "local" | "remote"): vo
   for (let stream = waiting.shift(); stream !== undefined; stream = waiting.shift()) {
     if (stream.state === State.CLOSED) continue;
     removeStream(stream);
-    stream.handler.streamOnClose(stream, muxClosedError("ERR_MUX_GOING_AWAY", initiator, true));
+    try {
+      tellClosed(stream, muxClosedError("ERR_MUX_GOING_AWAY", initiator, true));
+    } catch (cause) {
+      failInternal(session, cause);
+    }
   }
 }
 
@@ -128,7 +132,7 @@ export function expireWaiting(session: Session, now: number): number {
     waiting.shift();
     if (stream.state === State.CLOSED) continue;
     removeStream(stream);
-    stream.handler.streamOnClose(stream, muxClosedError("ERR_MUX_OPEN_TIMEOUT", "local", true));
+    tellClosed(stream, muxClosedError("ERR_MUX_OPEN_TIMEOUT", "local", true));
   }
   return Number.POSITIVE_INFINITY;
 }

@@ -345,7 +345,7 @@ export function endStream(stream: Stream): void {
 /** Sends the pending FIN of a stream with nothing queued, unless it must wait for the acknowledgement. */
 export function sendFinWhenDue(stream: Stream): void {
   const { session } = stream;
-  if (stream.id === 0) return;
+  if (stream.id === 0 || (stream.accepted && stream.held !== null)) return;
   if (!stream.inbound && !stream.acked && session.clock.now() < stream.finHoldUntil) return;
   ackIfOwed(stream);
   appendFrame(session, FrameType.WINDOW_UPDATE, Flag.FIN, stream.id, 0);

@@ -1,5 +1,4 @@
 import type { Clock } from "../core/clock.ts";
-import type { AppError } from "../core/errors.ts";
 import type { Ring } from "../core/ring.ts";
 import { Budgets } from "./budgets.ts";
 import { type Congestion, probeTransport } from "./congestion.ts";
@@ -13,7 +12,7 @@ import { noOp } from "./guard.ts";
 import type { Role, SessionHandler, StreamHandler } from "./handlers.ts";
 import { onDataEnd, onDataHeader, onPayload, onWindowUpdate, sendAckFrame } from "./inbound.ts";
 import { jittered, measureRoundTrip, onPing } from "./keepalive.ts";
-import { endSession, failSession, TRANSPORT_GONE } from "./lifecycle.ts";
+import { endSession, failInternal, failSession, TRANSPORT_GONE } from "./lifecycle.ts";
 import { openStream } from "./opening.ts";
 import type { MuxOptions } from "./options.ts";
 import type { MuxPools, PongRing } from "./pools.ts";
@@ -183,7 +182,7 @@ export class Session implements FrameSink {
         if (next !== undefined && this.phase === Phase.OPEN) this.feed(next);
       }
     } catch (cause) {
-      this.failInternal(cause);
+      failInternal(this, cause);
     }
     this.backlog = null;
     this.receiving = false;
@@ -264,7 +263,7 @@ export class Session implements FrameSink {
       try {
         runTimers(this, this.clock.now());
       } catch (cause) {
-        this.failInternal(cause);
+        failInternal(this, cause);
       }
     }
     return this.dueAt;
@@ -352,21 +351,9 @@ export class Session implements FrameSink {
       if (this.congestion !== null) probeTransport(this);
       action(this);
     } catch (cause) {
-      this.failInternal(cause);
+      failInternal(this, cause);
     }
     this.flushing = false;
     if (this.ringHead !== null && this.blocked === 0) this.markDirty();
-  }
-
-  /** A handler threw: that is a bug of ours, and the session is the blast radius. */
-  private failInternal(cause: unknown): void {
-    const error: AppError = muxClosedError("ERR_MUX_INTERNAL", "local", false, cause);
-    endSession(
-      this,
-      error,
-      GoAwayCode.INTERNAL_ERROR,
-      CloseCode.INTERNAL_ERROR,
-      "internal failure",
-    );
   }
 }

@@ -60,6 +60,8 @@ export class Stream {
   queue: ByteQueue | null = null;
   held: ByteQueue | null = null;
   wantsWritable = false;
+  /** reset() was called: the handler hears nothing more. */
+  muted = false;
   /** Queued bytes that died with the session. */
   lostBytes = 0;
   inRing = false;
@@ -142,6 +144,7 @@ export class Stream {
 
   /** RST now, both directions; idempotent; no handler call follows. */
   reset(): void {
+    this.muted = true;
     if (this.state !== StreamState.CLOSED) resetStream(this);
   }
 
