@@ -57,6 +57,8 @@ export class LocalPipe implements StreamHandler {
     this.startedAt = now;
     this.#owner = owner;
     this.#onWritten = () => this.#credit();
+    // Not accepted yet, but a reset by the relay is to end the connection attempt at once.
+    stream.handler = this;
     const socket = openSocket(address);
     this.#socket = socket;
     socket.setNoDelay(true);
@@ -70,13 +72,6 @@ export class LocalPipe implements StreamHandler {
   /** The connection is not up in time: resets the stream. */
   fail(code: string): void {
     this.#broken(code);
-  }
-
-  /** The stream went before the connection came up. */
-  abandon(): void {
-    if (this.#state === State.CLOSED) return;
-    this.#cut();
-    this.#close();
   }
 
   streamOnData(stream: Stream, chunk: Uint8Array, start: number, end: number): void {
@@ -108,16 +103,13 @@ export class LocalPipe implements StreamHandler {
       if (!this.#socket.destroyed) this.#socket.end();
       return;
     }
-    this.abandon();
+    this.#cut();
+    this.#close();
   }
 
   #connected(): void {
     if (this.#state !== State.CONNECTING) return;
     this.#state = State.OPEN;
-    if (this.stream.closed) {
-      this.abandon();
-      return;
-    }
     this.#owner.pipeOnConnect(this);
     this.stream.accept(this);
   }

@@ -70,7 +70,7 @@ export class Tunnel implements TunnelLink, SessionHandler, PipeOwner {
   #closeCode = 0;
   #tickTimer: unknown = null;
   #flushQueued = false;
-  /** Pipes whose local connection is not up: their streams have no handler that the session could tell. */
+  /** Pipes whose local connection is not up yet. */
   readonly #connecting = new Set<LocalPipe>();
   readonly #onFlush: () => void;
   readonly #onTick: () => void;
@@ -138,7 +138,6 @@ export class Tunnel implements TunnelLink, SessionHandler, PipeOwner {
 
   sessionOnClose(_session: Session, error: AppError): void {
     this.#context.timers.clear(this.#tickTimer);
-    for (const pipe of [...this.#connecting]) pipe.abandon();
     this.#end({
       kind: "closed",
       closeCode: this.#closeCode,
@@ -217,14 +216,13 @@ export class Tunnel implements TunnelLink, SessionHandler, PipeOwner {
     this.#tickTimer = timers.set(this.#onTick, waitMs);
   }
 
-  /** Ends local connections that take too long, or whose stream the relay has reset meanwhile. */
+  /** Ends attempts to connect that take too long. */
   #sweep(): void {
     const { clock, settings } = this.#context;
     if (this.#connecting.size === 0 || settings.target.kind !== "address") return;
     const startedBefore = clock.now() - settings.target.timeoutMs;
     for (const pipe of [...this.#connecting]) {
-      if (pipe.stream.closed) pipe.abandon();
-      else if (pipe.startedAt <= startedBefore) pipe.fail("ERR_AGENT_LOCAL_TIMEOUT");
+      if (pipe.startedAt <= startedBefore) pipe.fail("ERR_AGENT_LOCAL_TIMEOUT");
     }
   }
 

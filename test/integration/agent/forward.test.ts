@@ -3,6 +3,7 @@ import { once } from "node:events";
 import { createServer } from "node:http";
 import { createServer as createTcpServer } from "node:net";
 import { type TestContext, test } from "node:test";
+import type { AgentOptions } from "../../../src/agent/index.ts";
 import {
   closed,
   patternBytes,
@@ -172,14 +173,40 @@ test("a service that does not listen: the stream is reset, one line says why, no
   assert.equal(agent.state, "connected");
 });
 
-test("a stream that the relay resets before the service answers leaves no connection", async (t) => {
+/** An agent whose service takes the TCP connection but never answers its TLS handshake. */
+async function startHanging(t: TestContext, options: Partial<AgentOptions> = {}) {
   const service = await startTcp(t);
-  const { tunnel, agent } = await startPath(t, { to: service.url });
+  const path = await startPath(t, { to: service.url.replace("tcp:", "https:"), ...options });
+  return { service, ...path };
+}
+
+test("a service that does not take the connection in time: the stream is reset", async (t) => {
+  const { service, tunnel, agent, log } = await startHanging(t, { localTimeoutMs: 1 });
+  const failed = assert.rejects(tunnel.request("/hello"));
+  const gone = closed(await service.nextConnection());
+  await failed;
+  await gone;
+  await log.line(/cannot be reached \(ERR_AGENT_LOCAL_TIMEOUT\)/);
+  assert.equal(agent.streamCount, 0);
+});
+
+test("a stream that the relay resets before the service is connected ends the attempt", async (t) => {
+  const { service, tunnel, agent } = await startHanging(t);
   const duplex = tunnel.open();
   duplex.write("x");
-  setImmediate(() => duplex.destroy());
-  await closed(await service.nextConnection());
+  const gone = closed(await service.nextConnection());
+  duplex.destroy();
+  await gone;
   assert.equal(agent.streamCount, 0);
+});
+
+test("a tunnel that is cut ends the attempts to connect", async (t) => {
+  const { service, tunnel, relay } = await startHanging(t);
+  tunnel.open().write("x");
+  const gone = closed(await service.nextConnection());
+  tunnel.cut();
+  await gone;
+  await relay.nextTunnel();
 });
 
 test("streams beyond the limit are refused, those below it go on", async (t) => {
