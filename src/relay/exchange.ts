@@ -254,6 +254,8 @@ export class Exchange implements StreamHandler, ResponseSink, ResponseOutOwner, 
     this.#taskQueued = false;
     const res = this.#res;
     if (this.#done || res === null) return;
+    // The task may have been queued by an earlier request that ended within the same turn.
+    if (!this.#headSeen && this.#error === null) return;
     corked = this;
     res.cork(answerCorked);
     corked = null;

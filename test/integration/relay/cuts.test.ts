@@ -43,7 +43,10 @@ test("1,000 requests with cuts of client, device and tunnel", { timeout: 300_000
       handshakesPerSecondMax: 10_000,
     },
     {
-      logger: pino({ level: process.env["CUTS_LOG"] ?? "silent" }, pino.destination("/tmp/cuts-relay.log")),
+      logger: pino(
+        { level: process.env["CUTS_LOG"] ?? "silent" },
+        pino.destination("/tmp/cuts-relay.log"),
+      ),
       tunnelGate: {
         authenticateDevice: (token) => {
           const known = byToken.get(token);
@@ -92,7 +95,8 @@ test("1,000 requests with cuts of client, device and tunnel", { timeout: 300_000
     const count = seen.get(kind) ?? 0;
     assert.ok(count >= OUTCOME_MIN, `${kind} seen ${count} times, seed ${seed}`);
   }
-  for (const { proxy } of devices) assert.ok(proxy.cuts > 0, "each tunnel was cut");
+  const tunnelCuts = devices.reduce((sum, { proxy }) => sum + proxy.cuts, 0);
+  assert.ok(tunnelCuts >= OUTCOME_MIN, `tunnels cut: ${tunnelCuts}`);
 
   await relay.whenIdle();
   await Promise.all(devices.map(({ agent }) => agent.ready()));
