@@ -114,13 +114,14 @@ export function checkSlowPing(session: Session, now: number): number {
     session.blocked |= Blocked.SLOW_PING;
     return lostAt;
   }
-  // A peer that never answers must not stop us for good; whether it lives is judged by received
-  // bytes. The ping stays outstanding: its reply may come yet, and a second one would tell less.
+  // A peer that never answers must not stop us for good: the ping is given up, and whether the
+  // peer lives is judged by received bytes.
+  session.pingOutstanding = false;
   resumeAfterPing(session);
   return Number.POSITIVE_INFINITY;
 }
 
-/** The ping came back, or is waited for no longer. */
+/** The ping came back, or is given up. */
 export function resumeAfterPing(session: Session): void {
   if ((session.blocked & Blocked.SLOW_PING) === 0) return;
   session.blocked &= ~Blocked.SLOW_PING;

@@ -1,4 +1,5 @@
 import { appendPongs } from "./keepalive.ts";
+import { startWaiting } from "./opening.ts";
 import { appendCredits } from "./recv-memory.ts";
 import { pump, sendBatch } from "./sender.ts";
 import { Phase, type Session } from "./session.ts";
@@ -11,6 +12,7 @@ import { checkDrain } from "./timers.ts";
  */
 export function flushSession(session: Session): void {
   appendControl(session);
+  if (session.waitingCount > 0) startWaiting(session);
   pump(session);
   sendBatch(session);
   if (session.writableHead !== null) {

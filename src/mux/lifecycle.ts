@@ -77,8 +77,12 @@ export function removeStream(stream: Stream): void {
 
 /** Our RST: removes the stream and tells nobody. */
 export function resetStream(stream: Stream): void {
-  const { session, id } = stream;
   removeStream(stream);
+  appendReset(stream);
+}
+
+function appendReset(stream: Stream): void {
+  const { session, id } = stream;
   if (id === 0) return;
   session.counters.resetsOut += 1;
   appendFrame(session, FrameType.WINDOW_UPDATE, Flag.RST, id, 0);
@@ -89,10 +93,14 @@ export function tellClosed(stream: Stream, error: AppError | null): void {
   if (!stream.muted) stream.handler.streamOnClose(stream, error);
 }
 
-/** Our RST for a reason that the handler did not ask for. */
+/**
+ * Our RST for a reason that the handler did not ask for. The handler is told first: the transport may
+ * fail over the RST, and the session's end comes after that of its streams.
+ */
 export function failStream(stream: Stream, error: AppError): void {
-  resetStream(stream);
+  removeStream(stream);
   tellClosed(stream, error);
+  appendReset(stream);
 }
 
 /** The peer's RST. */

@@ -69,15 +69,19 @@ function start(session: Session, stream: Stream, now: number): void {
   appendFrame(session, FrameType.WINDOW_UPDATE, Flag.SYN, stream.id, extra);
 }
 
-/** Frees the stream's place among the unacknowledged opens and lets the next one start. */
+/** Frees the stream's place among the unacknowledged opens; the next one starts with the flush. */
 export function releaseSlot(stream: Stream): void {
   const { session } = stream;
   stream.holdsSlot = false;
   session.unackedCount -= 1;
-  if (session.waitingCount > 0) startWaiting(session);
+  if (session.waitingCount > 0) session.markDirty();
 }
 
-function startWaiting(session: Session): void {
+/**
+ * Starts the opens that waited, as far as there are places. Part of the flush: a transport that
+ * fails here cannot come between a stream's end and its handler.
+ */
+export function startWaiting(session: Session): void {
   const { waiting, options } = session;
   while (waiting !== null && session.unackedCount < options.maxUnackedOpens) {
     const stream = waiting.shift();

@@ -230,16 +230,20 @@ function enqueue(stream: Stream, bytes: Uint8Array, at: number): boolean {
 }
 
 /**
- * What write() answers. With the session's queue full every stream is told to stop; each goes on
- * when its own bytes have left, so that stalled streams cannot starve the others.
+ * What write() answers. With the session's queue full every stream whose bytes would have to wait is
+ * told to stop; each goes on when its own bytes have left, so that stalled streams cannot starve
+ * the others.
  */
 export function writable(stream: Stream): boolean {
   const { session } = stream;
-  if (session.queuedBytes >= session.options.maxSessionSendQueueBytes) return false;
   const queued = stream.queuedBytes;
-  if (queued === 0) return true;
+  const { maxSessionSendQueueBytes, maxStreamSendQueueBytes } = session.options;
+  if (session.queuedBytes >= maxSessionSendQueueBytes) {
+    return queued === 0 && session.ringHead === null && session.blocked === 0;
+  }
   return (
-    queued < session.options.maxStreamSendQueueBytes && sendableBytes(queued, stream.sendWindow) > 0
+    queued === 0 ||
+    (queued < maxStreamSendQueueBytes && sendableBytes(queued, stream.sendWindow) > 0)
   );
 }
 

@@ -93,8 +93,8 @@ export class Stream {
   }
 
   /**
-   * write() would return true now. False with nothing queued means that the session's queue is full:
-   * then write anyway and wait for streamOnWritable, which comes only after a write() that said no.
+   * write() would return true now. streamOnWritable comes only after a write() that said no, not
+   * after this did.
    */
   get isWritable(): boolean {
     return !this.localEnded && this.state !== StreamState.CLOSED && writable(this);
