@@ -311,10 +311,7 @@ test("Y125: a peer that sends requests and reads no reply leaves the queues boun
     harness.advance(1_000);
     if (harness.session.isOpen) harness.receive(ping(second));
   }
-  assert.deepEqual(
-    harness.transport.closes.map((close) => close.code),
-    [1008],
-  );
+  assert.deepEqual(harness.transport.closeCodes(), [1008]);
 });
 
 test("Y126: 100 small streams beside an endless one are each served within one round", () => {

@@ -255,10 +255,7 @@ export class Harness implements SessionHandler {
     const last = this.transport.frames().at(-1);
     assert.ok(last !== undefined, "something was sent");
     assert.equal(notation(last), `GoAway(${code})`);
-    assert.deepEqual(
-      this.transport.closes.map((close) => close.code),
-      [closeCode],
-    );
+    assert.deepEqual(this.transport.closeCodes(), [closeCode]);
     assertReason(this.transport.closes[0]?.reason ?? "");
     assert.equal(this.closes.length, 1, "the session told its end once");
     assert.equal(this.session.isOpen, false);
@@ -274,7 +271,7 @@ export class Harness implements SessionHandler {
   /** Checks that the session is open and answers a ping. Clears what was sent. */
   expectAlive(): void {
     assert.equal(this.session.isOpen, true, "the session is open");
-    assert.deepEqual(this.transport.closes, []);
+    assert.deepEqual(this.transport.closeCodes(), []);
     assert.equal(this.transport.terminations, 0);
     this.finishTrailing();
     this.transport.clear();

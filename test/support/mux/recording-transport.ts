@@ -51,6 +51,11 @@ export class RecordingTransport implements Transport {
     return true;
   }
 
+  /** Codes of the closes asked for. */
+  closeCodes(): number[] {
+    return this.closes.map((close) => close.code);
+  }
+
   /** All bytes so far. */
   bytes(): Uint8Array {
     return concat(this.messages);
