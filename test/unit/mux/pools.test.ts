@@ -1,0 +1,93 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { ByteQueue } from "../../../src/mux/byte-queue.ts";
+import { MuxPools, PongRing } from "../../../src/mux/pools.ts";
+
+const bytes = (length: number) => Uint8Array.from({ length }, (_, at) => (at * 7) & 0xff);
+
+test("a queue gives back what it was given, in any pieces", () => {
+  const pools = new MuxPools();
+  const queue = new ByteQueue();
+  const source = bytes(300_000);
+  let pushed = 0;
+  for (const size of [1, 1_023, 1_024, 1_025, 16_384, 70_000, 210_543]) {
+    queue.push(pools, source, pushed, pushed + size);
+    pushed += size;
+  }
+  assert.equal(queue.bytes, pushed);
+  const target = new Uint8Array(pushed + 10);
+  let taken = 0;
+  for (let size = 1; taken < pushed; size = Math.min(size * 3, pushed - taken)) {
+    queue.take(pools, size, target, 10 + taken);
+    taken += size;
+  }
+  assert.deepEqual(target.subarray(10), source.subarray(0, pushed));
+  assert.equal(queue.bytes, 0);
+  assert.equal(queue.head, null);
+  assert.equal(pools.chunksOut, 0);
+});
+
+test("a queue copies: what it was given may change afterwards", () => {
+  const pools = new MuxPools();
+  const queue = new ByteQueue();
+  const source = bytes(100);
+  queue.push(pools, source, 10, 20);
+  source.fill(0);
+  const target = new Uint8Array(10);
+  queue.take(pools, 10, target, 0);
+  assert.deepEqual(target, bytes(100).subarray(10, 20));
+});
+
+test("small pieces share a chunk", () => {
+  const pools = new MuxPools();
+  const queue = new ByteQueue();
+  for (let n = 0; n < 100; n++) queue.push(pools, bytes(10), 0, 10);
+  assert.equal(pools.chunksOut, 1);
+  queue.clear(pools);
+  assert.equal(pools.chunksOut, 0);
+  assert.equal(queue.bytes, 0);
+});
+
+test("chunks and batches are used again", () => {
+  const pools = new MuxPools();
+  const chunk = pools.takeChunk(5_000);
+  assert.equal(chunk.bytes.length, 16_384);
+  chunk.end = 7;
+  pools.giveChunk(chunk);
+  assert.equal(pools.takeChunk(16_384), chunk);
+  assert.equal(chunk.end, 0);
+  const batch = pools.takeBatch();
+  assert.equal(batch.length, 65_548);
+  pools.giveBatch(batch);
+  assert.equal(pools.takeBatch(), batch);
+  assert.equal(pools.batchesOut, 1);
+});
+
+test("the pool is short when more batches are out than it allows", () => {
+  const pools = new MuxPools({ batchBuffers: 1 });
+  pools.takeBatch();
+  assert.equal(pools.short, false);
+  pools.takeBatch();
+  assert.equal(pools.short, true);
+});
+
+test("window growth is drawn from what the process has", () => {
+  const pools = new MuxPools({ maxWindowPoolBytes: 100 });
+  assert.equal(pools.drawWindow(60), true);
+  assert.equal(pools.drawWindow(41), false);
+  assert.equal(pools.drawWindow(40), true);
+  pools.returnWindow(100);
+  assert.equal(pools.windowGrownBytes, 0);
+});
+
+test("of pongs beyond 32 the oldest is dropped", () => {
+  const ring = new PongRing();
+  for (let n = 0; n < 32; n++) assert.equal(ring.push(n), true);
+  assert.equal(ring.push(32), false);
+  assert.equal(ring.push(0xffff_ffff), false);
+  assert.equal(ring.count, 32);
+  assert.equal(ring.shift(), 2);
+  for (let n = 3; n <= 32; n++) assert.equal(ring.shift(), n);
+  assert.equal(ring.shift(), 0xffff_ffff);
+  assert.equal(ring.count, 0);
+});
