@@ -1,5 +1,5 @@
 import type { HttpError } from "../../core/errors.ts";
-import { BYTE_CLASS, byteAt, TOKEN } from "./bytes.ts";
+import { BYTE_CLASS, byteAt, LOWER_TOKEN } from "./bytes.ts";
 import { type RequestErrorCode, requestError } from "./errors.ts";
 
 /** Anything that is not HTAB or visible ASCII or space. */
@@ -217,7 +217,7 @@ export class RequestFields {
   private pass(name: string, value: string): void {
     for (let i = 0; i < name.length; i++) {
       const code = name.charCodeAt(i);
-      if (code > 0x7f || (byteAt(BYTE_CLASS, code) & TOKEN) === 0) {
+      if (code > 0x7f || (byteAt(BYTE_CLASS, code) & LOWER_TOKEN) === 0) {
         this.refuse("ERR_HTTP_REQUEST_FIELD_BYTES");
         return;
       }

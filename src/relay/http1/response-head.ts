@@ -10,8 +10,8 @@ import {
   SEMICOLON,
   SP,
   TAB,
-  TEXT,
   TOKEN,
+  textEnd,
 } from "./bytes.ts";
 import type { ResponseErrorCode } from "./errors.ts";
 
@@ -48,6 +48,8 @@ const CLOSE = ascii("close");
 const CHUNKED = ascii("chunked");
 const TIMEOUT = ascii("timeout");
 
+/** Options of `Connection` that name no field to be taken out. */
+const KNOWN_OPTIONS = ["close", "keep-alive", "upgrade"];
 /** More digits than a length that a number can hold exactly. */
 const LENGTH_DIGITS_MAX = 15;
 /** A day: a longer keep-alive time is as good as this one. */
@@ -163,8 +165,7 @@ export class ResponseHead {
     limit: number,
     otherwise: ResponseErrorCode,
   ): number {
-    let at = from;
-    while (at < limit && (byteAt(BYTE_CLASS, byteAt(bytes, at)) & TEXT) !== 0) at++;
+    const at = textEnd(bytes, from, limit);
     if (at >= limit) return MORE;
     const byte = byteAt(bytes, at);
     if (byte === CR) {
@@ -320,6 +321,7 @@ export class ResponseHead {
       if (line.slice(0, colon).toLowerCase() !== "connection") continue;
       for (const option of line.slice(colon + 1).split(",")) nominated.add(fieldName(option));
     }
+    for (const option of KNOWN_OPTIONS) nominated.delete(option);
     const [status = "", ...fields] = latin1(arena.bytes, this.start, arena.used).split("\r\n");
     const kept = fields.filter(
       (line) => !nominated.has(fieldName(line.slice(0, line.indexOf(":")))),
@@ -339,7 +341,7 @@ function latin1(bytes: Uint8Array, from: number, to: number): string {
 }
 
 /** From this length on a view and a native copy cost less than the loop. */
-const LOOP_COPY_MAX = 256;
+const LOOP_COPY_MAX = 48;
 
 function append(arena: HeadArena, source: Uint8Array, start: number, end: number): void {
   const length = end - start;

@@ -137,8 +137,16 @@ export class ResponseParser {
       this.complete(0, sink);
       return true;
     }
-    this.fail("ERR_HTTP_RESPONSE_TRUNCATED");
+    this.fail(this.brokenRule() ?? "ERR_HTTP_RESPONSE_TRUNCATED");
     return false;
+  }
+
+  /** The rule that an unfinished head has broken already, null for none. */
+  private brokenRule(): ResponseErrorCode | null {
+    if (this.collected === 0) return null;
+    const discarded = { bytes: new Uint8Array(this.collected), used: 0, reserve: () => {} };
+    const next = this.head.parse(this.collecting, 0, this.collected, discarded);
+    return next === BAD ? this.head.problem : null;
   }
 
   private get inHead(): boolean {
