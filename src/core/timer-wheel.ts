@@ -44,10 +44,11 @@ export class TimerWheel {
     return this.#size;
   }
 
-  /** Schedules the entry, or moves it to another time. It is never called before `atMs`. */
+  /** Schedules the entry, or moves it to another time; `Infinity` takes it out. Never called before `atMs`. */
   schedule(entry: WheelEntry, atMs: number): void {
-    assert(Number.isFinite(atMs), "an entry is scheduled for a time");
+    assert(!Number.isNaN(atMs), "an entry is scheduled for a time");
     this.cancel(entry);
+    if (atMs === Number.POSITIVE_INFINITY) return;
     const tick = Math.max(this.#tick + 1, Math.ceil(atMs / TICK_MS));
     const slot = tick % SLOTS;
     const first = this.#slots[slot] ?? null;

@@ -74,6 +74,16 @@ describe("TimerWheel", () => {
     assert.deepEqual([moved.calls, cancelled.calls], [[2_000], []]);
   });
 
+  it("takes out what is due never", () => {
+    const wheel = new TimerWheel(0);
+    const entry = new Entry();
+    wheel.schedule(entry, 500);
+    wheel.schedule(entry, Number.POSITIVE_INFINITY);
+    wheel.advance(1_000_000);
+    assert.deepEqual([entry.calls, wheel.size, entry.wheelSlot], [[], 0, -1]);
+    assert.throws(() => wheel.schedule(entry, Number.NaN));
+  });
+
   it("lets one entry cancel or move another that is due in the same slot", () => {
     const wheel = new TimerWheel(0);
     const [first, second, third] = [new Entry(), new Entry(), new Entry()];
