@@ -1,8 +1,8 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { Agent, type IncomingMessage, request } from "node:http";
 import type { TestContext } from "node:test";
 import { buildPeer, type PeerVersion } from "../support/go.ts";
+import { transfer } from "./transfer.ts";
 
 /** What the Go program says of its end of the session. */
 export interface PeerState {
@@ -67,9 +67,9 @@ export class GoPeer {
 
   /** Calls the control API. @throws Error with the answer's text on any status but 200 */
   async control(path: string): Promise<string> {
-    const answer = await httpExchange(`http://${await this.said("control")}${path}`);
-    if (answer.status !== 200) throw new Error(`${path}: ${answer.body.toString()}`);
-    return answer.body.toString();
+    const answer = await transfer(`http://${await this.said("control")}${path}`, { keep: true });
+    if (answer.status !== 200) throw new Error(`${path}: ${answer.text}`);
+    return answer.text;
   }
 
   async state(): Promise<PeerState> {
@@ -95,32 +95,3 @@ export class GoPeer {
 
 const POLL_MS = 20;
 const POLLS_MAX = 250;
-const agent = new Agent({ keepAlive: false });
-
-interface Answer {
-  readonly status: number;
-  readonly headers: IncomingMessage["headers"];
-  readonly body: Buffer;
-}
-
-/** One plain HTTP exchange on a connection of its own, bodies whole. For small ones. */
-export async function httpExchange(
-  url: string,
-  options: { method?: string; headers?: Record<string, string>; body?: Buffer } = {},
-): Promise<Answer> {
-  const outgoing = request(url, {
-    agent,
-    method: options.method ?? "GET",
-    headers: options.headers ?? {},
-  });
-  outgoing.end(options.body);
-  const [incoming]: IncomingMessage[] = await once(outgoing, "response");
-  if (incoming === undefined) throw new Error("no answer");
-  const pieces: Buffer[] = [];
-  for await (const piece of incoming) pieces.push(piece);
-  return {
-    status: incoming.statusCode ?? 0,
-    headers: incoming.headers,
-    body: Buffer.concat(pieces),
-  };
-}
