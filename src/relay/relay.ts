@@ -333,7 +333,9 @@ class RunningRelay implements Relay {
     while ((forwarder.running > 0 || metrics.tunnels > 0) && leftMs() > 0 && !this.#isClosing) {
       await wait(Math.min(GO_AWAY_TICK_MS, leftMs()));
     }
-    log.info({ tunnels: metrics.tunnels, requests: forwarder.running }, "relay drained");
+    if (!this.#isClosing) {
+      log.info({ tunnels: metrics.tunnels, requests: forwarder.running }, "relay drained");
+    }
     await this.close();
   }
 
