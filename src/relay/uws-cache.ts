@@ -26,7 +26,8 @@ export function cacheFolders(env: NodeJS.ProcessEnv, uid: number): string[] {
   if (told !== undefined && told !== "") return [told];
   const folders: string[] = [];
   if (xdg !== undefined && isAbsolute(xdg)) folders.push(join(xdg, "hawser"));
-  else if (xdg === undefined && isAbsolute(homedir())) folders.push(join(homedir(), ".cache", "hawser"));
+  else if (xdg === undefined && isAbsolute(homedir()))
+    folders.push(join(homedir(), ".cache", "hawser"));
   folders.push(join(tmpdir(), `hawser-${uid}`));
   return folders;
 }

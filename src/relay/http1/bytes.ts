@@ -37,33 +37,14 @@ export function byteAt(bytes: Uint8Array, index: number): number {
   return bytes[index] as number;
 }
 
-/** Negative for a control byte (TAB included) and for DEL, never for another byte. */
-function control(byte: number): number {
-  return (byte - SP) | ((byte ^ 0x7f) - 1);
-}
-
 /**
- * The first offset from `from` on whose byte is not `TEXT`, or `limit`. Four bytes a round: half the time of a loop
- * that looks each byte up.
+ * The first offset from `from` on whose byte is not `TEXT`, or `limit`. A plain loop: unrolled by four it was 6 %
+ * slower on a usual head, whose values are short.
  */
 export function textEnd(bytes: Uint8Array, from: number, limit: number): number {
   let at = from;
-  const last = limit - 3;
-  for (;;) {
-    while (
-      at < last &&
-      (control(byteAt(bytes, at)) |
-        control(byteAt(bytes, at + 1)) |
-        control(byteAt(bytes, at + 2)) |
-        control(byteAt(bytes, at + 3))) >=
-        0
-    ) {
-      at += 4;
-    }
-    const stop = Math.min(at + 4, limit);
-    while (at < stop && (byteAt(BYTE_CLASS, byteAt(bytes, at)) & TEXT) !== 0) at++;
-    if (at < stop || at >= limit) return at;
-  }
+  while (at < limit && (byteAt(BYTE_CLASS, byteAt(bytes, at)) & TEXT) !== 0) at++;
+  return at;
 }
 
 /** The value of a hexadecimal digit, -1 for any other byte. */
