@@ -190,9 +190,9 @@ test("Y84: credit in time keeps the writer alive", () => {
   harness.receive(wu(1, 5_000));
   harness.advance(25_000);
   assert.equal(stream.closes, 0);
-  harness.receive(wu(1, 6_000));
+  harness.receive(wu(1, 5_000));
   harness.advance(60_000);
-  assert.equal(stream.closes, 0, "all is sent and window is left: nothing stalls");
+  assert.equal(stream.closes, 0, "all is sent: nothing stalls");
 });
 
 test("Y85: the peer's FIN and silence for halfCloseTimeout end in RST", () => {
@@ -409,4 +409,32 @@ test("Y92: no frame but credit, FIN and RST closes a stream", () => {
   harness.receive(fin(1));
   const types = harness.sent().map((one) => one.type);
   assert.ok(types.every((type) => type === TYPE.WINDOW_UPDATE));
+});
+
+test("a stream that its handler resets at the end of data hears no more", () => {
+  const harness = new Harness("client");
+  const stream = harness.open();
+  stream.live.end();
+  harness.settle();
+  stream.onEvent = () => stream.live.reset();
+  harness.receive(ack(1), fin(1));
+  assert.deepEqual(stream.events, ["end"]);
+  assert.equal(harness.session.streamCount, 0);
+  harness.expectAlive();
+});
+
+test("a transport that drops while a waiting open starts: streams hear of it before the session does", () => {
+  const harness = new Harness("client", { maxUnackedOpens: 1 });
+  const refused = harness.open();
+  const waiting = harness.open();
+  waiting.live.write(pattern(100_000));
+  harness.settle();
+  const told: string[] = [];
+  for (const [name, one] of Object.entries({ refused, waiting })) {
+    one.onEvent = () => told.push(`${name} before ${harness.closes.length}`);
+  }
+  harness.transport.drops = true;
+  harness.receive(rst(1));
+  assert.deepEqual(told, ["refused before 0", "waiting before 0"]);
+  assert.equal(harness.closes.length, 1);
 });

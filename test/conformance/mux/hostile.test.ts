@@ -350,3 +350,69 @@ test("Y127: a malformed frame on one session leaves the others alone", () => {
   assert.equal(good.inbound().text, "fine");
   good.expectAlive();
 });
+
+test("section 12.1: above half of the session's buffer the largest holder waits for its credit", () => {
+  const harness = new Harness(
+    "server",
+    { initialWindowBytes: 400_000, maxSessionRecvBufferBytes: 411_000 },
+    { accepts: true, ...quiet },
+  );
+  harness.receive(syn(1), syn(3));
+  harness.receive(data(1, pattern(400_000)), data(3, pattern(10_000)));
+  harness.transport.clear();
+  const [large, small] = [harness.inbound(0).live, harness.inbound(1).live];
+  large.consume(200_000);
+  harness.settle();
+  harness.expectSent();
+  large.consume(5_000);
+  harness.settle();
+  harness.expectSent(wu(1, 205_000));
+  small.consume(10_000);
+  harness.settle();
+  assert.equal(harness.session.isOpen, true);
+});
+
+test("section 12.1: when the process is full, the session that holds most loses its largest stream", () => {
+  const pools = new MuxPools({ maxRecvBufferBytes: 4 * MIB });
+  const behaviour = { accepts: true, ...quiet, pools } as const;
+  const greedy = new Harness("server", {}, behaviour);
+  const modest = new Harness("server", {}, behaviour);
+  for (let n = 0; n < 13; n++) {
+    greedy.receive(syn(1 + 2 * n), data(1 + 2 * n, pattern(DEFAULT_WINDOW - n)));
+  }
+  modest.receive(syn(1), syn(3), syn(5), syn(7));
+  for (const id of [1, 3, 5]) modest.receive(data(id, pattern(250_000)));
+  assert.equal(greedy.session.streamCount, 13);
+  greedy.transport.clear();
+  modest.transport.clear();
+  modest.receive(data(7, pattern(100_000)));
+  greedy.settle();
+  assert.equal(modest.session.streamCount, 4);
+  assert.ok(greedy.session.streamCount < 13);
+  assert.equal(greedy.inbound(0).closes, 1, "the largest stream of the greedy session");
+  assert.ok(pools.recvHeldBytes <= 4 * MIB);
+  modest.expectAlive();
+  greedy.expectAlive();
+});
+
+test("section 12.2: tiny frames above 50000 a second are abuse after 5 seconds, not before", () => {
+  const tiny = concat(Array.from({ length: 1_000 }, () => data(1, "x")));
+  const harness = new Harness(
+    "server",
+    {},
+    { accepts: true, stream: { keeps: false }, afterReceive: "keep" },
+  );
+  harness.receive(syn(1));
+  const second = (thousands: number) => {
+    for (let n = 0; n < thousands; n++) harness.feed(tiny);
+    harness.settle();
+    harness.clock.advance(1_000);
+  };
+  for (let n = 0; n < 6; n++) second(40);
+  harness.expectAlive();
+  for (let n = 0; n < 3; n++) second(60);
+  second(10);
+  harness.expectAlive();
+  for (let n = 0; n < 8 && harness.session.isOpen; n++) second(60);
+  harness.expectFatal(1, 1008);
+});
