@@ -21,6 +21,19 @@ class TokenBucket {
   }
 }
 
+/**
+ * A bucket as one number: the time at which it will be full again. Peers ping idle sessions, and
+ * those must not own an object for it.
+ *
+ * @param fullAt the number so far
+ * @returns the number after one more token is taken, or -1 when there is none
+ */
+export function takeToken(fullAt: number, now: number, burst: number, perSecond: number): number {
+  const tokenMs = 1000 / Math.max(perSecond, 1e-6);
+  const next = Math.max(fullAt, now) + tokenMs;
+  return next - now > burst * tokenMs + 1e-6 ? -1 : next;
+}
+
 /** Counts events in windows that start with an event. */
 class WindowCount {
   private count = 0;
@@ -46,7 +59,6 @@ export class Budgets {
   private readonly options: MuxOptions;
   private readonly opens: TokenBucket;
   private readonly earlyResets: TokenBucket;
-  private readonly pings: TokenBucket;
   private readonly noOps: TokenBucket;
   private readonly refusals = new WindowCount();
   private readonly droppedPings = new WindowCount();
@@ -59,7 +71,6 @@ export class Budgets {
     this.options = options;
     this.opens = new TokenBucket(options.opensBurst, now);
     this.earlyResets = new TokenBucket(options.earlyResetsBurst, now);
-    this.pings = new TokenBucket(options.pingsBurst, now);
     this.noOps = new TokenBucket(options.noOpsBurst, now);
     this.tinySince = now;
   }
@@ -75,10 +86,6 @@ export class Budgets {
   spendEarlyReset(now: number): boolean {
     const { earlyResetsBurst, earlyResetsPerSecond } = this.options;
     return this.earlyResets.take(now, earlyResetsBurst, earlyResetsPerSecond);
-  }
-
-  spendPing(now: number): boolean {
-    return this.pings.take(now, this.options.pingsBurst, this.options.pingsPerSecond);
   }
 
   spendDroppedPing(now: number): boolean {

@@ -30,7 +30,7 @@ export class Congestion {
 
 /** After every message: notes a loss, and what the transport says of its buffer. */
 export function afterSend(session: Session, result: SendResult, bytes: number): void {
-  session.counters.messagesOut += 1;
+  if (session.tally !== null) session.tally.messagesOut += 1;
   session.probed = false;
   if (result === SendResult.DROPPED) {
     const error = muxClosedError("ERR_MUX_TRANSPORT_LOST", "transport");

@@ -1,4 +1,4 @@
-/** What a session has seen and done. Plain numbers that only grow. */
+/** What a session has seen and done since its first stream. Plain numbers that only grow. */
 export class SessionCounters {
   dataFramesIn = 0;
   windowUpdatesIn = 0;

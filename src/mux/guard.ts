@@ -1,3 +1,4 @@
+import { takeToken } from "./budgets.ts";
 import { CloseCode } from "./constants.ts";
 import { failSession } from "./lifecycle.ts";
 import type { Session } from "./session.ts";
@@ -10,7 +11,7 @@ import type { Session } from "./session.ts";
  * streamOnClose: work that goes on after that is the owner's to bound (CVE-2023-44487).
  */
 
-export function abuse(session: Session): false {
+function abuse(session: Session): false {
   failSession(session, "ERR_MUX_ABUSE", CloseCode.POLICY);
   return false;
 }
@@ -31,6 +32,20 @@ export function early(session: Session): boolean {
 export function refusal(session: Session): boolean {
   if (!session.options.guardPeer) return true;
   return session.spend().spendRefusal(session.lastReceivedAt) || abuse(session);
+}
+
+/** A ping request: false when its reply is dropped, or the session is dead of too many such. */
+export function pingAllowed(session: Session): boolean {
+  const now = session.lastReceivedAt;
+  const { pingsBurst, pingsPerSecond } = session.options;
+  const fullAt = takeToken(session.pingsFullAt, now, pingsBurst, pingsPerSecond);
+  if (fullAt >= 0) {
+    session.pingsFullAt = fullAt;
+    return true;
+  }
+  session.counters.droppedPings += 1;
+  if (!session.spend().spendDroppedPing(now)) abuse(session);
+  return false;
 }
 
 /** Data of a few bytes, or a few bytes of credit. */

@@ -1,7 +1,7 @@
 import { resumeAfterPing } from "./congestion.ts";
 import { Flag, FrameType, HEADER_BYTES, RTT_BUCKET_MS, RTT_PING_INTERVAL_MS } from "./constants.ts";
 import { muxClosedError } from "./errors.ts";
-import { abuse, noOp } from "./guard.ts";
+import { noOp, pingAllowed } from "./guard.ts";
 import { endSession, TERMINATE } from "./lifecycle.ts";
 import { appendFrame } from "./sender.ts";
 import type { Session } from "./session.ts";
@@ -26,18 +26,13 @@ export function jittered(session: Session): number {
 
 /** A Ping frame. With SYN it is a request, whatever else it carries. */
 export function onPing(session: Session, flags: number, value: number): void {
-  const { counters, pools } = session;
-  counters.pingsIn += 1;
+  if (session.tally !== null) session.tally.pingsIn += 1;
   const now = session.lastReceivedAt;
   if ((flags & Flag.SYN) !== 0) {
-    if (session.spend().spendPing(now)) {
-      session.pongs ??= pools.takePongRing();
-      if (!session.pongs.push(value)) counters.droppedPings += 1;
-      session.markDirty();
-    } else {
-      counters.droppedPings += 1;
-      if (!session.spend().spendDroppedPing(now)) abuse(session);
-    }
+    if (!pingAllowed(session)) return;
+    session.pongs ??= session.pools.takePongRing();
+    if (!session.pongs.push(value)) session.counters.droppedPings += 1;
+    session.markDirty();
     return;
   }
   if (!session.pingOutstanding || value !== session.pingValue) {

@@ -62,10 +62,9 @@ export function appendFrame(
   const batch = roomFor(session, HEADER_BYTES);
   if (batch === null) return;
   session.batchUsed = encodeHeader(batch, session.batchUsed, type, flags, id, length);
-  const { counters } = session;
-  if (type === FrameType.WINDOW_UPDATE) counters.windowUpdatesOut += 1;
-  else if (type === FrameType.PING) counters.pingsOut += 1;
-  else counters.goAwaysOut += 1;
+  if (type === FrameType.WINDOW_UPDATE) session.counters.windowUpdatesOut += 1;
+  else if (type === FrameType.GO_AWAY) session.counters.goAwaysOut += 1;
+  else if (session.tally !== null) session.tally.pingsOut += 1;
   session.markDirty();
 }
 

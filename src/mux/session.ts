@@ -94,6 +94,8 @@ export class Session implements FrameSink {
   pingValue = 0;
   pingSentAt = 0;
   pingWaitMs = 0;
+  /** When the budget of the peer's pings is full again. */
+  pingsFullAt = 0;
   rttCurrent = 0;
   rttPrevious = 0;
   rttBucketAt = 0;
@@ -157,6 +159,7 @@ export class Session implements FrameSink {
     return rttPrevious !== 0 && rttPrevious < rttCurrent ? rttPrevious : rttCurrent;
   }
 
+  /** What the session has seen and done since its first stream: an idle one keeps no counts. */
   get counters(): SessionCounters {
     this.tally ??= new SessionCounters();
     return this.tally;
@@ -339,7 +342,7 @@ export class Session implements FrameSink {
 
   private feed(chunk: Uint8Array): void {
     this.lastReceivedAt = this.clock.now();
-    this.counters.messagesIn += 1;
+    if (this.tally !== null) this.tally.messagesIn += 1;
     if (chunk.length === 0) noOp(this);
     else this.decoder.feed(chunk, this);
   }
