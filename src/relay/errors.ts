@@ -115,18 +115,6 @@ export const RELAY_ERRORS = {
     retriable: false,
     text: "The request names more than one device.",
   },
-  ERR_RELAY_BAD_PATH: {
-    status: 400,
-    stage: "request",
-    retriable: false,
-    text: "The request target holds a dot segment, a backslash or a control character.",
-  },
-  ERR_RELAY_BAD_REQUEST: {
-    status: 400,
-    stage: "request",
-    retriable: false,
-    text: "The request breaks the rules of HTTP/1.1.",
-  },
   ERR_RELAY_BAD_QUERY: {
     status: 400,
     stage: "request",
@@ -168,12 +156,6 @@ export const RELAY_ERRORS = {
     stage: "request",
     retriable: false,
     text: "This path takes WebSocket upgrades only.",
-  },
-  ERR_RELAY_UPGRADE_UNSUPPORTED: {
-    status: 501,
-    stage: "request",
-    retriable: false,
-    text: "Upgrades are not forwarded.",
   },
   ERR_RELAY_INTERNAL: {
     status: 500,

@@ -1,6 +1,9 @@
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { describe, it } from "node:test";
 import { RelayMetrics } from "../../../src/relay/metrics.ts";
+import { root } from "../../support/root.ts";
 
 /** The value of one sample line; undefined where it is missing. */
 async function sample(metrics: RelayMetrics, name: string): Promise<number | undefined> {
@@ -100,5 +103,26 @@ describe("RelayMetrics", () => {
       );
     }
     assert.match(metrics.contentType, /^text\/plain; version=0\.0\.4/);
+  });
+});
+
+describe("docs/operations.md", () => {
+  it("lists exactly the metrics that there are", async () => {
+    const metrics = new RelayMetrics();
+    const text = await metrics.render();
+    const ours = [...text.matchAll(/^# TYPE (\S+) (\S+)$/gm)].map(([, name, type]) => [name, type]);
+    const page = readFileSync(join(root, "docs/operations.md"), "utf8");
+    const listed = [...page.matchAll(/^\| `([a-z_]+)` \| (counter|gauge|histogram) \|/gm)].map(
+      ([, name, type]) => [name, type],
+    );
+    // These are added by whoever keeps their values.
+    const added = [
+      "hawser_relay_requests_in_flight",
+      "hawser_relay_requests_holding",
+      "hawser_relay_sessions",
+      "hawser_relay_received_bytes_held",
+      "hawser_relay_window_grown_bytes",
+    ].map((name) => [name, "gauge"]);
+    assert.deepEqual(listed.sort(), [...ours, ...added].sort());
   });
 });
