@@ -5,7 +5,13 @@ export {
   internalSecret,
   internalSecretPath,
 } from "./internal-secret.ts";
-export { type Loaded, loadSettings, type Origin, type Sources } from "./load.ts";
+export {
+  type Loaded,
+  loadSettings,
+  type Origin,
+  type SettingsCheck,
+  type Sources,
+} from "./load.ts";
 export {
   configurationMarkdown,
   type EffectiveSetting,

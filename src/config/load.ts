@@ -2,6 +2,7 @@ import { accessSync, constants, readFileSync, statSync } from "node:fs";
 import { ConfigError, type ConfigProblem } from "../core/errors.ts";
 import {
   allSettings,
+  defaultOf,
   flagName,
   SETTINGS,
   type Setting,
@@ -27,6 +28,8 @@ export interface Loaded {
   readonly origins: ReadonlyMap<SettingName, Origin>;
   /** Sentences for the operator about what was found odd but is no error. */
   readonly warnings: readonly string[];
+  /** How the operator spelled a setting; as a flag where nobody did. Other names come back as they are. */
+  spell(name: string): string;
 }
 
 interface Candidate {
@@ -44,13 +47,22 @@ const OTHER_VARIABLES: ReadonlySet<string> = new Set([
   "HAWSER_SEED",
 ]);
 
+/** Finds what single settings cannot tell: which of them do not go together. */
+export type SettingsCheck = (loaded: Loaded) => readonly ConfigProblem[];
+
 /**
  * Reads the settings of one command from flags, environment and the file that `--config` or
  * `HAWSER_CONFIG` names.
  *
- * @throws ConfigError `ERR_CONFIG_INVALID` with every problem found
+ * @param check may tell of problems by the names of settings. Where a setting is broken its default stands in, and
+ *   what `check` says of that setting is left out
+ * @throws ConfigError `ERR_CONFIG_INVALID` with every problem found, by the operator's own spelling
  */
-export function loadSettings(command: SettingsCommand, sources: Sources): Loaded {
+export function loadSettings(
+  command: SettingsCommand,
+  sources: Sources,
+  check: SettingsCheck = () => [],
+): Loaded {
   const problems: ConfigProblem[] = [];
   const fileName = configFileName(sources);
   const fileValues = fileName === null ? {} : readConfigFile(fileName, problems);
@@ -58,20 +70,30 @@ export function loadSettings(command: SettingsCommand, sources: Sources): Loaded
 
   const values: Record<string, unknown> = {};
   const origins = new Map<SettingName, Origin>();
+  const spellings = new Map<string, string>();
   const own = new Set(settingsOf(command).map(([name]) => name));
   for (const [name, setting] of allSettings()) {
     const candidate = own.has(name)
       ? findCandidate(name, setting, sources, fileName, fileValues, problems)
       : null;
-    values[name] = candidate === null ? setting.default : takeValue(setting, candidate, problems);
+    const fallback = defaultOf(setting, command);
+    values[name] = candidate === null ? fallback : takeValue(setting, candidate, problems);
     origins.set(name, candidate?.origin ?? "default");
+    spellings.set(name, candidate?.spelling ?? flagName(name));
   }
-  if (problems.length > 0) throw new ConfigError(problems);
-  return {
+  const loaded: Loaded = {
     values: values as Values,
     origins,
     warnings: unknownVariables(sources.environment),
+    spell: (name) => spellings.get(name) ?? name,
   };
+  const broken = new Set(problems.map(({ setting }) => setting));
+  for (const { setting, problem } of check(loaded)) {
+    const spelling = loaded.spell(setting);
+    if (!broken.has(spelling)) problems.push({ setting: spelling, problem });
+  }
+  if (problems.length > 0) throw new ConfigError(problems);
+  return loaded;
 }
 
 function configFileName(sources: Sources): string | null {
@@ -131,7 +153,13 @@ function findCandidate(
     problems.push({ setting: inFile.spelling, problem: instead });
     return null;
   }
-  const flag = setting.secret ? undefined : sources.flags[name];
+  const flag = sources.flags[name];
+  if (setting.secret && flag !== undefined) {
+    const reason = "a secret in the command line can be read by every user of the machine";
+    const instead = `use ${variableName(name)} or a file of its own`;
+    problems.push({ setting: flagName(name), problem: `${reason}; ${instead}` });
+    return null;
+  }
   if (flag !== undefined) return { origin: "flag", spelling: flagName(name), input: flag };
   const variable = sources.environment[variableName(name)];
   // An empty variable is one that is not set: that is how service files and containers clear one.
@@ -157,6 +185,7 @@ function takeValue(
     const reason = whyUnreadable(result.data);
     if (reason !== null) {
       problems.push({ setting: candidate.spelling, problem: `${result.data} ${reason}` });
+      return setting.default;
     }
   }
   return result.data;

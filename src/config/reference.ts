@@ -1,10 +1,17 @@
 import type { Loaded } from "./load.ts";
-import { allSettings, flagName, type Setting, variableName } from "./settings.ts";
+import {
+  allSettings,
+  defaultOf,
+  flagName,
+  type Setting,
+  type SettingsCommand,
+  variableName,
+} from "./settings.ts";
 
 /** The default of a setting as help and documents show it. */
-export function showDefault(setting: Setting<unknown>): string {
+export function showDefault(setting: Setting<unknown>, command: SettingsCommand): string {
   if (setting.defaultText !== "") return setting.defaultText;
-  return setting.kind.show(setting.default);
+  return setting.kind.show(defaultOf(setting, command));
 }
 
 const INTRODUCTION = `# Configuration
@@ -50,8 +57,7 @@ function settingMarkdown(name: string, setting: Setting<unknown>): string {
   const spellings = setting.secret
     ? [`\`${variableName(name)}\` only`]
     : [flag, `\`${variableName(name)}\``];
-  const shown = showDefault(setting);
-  const value = setting.defaultText !== "" || shown === "" ? shown : `\`${shown}\``;
+  const value = defaultMarkdown(setting);
   const commands = setting.commands.map((command) => `\`hawser ${command}\``).join(", ");
   return `
 ### \`${name}\`
@@ -62,6 +68,14 @@ ${setting.description}
 - Default: ${value}
 - Read by: ${commands}
 `;
+}
+
+function defaultMarkdown(setting: Setting<unknown>): string {
+  if (setting.defaultText !== "") return setting.defaultText;
+  const others = Object.entries(setting.defaults).map(
+    ([command, value]) => `, \`${setting.kind.show(value)}\` for \`hawser ${command}\``,
+  );
+  return `\`${setting.kind.show(setting.default)}\`${others.join("")}`;
 }
 
 /** One line of `--check-config`: a setting that the command reads. */

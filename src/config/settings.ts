@@ -14,12 +14,14 @@ import {
 } from "./kinds.ts";
 
 /** The commands that take settings. */
-export type SettingsCommand = "relay" | "dev";
+export type SettingsCommand = "relay" | "agent" | "dev";
 
 /** One row of the table: everything that flags, variables, file keys, help and documents are made from. */
 export interface Setting<T> {
   readonly kind: Kind<T>;
   readonly default: T;
+  /** Defaults of commands that want another one. */
+  readonly defaults: Partial<Record<SettingsCommand, T>>;
   readonly commands: readonly SettingsCommand[];
   /** Heading in help and documents. */
   readonly group: Group;
@@ -39,22 +41,24 @@ export type Group =
   | "Requests"
   | "Tunnels"
   | "Flow control"
+  | "Agent"
   | "Stopping and logs";
 
-type Extras = Partial<
-  Pick<Setting<unknown>, "commands" | "defaultText" | "secret" | "mustBeReadable">
+type Extras<T> = Partial<
+  Pick<Setting<T>, "commands" | "defaults" | "defaultText" | "secret" | "mustBeReadable">
 >;
 
 function setting<T>(
   group: Group,
   kind: Kind<T>,
-  defaultValue: T,
+  defaultValue: NoInfer<T>,
   description: string,
-  extras: Extras = {},
+  extras: Extras<NoInfer<T>> = {},
 ): Setting<T> {
   return {
     kind,
     default: defaultValue,
+    defaults: extras.defaults ?? {},
     commands: extras.commands ?? ["relay"],
     group,
     description,
@@ -70,7 +74,7 @@ function optional<T>(
   kind: Kind<T>,
   withoutIt: string,
   description: string,
-  extras: Extras = {},
+  extras: Extras<T | null> = {},
 ): Setting<T | null> {
   const orNull: Kind<T | null> = {
     valueName: kind.valueName,
@@ -258,7 +262,8 @@ export const SETTINGS = {
     "Tunnels",
     choice(["client", "server"]),
     "client",
-    "The relay's yamux role; devices take the other one.",
+    "Our yamux role; the other end takes the other one.",
+    { commands: ["relay", "agent"], defaults: { agent: "server" } },
   ),
   keepAliveInterval: setting(
     "Tunnels",
@@ -334,18 +339,65 @@ export const SETTINGS = {
     "Hard limit of a WebSocket message to devices, for gateways that cap frames (commonly at 32KiB).",
   ),
 
+  relay: optional(
+    "Agent",
+    text("url"),
+    "required",
+    "Relay to dial: `ws://host:3800` or `wss://host`. Without a path `/tunnel/connect` is dialled.",
+    { commands: ["agent"] },
+  ),
+  tokenFile: optional(
+    "Agent",
+    file(),
+    "required, unless `HAWSER_TOKEN` holds the token",
+    "File with the device token. Read again before every dial.",
+    { commands: ["agent"], mustBeReadable: true },
+  ),
+  token: optional(
+    "Agent",
+    text("token"),
+    "the file",
+    "The device token itself. Taken from the variable alone; a token file wins over it.",
+    { commands: ["agent"], secret: true },
+  ),
+  to: optional(
+    "Agent",
+    text("url"),
+    "required",
+    "Local service: `http://host:port`, `https://host:port`, or `tcp://host:port` for bytes as they are.",
+    { commands: ["agent"] },
+  ),
+  ca: optional(
+    "Agent",
+    file(),
+    "Node's own list",
+    "Certificates in PEM that the relay's is checked against.",
+    { commands: ["agent"], mustBeReadable: true },
+  ),
+  toCa: optional(
+    "Agent",
+    file(),
+    "Node's own list",
+    "Certificates in PEM that the one of an `https://` service is checked against.",
+    { commands: ["agent"], mustBeReadable: true },
+  ),
+  maxStreams: setting("Agent", count(1, 65_536), 256, "Streams at a time; more are refused.", {
+    commands: ["agent"],
+  }),
+
   drainTime: setting(
     "Stopping and logs",
     duration(0, 24 * HOUR),
     30 * SECOND,
     "How long a stop waits for running requests.",
+    { commands: ["relay", "agent"] },
   ),
   logLevel: setting(
     "Stopping and logs",
     choice(["trace", "debug", "info", "warn", "error", "silent"]),
     "info",
     "Least level of the lines that are written. The line of each request has level info.",
-    { commands: ["relay", "dev"] },
+    { commands: ["relay", "agent", "dev"] },
   ),
 } as const;
 
@@ -364,6 +416,11 @@ export function flagName(name: string): string {
 /** `listenPort` → `HAWSER_LISTEN_PORT`. */
 export function variableName(name: string): string {
   return `HAWSER_${name.replace(/[A-Z]/g, (letter) => `_${letter}`).toUpperCase()}`;
+}
+
+/** What a setting is when nobody says anything. */
+export function defaultOf(setting: Setting<unknown>, command: SettingsCommand): unknown {
+  return command in setting.defaults ? setting.defaults[command] : setting.default;
 }
 
 /** The settings of one command, in the order of the table. */

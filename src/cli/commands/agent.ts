@@ -1,34 +1,23 @@
 import { readFileSync } from "node:fs";
-import { Command, Option } from "commander";
+import { Command } from "commander";
 import { type Logger, levels, pino } from "pino";
 import { type AgentOptions, agentSettings, connect } from "../../agent/index.ts";
+import { type Loaded, loadSettings, type Values } from "../../config/index.ts";
 import { ConfigError, type ConfigProblem } from "../../core/errors.ts";
+import { printConfig } from "../check-config.ts";
+import { addSettings } from "../settings-flags.ts";
 import { onStopSignals } from "../stop-signals.ts";
 
-/** Flags as commander hands them over: text, nothing checked. */
-export interface AgentFlags {
-  readonly relay?: string;
-  readonly token?: string;
-  readonly tokenFile?: string;
-  readonly to?: string;
-  readonly ca?: string;
-  readonly toCa?: string;
-  readonly maxStreams?: string;
-  readonly yamuxRole?: string;
-  readonly drainTime?: string;
-  readonly logLevel?: string;
-  readonly json?: boolean;
-  readonly checkConfig?: boolean;
-}
+/** Flags by the names of settings, as commander hands them over: text, nothing checked. */
+export type AgentFlags = Readonly<Record<string, unknown>>;
 
-/** What the flags and variables come to. */
+/** What flags, variables and file come to. */
 export interface AgentCommandSettings {
   readonly options: AgentOptions;
   readonly logLevel: string;
   readonly json: boolean;
+  readonly loaded: Loaded;
 }
-
-const LOG_LEVELS = ["trace", "debug", "info", "warn", "error", "fatal", "silent"];
 
 const EXAMPLES = `
 Examples:
@@ -40,44 +29,24 @@ Log lines go to standard error. SIGTERM and SIGINT let running requests finish, 
 
 /** `hawser agent`: dials a relay and forwards what it sends to a local service. */
 export function agentCommand(): Command {
-  return new Command("agent")
+  const command = new Command("agent")
     .description("Run a device agent: dial a relay and forward its requests to a local service")
-    .option("--relay <url>", "relay to dial: ws://host:3800 or wss://host (HAWSER_RELAY)")
-    .option(
-      "--token-file <file>",
-      "file with the device token, read again before every dial (HAWSER_TOKEN_FILE; or HAWSER_TOKEN, which holds the token itself)",
-    )
-    .option("--to <url>", "local service: http://, https:// or tcp://host:port (HAWSER_TO)")
-    .option("--ca <file>", "PEM certificates that the relay's is checked against (HAWSER_CA)")
-    .option("--to-ca <file>", "the same for an https:// service (HAWSER_TO_CA)")
-    .option("--max-streams <number>", "streams at a time (HAWSER_MAX_STREAMS; default: 256)")
-    .option(
-      "--yamux-role <role>",
-      "server or client; the relay has the other (HAWSER_YAMUX_ROLE; default: server)",
-    )
-    .option(
-      "--drain-time <duration>",
-      "for running requests when stopping (HAWSER_DRAIN_TIME; default: 30s)",
-    )
-    .option("--log-level <level>", `${LOG_LEVELS.join(", ")} (HAWSER_LOG_LEVEL; default: info)`)
     .option("--json", "log as JSON lines, and print errors and --check-config as JSON")
-    .option("--check-config", "check everything, start nothing")
-    .addOption(new Option("--token <token>").hideHelp())
+    .option("--check-config", "check everything, print the effective settings, start nothing")
     .addHelpText("after", EXAMPLES)
     .action(async (flags: AgentFlags) => {
       const settings = agentCommandSettings(flags, process.env);
-      if (flags.checkConfig === true) reportChecked(settings);
+      if (flags["checkConfig"] === true) printConfig("agent", settings.loaded, [], settings.json);
       else await runAgent(settings);
     });
-}
-
-function reportChecked({ json }: AgentCommandSettings): void {
-  process.stdout.write(json ? '{"ok":true}\n' : "The configuration can be used.\n");
+  return addSettings(command, "agent");
 }
 
 /** Runs until a signal stops it. */
 async function runAgent(settings: AgentCommandSettings): Promise<void> {
-  const agent = connect({ ...settings.options, log: agentLogger(settings) });
+  const log = agentLogger(settings);
+  for (const sentence of settings.loaded.warnings) log.warn(sentence);
+  const agent = connect({ ...settings.options, log });
   const forgetSignals = onStopSignals(() => void agent.close());
   await new Promise<void>((resolve) => {
     agent.once("stopped", () => resolve());
@@ -85,58 +54,49 @@ async function runAgent(settings: AgentCommandSettings): Promise<void> {
   forgetSignals();
 }
 
-/** Names of the library's options, and the flag or variable that each is given by. */
-const FLAG_OF_OPTION: Readonly<Record<string, string>> = {
-  relay: "--relay",
-  token: "--token-file",
-  tokenFile: "--token-file",
-  to: "--to",
-  maxStreams: "--max-streams",
-  yamuxRole: "--yamux-role",
-  drainMs: "--drain-time",
+/** The settings that the library's options come from, where the names differ. */
+const SETTING_OF_OPTION: Readonly<Record<string, string>> = {
+  token: "tokenFile",
+  drainMs: "drainTime",
+  localCa: "toCa",
 };
 
 /**
- * Checks flags and `HAWSER_…` variables; flags win.
+ * Reads flags, `HAWSER_…` variables and the configuration file.
  *
- * @throws ConfigError with every problem, by the name of the flag
+ * @throws ConfigError with every problem, each by the name that was used
  */
 export function agentCommandSettings(
   flags: AgentFlags,
   environment: Readonly<Record<string, string | undefined>>,
 ): AgentCommandSettings {
-  const problems: ConfigProblem[] = [];
-  const text = (flag: string | undefined, variable: string): string | undefined =>
-    flag ?? (environment[variable] || undefined);
-
-  if (flags.token !== undefined) {
-    const problem = "a secret in the command line can be read by every user of the machine; use";
-    problems.push({ setting: "--token", problem: `${problem} --token-file or HAWSER_TOKEN` });
-  }
-  const tokenFile = text(flags.tokenFile, "HAWSER_TOKEN_FILE");
-  const token = tokenFile === undefined ? text(undefined, "HAWSER_TOKEN") : undefined;
-  if (tokenFile !== undefined) readable("--token-file", tokenFile, problems);
-  const logLevel = text(flags.logLevel, "HAWSER_LOG_LEVEL") ?? "info";
-  if (!LOG_LEVELS.includes(logLevel)) {
-    problems.push({ setting: "--log-level", problem: `must be one of ${LOG_LEVELS.join(", ")}` });
-  }
-  const options: AgentOptions = {
-    relay: text(flags.relay, "HAWSER_RELAY") ?? "",
-    token,
-    tokenFile,
-    to: text(flags.to, "HAWSER_TO") ?? "",
-    ca: readable("--ca", text(flags.ca, "HAWSER_CA"), problems),
-    localCa: readable("--to-ca", text(flags.toCa, "HAWSER_TO_CA"), problems),
-    maxStreams: wholeNumber(text(flags.maxStreams, "HAWSER_MAX_STREAMS")),
-    drainMs: milliseconds(text(flags.drainTime, "HAWSER_DRAIN_TIME")),
-    yamuxRole: text(flags.yamuxRole, "HAWSER_YAMUX_ROLE") as AgentOptions["yamuxRole"],
+  const loaded = loadSettings("agent", { flags, environment }, ({ values }) =>
+    libraryProblems(agentOptions(values)),
+  );
+  const { values } = loaded;
+  return {
+    options: agentOptions(values),
+    logLevel: values.logLevel,
+    json: flags["json"] === true,
+    loaded,
   };
-  problems.push(...libraryProblems(options));
-  if (problems.length > 0) throw new ConfigError(problems);
-  return { options, logLevel, json: flags.json === true };
 }
 
-/** What the library has to say, in the words of the command line. */
+function agentOptions(values: Values): AgentOptions {
+  return {
+    relay: values.relay ?? "",
+    token: values.tokenFile === null ? (values.token ?? undefined) : undefined,
+    tokenFile: values.tokenFile ?? undefined,
+    to: values.to ?? "",
+    ca: pem(values.ca),
+    localCa: pem(values.toCa),
+    maxStreams: values.maxStreams,
+    drainMs: values.drainTime,
+    yamuxRole: values.yamuxRole,
+  };
+}
+
+/** What the library has to say, by the names of settings. */
 function libraryProblems(options: AgentOptions): ConfigProblem[] {
   try {
     agentSettings(options);
@@ -146,42 +106,16 @@ function libraryProblems(options: AgentOptions): ConfigProblem[] {
     return error.problems.map(({ setting, problem }) => {
       const missing = setting === "token" && options.token === undefined;
       return {
-        setting: FLAG_OF_OPTION[setting] ?? setting,
+        setting: SETTING_OF_OPTION[setting] ?? setting,
         problem: missing ? "is required, unless HAWSER_TOKEN holds the token" : problem,
       };
     });
   }
 }
 
-/** The content of a file that is named, undefined without a name or when a problem was added. */
-function readable(
-  flag: string,
-  path: string | undefined,
-  problems: ConfigProblem[],
-): string | undefined {
-  if (path === undefined) return undefined;
-  try {
-    return readFileSync(path, "utf8");
-  } catch (error) {
-    const code = error instanceof Error && "code" in error ? String(error.code) : "unknown";
-    problems.push({ setting: flag, problem: `${path} cannot be read (${code})` });
-    return undefined;
-  }
-}
-
-/** NaN for what is no whole number: the library's check names the bounds. */
-function wholeNumber(value: string | undefined): number | undefined {
-  if (value === undefined) return undefined;
-  return /^[0-9]{1,9}$/.test(value) ? Number(value) : Number.NaN;
-}
-
-const MS_OF_UNIT: Readonly<Record<string, number>> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 };
-
-/** `1500ms`, `30s`, `2m`, `1h`; a plain number counts milliseconds. NaN for anything else. */
-function milliseconds(value: string | undefined): number | undefined {
-  if (value === undefined) return undefined;
-  const match = /^([0-9]{1,9})(ms|s|m|h)?$/.exec(value);
-  return match === null ? Number.NaN : Number(match[1]) * (MS_OF_UNIT[match[2] ?? "ms"] ?? 1);
+/** The content of a file that was found readable. */
+function pem(path: string | null): string | undefined {
+  return path === null ? undefined : readFileSync(path, "utf8");
 }
 
 /** Standard error: JSON lines of pino, or one plain sentence a line. */

@@ -1,9 +1,9 @@
 import { once } from "node:events";
+import { readFileSync } from "node:fs";
 import { Command } from "commander";
-import { pino } from "pino";
+import { type Logger, pino } from "pino";
 import {
   dataFolder,
-  effectiveSettings,
   inSettingNames,
   internalSecret,
   internalSecretPath,
@@ -11,17 +11,18 @@ import {
   loadSettings,
   relayOptions,
   relaySettingsProblems,
-  settingsOf,
+  type Values,
 } from "../../config/index.ts";
+import { parseCredentials } from "../../core/credentials.ts";
 import { ConfigError, type ConfigProblem } from "../../core/errors.ts";
 import { muxOptions } from "../../mux/index.ts";
 import {
   CredentialsFile,
   type Relay,
-  type RelayOptions,
   relayOptionsProblems,
   startRelay,
 } from "../../relay/index.ts";
+import { printConfig } from "../check-config.ts";
 import { addSettings } from "../settings-flags.ts";
 import { onStopSignals } from "../stop-signals.ts";
 
@@ -37,7 +38,6 @@ not wait; SIGHUP reads the TLS certificate again. The credentials file is read a
 
 /** Log lines that may wait in memory while their reader is slow; more are dropped. */
 const LOG_BYTES_MAX = 16_777_216;
-const MADE_SECRET_LIKE = "x".repeat(43);
 
 /** `hawser relay`: device tunnels, the edge and the internal API. */
 export function relayCommand(): Command {
@@ -47,8 +47,9 @@ export function relayCommand(): Command {
     .option("--json", "print errors and --check-config as JSON")
     .addHelpText("after", EXAMPLES)
     .action(async (flags: Record<string, unknown>) => {
-      const loaded = loadSettings("relay", { flags, environment: process.env });
-      if (flags["checkConfig"] === true) await checkConfig(loaded, flags["json"] === true);
+      const sources = { flags, environment: process.env };
+      const loaded = loadSettings("relay", sources, ({ values }) => settingsProblems(values));
+      if (flags["checkConfig"] === true) checkConfig(loaded, flags["json"] === true);
       else await runRelay(loaded);
     });
   return addSettings(command, "relay");
@@ -57,101 +58,89 @@ export function relayCommand(): Command {
 async function runRelay(loaded: Loaded): Promise<void> {
   const { values } = loaded;
   const { secret, origin, warning } = internalSecret(values, process.env);
-  const options = relayOptions(values, secret);
-  const problems = [...relaySettingsProblems(values), ...optionsProblems(options)];
-  if (problems.length > 0) throw new ConfigError(problems);
 
   const destination = pino.destination({ dest: 1, sync: false, maxLength: LOG_BYTES_MAX });
   const logger = pino({ level: values.logLevel }, destination);
   for (const sentence of loaded.warnings) logger.warn(sentence);
   if (warning !== null) logger.warn(warning);
   logger.info({ origin }, "internal secret");
-
-  // Before anything listens: a signal that comes during the start must find its listener.
-  let relay: Relay | null = null;
-  const onHangup = (): void => relay?.reloadTls();
-  process.on("SIGHUP", onHangup);
-  const stopSignal = new Promise<NodeJS.Signals>((resolve) => onStopSignals(resolve));
   try {
-    const credentials = await CredentialsFile.open(values.credentials ?? "", logger);
-    try {
-      relay = await startRelay(options, {
-        tunnelGate: credentials,
-        callerGate: credentials,
-        logger,
-      });
-      credentials.on("revoked", (refs) => relay?.revoke(refs));
-      logger.info({ signal: await stopSignal }, "stopping");
-      await relay.drain();
-    } finally {
-      credentials.close();
-    }
-    logger.info("stopped");
+    await serve(loaded, secret, logger);
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    const problems = inSettingNames(error.problems).map(({ setting, problem }) => ({
+      setting: loaded.spell(setting),
+      problem,
+    }));
+    throw new ConfigError(problems);
   } finally {
-    process.off("SIGHUP", onHangup);
     destination.end();
     await once(destination, "close");
   }
 }
 
-/**
- * Prints what the relay would run with.
- *
- * @throws ConfigError with every problem, those of the credentials file included
- */
-async function checkConfig(loaded: Loaded, json: boolean): Promise<void> {
+/** Runs the relay until a signal stops it. */
+async function serve(loaded: Loaded, secret: string, logger: Logger): Promise<void> {
   const { values } = loaded;
-  const inDataDir = values.internalSecret === null && values.internalSecretFile === null;
-  // A check makes nothing: where the secret would be made at the start, one of its length stands in.
-  const secret = inDataDir ? MADE_SECRET_LIKE : internalSecret(values, process.env).secret;
-  const problems = [
-    ...relaySettingsProblems(values),
-    ...optionsProblems(relayOptions(values, secret)),
-    ...(values.credentials === null ? [] : await credentialsProblems(values.credentials)),
-  ];
-  if (problems.length > 0) throw new ConfigError(problems);
-
-  const names = settingsOf("relay").map(([name]) => name);
-  const settings = effectiveSettings(loaded, names);
-  const secretFile = inDataDir
-    ? internalSecretPath(dataFolder(values.dataDir, process.env))
-    : values.internalSecretFile;
-  if (json) {
-    const rows = settings.map(({ name, value, origin }) => [name, { value, origin }]);
-    const report = { ok: true, settings: Object.fromEntries(rows), warnings: loaded.warnings };
-    process.stdout.write(`${JSON.stringify(report, null, 2)}\n`);
-    return;
+  // Before anything listens: a signal that comes during the start must find its listener.
+  let relay: Relay | null = null;
+  const onHangup = (): void => relay?.reloadTls();
+  process.on("SIGHUP", onHangup);
+  const stopSignal = new Promise<NodeJS.Signals>((resolve) => onStopSignals(resolve));
+  const credentials = await CredentialsFile.open(values.credentials ?? "", logger);
+  try {
+    relay = await startRelay(relayOptions(values, secret), {
+      tunnelGate: credentials,
+      callerGate: credentials,
+      logger,
+    });
+    credentials.on("revoked", (refs) => relay?.revoke(refs));
+    logger.info({ signal: await stopSignal }, "stopping");
+    await relay.drain();
+    logger.info("stopped");
+  } finally {
+    credentials.close();
+    process.off("SIGHUP", onHangup);
   }
-  const width = Math.max(...names.map((name) => name.length));
-  for (const { name, shown, origin } of settings) {
-    process.stdout.write(`${name.padEnd(width)}  ${shown}  (${origin})\n`);
-  }
-  if (values.internalSecret === null) {
-    process.stdout.write(`The internal secret is kept in ${secretFile}.\n`);
-  }
-  for (const sentence of loaded.warnings) process.stdout.write(`warning: ${sentence}\n`);
-  process.stdout.write("The configuration can be used.\n");
 }
 
-/** What relay and mux have to say about the options as a whole. */
-function optionsProblems(options: RelayOptions): ConfigProblem[] {
-  const problems = [...relayOptionsProblems(options)];
-  try {
-    muxOptions(options.mux);
-  } catch (error) {
-    if (!(error instanceof ConfigError)) throw error;
-    problems.push(...error.problems);
-  }
-  return inSettingNames(problems);
+/** Prints what the relay would run with. Makes nothing. */
+function checkConfig(loaded: Loaded, json: boolean): void {
+  const { values } = loaded;
+  const file =
+    values.internalSecretFile ?? internalSecretPath(dataFolder(values.dataDir, process.env));
+  const note = `The internal secret is kept in ${file}.`;
+  printConfig("relay", loaded, values.internalSecret === null ? [note] : [], json);
 }
 
-async function credentialsProblems(path: string): Promise<readonly ConfigProblem[]> {
-  try {
-    const file = await CredentialsFile.open(path, pino({ level: "silent" }));
-    file.close();
+/** A secret as long as the one that the relay makes for itself, null where the operator gave one. */
+function standInSecret({ internalSecret, internalSecretFile }: Values): string | null {
+  return internalSecret === null && internalSecretFile === null ? "x".repeat(43) : null;
+}
+
+/** What does not go together, as config, relay and mux see it, by the names of settings. */
+function settingsProblems(values: Values): ConfigProblem[] {
+  const problems = relaySettingsProblems(values);
+  const collect = (check: () => readonly ConfigProblem[]): void => {
+    try {
+      problems.push(...check());
+    } catch (error) {
+      if (!(error instanceof ConfigError)) throw error;
+      problems.push(...error.problems);
+    }
+  };
+  collect(() => {
+    const secret = standInSecret(values) ?? internalSecret(values, process.env).secret;
+    return relayOptionsProblems(relayOptions(values, secret));
+  });
+  collect(() => {
+    muxOptions(relayOptions(values, "").mux);
     return [];
-  } catch (error) {
-    if (error instanceof ConfigError) return error.problems;
-    throw error;
-  }
+  });
+  collect(() => {
+    const { credentials } = values;
+    if (credentials !== null) parseCredentials(readFileSync(credentials, "utf8"), credentials);
+    return [];
+  });
+  return inSettingNames(problems);
 }

@@ -128,7 +128,7 @@ test("hawser relay: two relays cannot share a port; the second says so and ends 
   const [, port] = await startRelay(t, setup);
   const { code, stderr } = await runCli(t, [...setup.words, "--listen-port", String(port)]);
   assert.equal(code, 2);
-  assert.match(stderr, new RegExp(`^error: listenPort: .*${port}`));
+  assert.match(stderr, new RegExp(`^error: --listen-port: .*${port}`));
 });
 
 test("hawser relay --check-config: prints where each value came from, keeps secrets back, makes nothing", async (t) => {
@@ -174,9 +174,9 @@ test("hawser relay --check-config: every problem of settings, options and creden
   const settings = JSON.parse(stderr).error.problems.map(
     ({ setting }: { setting: string }) => setting,
   );
-  assert.ok(settings.includes("internalSecret"), settings.join());
-  assert.ok(settings.includes("tlsKey"), settings.join());
-  assert.ok(settings.includes("windowMax"), settings.join());
+  assert.ok(settings.includes("HAWSER_INTERNAL_SECRET"), settings.join());
+  assert.ok(settings.includes("--tls-key"), settings.join());
+  assert.ok(settings.includes("--window-max"), settings.join());
   assert.ok(
     settings.some((setting: string) => setting.includes("version")),
     settings.join(),
@@ -187,5 +187,5 @@ test("hawser relay: without credentials it says what is missing and ends with 2"
   const { code, stdout, stderr } = await runCli(t, ["relay"], { XDG_STATE_HOME: tmpdir() });
   assert.equal(code, 2);
   assert.equal(stdout, "");
-  assert.match(stderr, /^error: credentials: required/);
+  assert.match(stderr, /^error: --credentials: required/);
 });

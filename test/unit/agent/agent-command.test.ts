@@ -62,11 +62,8 @@ test("a token in the command line is refused, unsaid", () => {
     () => agentCommandSettings({ ...FLAGS, token: "vAc_secret" }, TOKEN),
     (error: unknown) => {
       assert.ok(error instanceof ConfigError);
-      assert.deepEqual(
-        error.problems.map(({ setting }) => setting),
-        ["--token"],
-      );
-      assert.ok(error.message.includes("--token-file"));
+      assert.ok(error.problems.some(({ setting }) => setting === "--token"));
+      assert.ok(error.message.includes("HAWSER_TOKEN"));
       return !error.message.includes("vAc_secret");
     },
   );
@@ -76,33 +73,33 @@ test("without anything, everything that is missing is told", () => {
   assert.deepEqual(problemsOf({}), ["--relay", "--token-file", "--to"]);
 });
 
-test("all problems are told at once, by the names of their flags", () => {
-  assert.deepEqual(
-    problemsOf({
-      relay: "nonsense",
-      token: "vAc_x",
-      tokenFile: "/nonexistent/token",
-      to: "nonsense",
-      ca: "/nonexistent/ca",
-      toCa: "/nonexistent/ca",
-      maxStreams: "many",
-      yamuxRole: "both",
-      drainTime: "soon",
-      logLevel: "loud",
-    }),
-    [
-      "--token",
-      "--token-file",
-      "--log-level",
-      "--ca",
-      "--to-ca",
-      "--max-streams",
-      "--drain-time",
-      "--relay",
-      "--to",
-      "--yamux-role",
-    ],
-  );
+test("all problems are told at once, by the names that were used", () => {
+  const flags = {
+    to: "nonsense",
+    token: "vAc_x",
+    tokenFile: "/nonexistent/token",
+    ca: "/nonexistent/ca",
+    toCa: "/nonexistent/ca",
+    maxStreams: "many",
+    yamuxRole: "both",
+  };
+  const variables = {
+    HAWSER_RELAY: "nonsense",
+    HAWSER_DRAIN_TIME: "soon",
+    HAWSER_LOG_LEVEL: "loud",
+  };
+  assert.deepEqual(problemsOf(flags, variables).sort(), [
+    "--ca",
+    "--max-streams",
+    "--to",
+    "--to-ca",
+    "--token",
+    "--token-file",
+    "--yamux-role",
+    "HAWSER_DRAIN_TIME",
+    "HAWSER_LOG_LEVEL",
+    "HAWSER_RELAY",
+  ]);
 });
 
 test("a plain line holds time, level and sentence, and nothing that steers a terminal", () => {

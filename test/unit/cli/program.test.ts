@@ -17,13 +17,14 @@ test("command line: each command has a description, and help with examples", () 
   }
 });
 
-test("command line: relay and dev take the flags of their settings, and no flag for a secret", () => {
-  for (const name of ["relay", "dev"] as const) {
-    const flags = new Set(command(name).options.map(({ long }) => long));
+test("command line: every command takes the flags of its settings, and hides those of secrets", () => {
+  for (const name of ["relay", "agent", "dev"] as const) {
+    const { options } = command(name);
     for (const [setting, { secret }] of settingsOf(name)) {
-      assert.equal(flags.has(flagName(setting)), !secret, `${name} ${setting}`);
+      const option = options.find(({ long }) => long === flagName(setting));
+      assert.equal(option?.hidden, secret, `${name} ${setting}`);
     }
-    assert.ok(flags.has("--config"));
+    assert.ok(options.some(({ long }) => long === "--config"));
   }
 });
 

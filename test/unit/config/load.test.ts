@@ -54,6 +54,42 @@ test("config load: flag wins over variable, variable over file, file over defaul
   assert.equal(origins.get("headMax"), "default");
 });
 
+test("config load: what does not go together is told with the rest, but not of a broken setting", () => {
+  const check = () => [
+    { setting: "listenPort", problem: "clashes" },
+    { setting: "holdTime", problem: "clashes" },
+    { setting: "drainTime", problem: "clashes" },
+  ];
+  const sources = { flags: { listenPort: "x" }, environment: { HAWSER_HOLD_TIME: "1s" } };
+  assert.deepEqual(
+    problemsOf(() => loadSettings("relay", sources, check)),
+    [
+      '--listen-port: wanted a port, 0 to 65535, found "x"',
+      "HAWSER_HOLD_TIME: clashes",
+      "--drain-time: clashes",
+    ],
+  );
+});
+
+test("config load: a default may differ by command", () => {
+  const none = { flags: {}, environment: {} };
+  assert.equal(loadSettings("relay", none).values.yamuxRole, "client");
+  assert.equal(loadSettings("agent", none).values.yamuxRole, "server");
+});
+
+test("config load: a setting is spelled as the operator did, as a flag where nobody did", (t) => {
+  const config = configFile(t, { headMax: "64KiB" });
+  const environment = { HAWSER_HOLD_TIME: "1s" };
+  const loaded = loadSettings("relay", { flags: { config, listenPort: "1" }, environment });
+  assert.deepEqual(["listenPort", "holdTime", "headMax", "drainTime", "other"].map(loaded.spell), [
+    "--listen-port",
+    "HAWSER_HOLD_TIME",
+    `headMax in ${config}`,
+    "--drain-time",
+    "other",
+  ]);
+});
+
 test("config load: every setting can be given by its variable", (t) => {
   const readable = configFile(t, {});
   for (const [name, setting] of settingsOf("relay")) {
@@ -144,8 +180,14 @@ test("config load: a file that a setting names must be readable", (t) => {
 test("config load: a secret is taken from its variable alone and never shown", (t) => {
   const secret = "hunter2-hunter2-hunter2-hunter2-hunter2";
   const environment = { HAWSER_INTERNAL_SECRET: secret };
-  const loaded = loadSettings("relay", { flags: { internalSecret: "flag" }, environment });
+  const loaded = loadSettings("relay", { flags: {}, environment });
   assert.equal(loaded.values.internalSecret, secret);
+  const inFlag = problemsOf(() =>
+    loadSettings("relay", { flags: { internalSecret: secret }, environment: {} }),
+  );
+  assert.deepEqual(inFlag, [
+    "--internal-secret: a secret in the command line can be read by every user of the machine; use HAWSER_INTERNAL_SECRET or a file of its own",
+  ]);
   const config = configFile(t, { internalSecret: secret });
   const inFile = problemsOf(() => loadSettings("relay", { flags: { config }, environment: {} }));
   assert.equal(inFile.length, 1);
