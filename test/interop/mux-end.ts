@@ -18,6 +18,7 @@ import {
   type Transport,
 } from "../../src/mux/index.ts";
 import type { PeerVersion } from "../support/go.ts";
+import type { Prng } from "../support/mux/prng.ts";
 import { GoPeer } from "./peer.ts";
 
 const TICK_MS = 20;
@@ -34,11 +35,11 @@ export class MuxEnd implements SessionHandler {
   onStream: (stream: Stream) => void;
   #resolveOver: (error: AppError) => void = () => undefined;
 
-  constructor(role: Role, options: MuxOptions, socket: WebSocket) {
+  constructor(role: Role, options: MuxOptions, socket: WebSocket, shredder: Prng | null = null) {
     this.over = new Promise((resolve) => {
       this.#resolveOver = resolve;
     });
-    const transport = new WsTransport(socket, () => this.session.transportDrained());
+    const transport = new WsTransport(socket, shredder, () => this.session.transportDrained());
     this.session = new Session(role, options, transport, this, monotonicClock, new MuxPools());
     this.onStream = (stream) => {
       const probe = new StreamProbe({ echo: true });
@@ -227,11 +228,13 @@ export function patternSha256(size: number): string {
 /** The transport of a test: `ws` copies nothing of what a server sends, so borrowed bytes are copied here. */
 class WsTransport implements Transport {
   readonly #socket: WebSocket;
+  readonly #shredder: Prng | null;
   readonly #onDrain: () => void;
   #buffered = false;
 
-  constructor(socket: WebSocket, onDrain: () => void) {
+  constructor(socket: WebSocket, shredder: Prng | null, onDrain: () => void) {
     this.#socket = socket;
+    this.#shredder = shredder;
     this.#onDrain = onDrain;
   }
 
@@ -257,7 +260,8 @@ class WsTransport implements Transport {
 
   #sendOwned(message: Buffer): SendResult {
     if (this.#socket.readyState !== this.#socket.OPEN) return SendResult.DROPPED;
-    this.#socket.send(message, { binary: true }, (error) => {
+    const rest = this.#shredder === null ? message : this.#shred(message, this.#shredder);
+    this.#socket.send(rest, { binary: true, fin: true }, (error) => {
       if (error != null || !this.#buffered || this.#socket.bufferedAmount > 0) return;
       this.#buffered = false;
       this.#onDrain();
@@ -265,6 +269,18 @@ class WsTransport implements Transport {
     if (this.#socket.bufferedAmount === 0) return SendResult.SENT;
     this.#buffered = true;
     return SendResult.BUFFERED;
+  }
+
+  /** Sends all but the last piece of a message, as messages and fragments of random lengths. */
+  #shred(message: Buffer, prng: Prng): Buffer {
+    let at = 0;
+    while (message.length - at > 1) {
+      const longest = prng.oneIn(3) ? 20 : 60_000;
+      const piece = prng.between(1, Math.min(longest, message.length - at - 1));
+      this.#socket.send(message.subarray(at, at + piece), { binary: true, fin: prng.oneIn(2) });
+      at += piece;
+    }
+    return message.subarray(at);
   }
 }
 
@@ -274,19 +290,28 @@ export interface Pair {
   readonly peer: GoPeer;
 }
 
-/** How a pair is made. */
-export interface PairOptions {
-  readonly version: PeerVersion;
-  /** Our role; the Go program takes the other one. */
+/** How our end is made. */
+export interface EndOptions {
+  /** Our role; the program takes the other one. */
   readonly role?: Role;
   readonly mux?: Partial<MuxOptions>;
+  /** Cuts what we send into random messages and fragments. */
+  readonly shredder?: Prng;
+}
+
+/** How a pair is made. */
+export interface PairOptions extends EndOptions {
+  readonly version: PeerVersion;
   readonly serve?: "http" | "raw";
   /** More arguments of the Go program. */
   readonly args?: readonly string[];
 }
 
-/** Starts a WebSocket server with a session of ours and a Go device that dials it. Ends with the test. */
-export async function connectPair(t: TestContext, options: PairOptions): Promise<Pair> {
+/** A WebSocket server on `port`; `end` resolves with the session of its first connection. Ends with the test. */
+export async function listenForDevice(
+  t: TestContext,
+  options: EndOptions,
+): Promise<{ port: number; end: Promise<MuxEnd> }> {
   const server = new WebSocketServer({
     host: "127.0.0.1",
     port: 0,
@@ -300,19 +325,26 @@ export async function connectPair(t: TestContext, options: PairOptions): Promise
   });
   const address = server.address();
   if (address === null || typeof address === "string") throw new Error("no port");
-  const role = options.role ?? "client";
-  const made = new Promise<MuxEnd>((resolve) => {
+  const end = new Promise<MuxEnd>((resolve) => {
     // Made in the event itself: the first frames of the device may follow at once.
     server.once("connection", (socket: WebSocket) => {
-      resolve(new MuxEnd(role, muxOptions(options.mux ?? {}), socket));
+      const role = options.role ?? "client";
+      resolve(new MuxEnd(role, muxOptions(options.mux ?? {}), socket, options.shredder ?? null));
     });
   });
+  return { port: address.port, end };
+}
+
+/** Starts a WebSocket server with a session of ours and a Go device that dials it. Ends with the test. */
+export async function connectPair(t: TestContext, options: PairOptions): Promise<Pair> {
+  const { port, end } = await listenForDevice(t, options);
+  const role = options.role === "server" ? "client" : "server";
   const peer = await GoPeer.start(t, options.version, [
     "device",
-    ...["-relay", `ws://127.0.0.1:${address.port}/tunnel/connect`, "-token", TOKEN],
-    ...["-role", role === "client" ? "server" : "client", "-serve", options.serve ?? "raw"],
+    ...["-relay", `ws://127.0.0.1:${port}/tunnel/connect`, "-token", TOKEN],
+    ...["-role", role, "-serve", options.serve ?? "raw"],
     ...(options.args ?? []),
   ]);
   await peer.said("connected");
-  return { end: await made, peer };
+  return { end: await end, peer };
 }

@@ -71,9 +71,7 @@ forEachPeer("Y128: what Go sends comes back, whole, on streams of Go's", async (
 
 forEachPeer("Y129: 1,000 streams at once, ended by either side first", async (t, setting) => {
   const { end, peer } = await connectPair(t, setting);
-  const seed = seedFromEnvironment(randomInt(2 ** 32));
-  t.diagnostic(`HAWSER_SEED=${seed}`);
-  const prng = new Prng(seed);
+  const prng = seeded(t);
   const exchanges = Array.from({ length: 1_000 }, (_, count) => {
     const size = prng.below(40 * KIB);
     return count % 2 === 0 ? sunk(end, size) : sourced(end, size);
@@ -218,6 +216,27 @@ forEachPeer(
     assert.ok(end.session.rttMs > 0);
   },
 );
+
+forEachPeer(
+  "any split of our bytes into messages and fragments is the same to Go",
+  async (t, setting) => {
+    const shredder = seeded(t);
+    const { end, peer } = await connectPair(t, { ...setting, shredder });
+    const exchanges = Array.from({ length: 30 }, (_, count) =>
+      count % 2 === 0 ? sunk(end, count * 5 * KIB) : sourced(end, count * 5 * KIB),
+    );
+    await Promise.all(exchanges);
+    await peer.control(`/echo?bytes=${300 * KIB}&count=5`);
+    await end.empty();
+    await peer.until((state) => state.streams === 0, "streams of the Go end");
+  },
+);
+
+function seeded(t: TestContext): Prng {
+  const seed = seedFromEnvironment(randomInt(2 ** 32));
+  t.diagnostic(`HAWSER_SEED=${seed}`);
+  return new Prng(seed);
+}
 
 async function until(wanted: () => boolean): Promise<void> {
   for (let count = 0; !wanted(); count++) {
