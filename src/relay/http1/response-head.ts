@@ -384,7 +384,7 @@ function leadingNumber(bytes: Uint8Array, from: number, to: number): number {
   for (let at = from; at < to; at++) {
     const digit = byteAt(bytes, at) - 0x30;
     if (digit < 0 || digit > 9) break;
-    number = Math.min((number < 0 ? 0 : number) * 10 + digit, KEEP_ALIVE_SECONDS_MAX);
+    number = Math.min(Math.max(number, 0) * 10 + digit, KEEP_ALIVE_SECONDS_MAX);
   }
   return number;
 }
