@@ -43,6 +43,8 @@ const HEAVY_BYTES = MIB;
 /** Sizes of pooled chunks, and how many of each stay for the next use. */
 const CHUNK_SIZES = [1024, 16 * 1024, 64 * 1024] as const;
 const CHUNKS_KEPT = [1024, 256, 64] as const;
+/** Batch buffers that stay for the next use: 4 MiB. */
+const BATCHES_KEPT = 64;
 
 export interface PoolLimits {
   /** Growth of receive windows beyond their initial size, whole process, bytes. */
@@ -91,7 +93,7 @@ export class MuxPools {
 
   giveBatch(batch: Buffer): void {
     this.batchesOut -= 1;
-    if (this.batches.length < this.batchBuffersMax) this.batches.push(batch);
+    if (this.batches.length < BATCHES_KEPT) this.batches.push(batch);
   }
 
   /** A chunk for `bytes` bytes, or as much of them as the largest size has room for. */

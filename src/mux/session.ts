@@ -42,7 +42,7 @@ export class Session implements FrameSink {
   lastReceivedAt: number;
   /** Remote GoAway(0) received. */
   goneAway = false;
-  /** When tick() has to be called next, clock ms. May move forward in time order at any call; Infinity for never. */
+  /** When tick() has to be called next, clock ms; Infinity for never. Any call may make it earlier. */
   dueAt: number;
 
   // ---- internal ----
@@ -193,6 +193,7 @@ export class Session implements FrameSink {
 
   /** A text message arrived: closes 1003, nothing is decoded. */
   receiveText(): void {
+    if (this.phase === Phase.ENDED) return;
     const error = muxProtocolError("ERR_MUX_TEXT_MESSAGE", CloseCode.UNSUPPORTED_DATA);
     endSession(this, error, null, CloseCode.UNSUPPORTED_DATA, error.message);
   }
@@ -210,6 +211,7 @@ export class Session implements FrameSink {
 
   /** The transport is gone; `code` is the WebSocket close code, 1006 for none. */
   transportClosed(code: number): void {
+    if (this.phase === Phase.ENDED) return;
     const cause = new Error(`WebSocket closed with ${code}`);
     const error = muxClosedError("ERR_MUX_TRANSPORT_LOST", "transport", false, cause);
     endSession(this, error, null, TRANSPORT_GONE, "");
@@ -251,6 +253,7 @@ export class Session implements FrameSink {
 
   /** Ends now. Streams get ClosedError ERR_MUX_SESSION_CLOSED. Idempotent. */
   close(closeCode: number, reason: string, goAway: number | null): void {
+    if (this.phase === Phase.ENDED) return;
     const error = muxClosedError("ERR_MUX_SESSION_CLOSED", "local");
     endSession(this, error, goAway, closeCode, reason);
   }
