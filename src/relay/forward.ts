@@ -154,7 +154,12 @@ export class Forwarder implements ExchangeOwner {
   }
 
   #hold(exchange: Exchange): void {
-    const { options, clock, metrics } = this.context;
+    const { options, clock, metrics, draining } = this.context;
+    if (draining) {
+      // No device comes back to a relay that stops.
+      exchange.fail(relayError("ERR_RELAY_DRAINING", { retryAfter: 1 }));
+      return;
+    }
     const now = clock.now();
     if (options.holdMs === 0 || this.#closed || !this.#holds.add(exchange, now + options.holdMs)) {
       exchange.fail(relayError("ERR_RELAY_OFFLINE", { retryAfter: 1 }));

@@ -131,7 +131,8 @@ function upgrade(
   socketContext: us_socket_context_t,
   rawStream: RawStream,
 ): void {
-  const protocol = req.getHeader("sec-websocket-protocol");
+  // One of those offered has to be named, and they mean nothing here.
+  const protocol = req.getHeader("sec-websocket-protocol").split(",")[0]?.trim() ?? "";
   const socket: RawSocket = { rawStream };
   res.upgrade(socket, req.getHeader("sec-websocket-key"), protocol, "", socketContext);
 }

@@ -58,7 +58,7 @@ export interface Relay {
    * @returns how many tunnels were closed
    */
   revoke(tokenRefs: readonly string[]): number;
-  /** Resolves when no forwarded request runs. */
+  /** Resolves when no forwarded request runs and its last frames are sent. */
   whenIdle(): Promise<void>;
   /** What the relay holds now: for tests and for whoever looks for a leak. */
   inspect(): RelayHoldings;
@@ -281,8 +281,10 @@ class RunningRelay implements Relay {
     return closed;
   }
 
-  whenIdle(): Promise<void> {
-    return this.#context.forwarder.whenIdle();
+  async whenIdle(): Promise<void> {
+    await this.#context.forwarder.whenIdle();
+    // The last frames of what ended leave with the end of the turn.
+    await new Promise<void>((resolve) => setImmediate(resolve));
   }
 
   inspect(): RelayHoldings {

@@ -202,6 +202,16 @@ test("raw stream: text is 1003, a message after the end 1002", async (t) => {
   while (started.relay.inspect().streams > 0) await turn();
 });
 
+test("raw stream: the first of the offered subprotocols is taken", async (t) => {
+  const { started } = await withTaker(t);
+  const url = `ws://127.0.0.1:${started.relay.internalPort}/internal/session/${refOf(started)}/stream`;
+  const headers = { authorization: `Bearer ${SECRET}` };
+  const ws = new WebSocket(url, ["one", "two"], { headers });
+  await once(ws, "open");
+  assert.equal(ws.protocol, "one");
+  ws.terminate();
+});
+
 test("raw stream: a reset of the device is 1011", async (t) => {
   const { started, stream } = await withTaker(t);
   const { closed } = await openRaw(t, started);

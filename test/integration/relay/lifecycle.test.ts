@@ -106,6 +106,12 @@ test("drain: not ready, no new tunnels, GoAway, and the running request is answe
   assert.equal(refused.status, 503);
   assert.equal(refused.headers["retry-after"], "1");
   assert.equal(await isSettled(drained), false);
+  // Its device takes nothing new: no use to wait for another.
+  const late = await started.edge(`/d/${id}/late`);
+  assert.deepEqual(
+    [late.status, JSON.parse(late.text).code, late.headers["retry-after"]],
+    [503, "ERR_RELAY_DRAINING", "1"],
+  );
 
   release();
   assert.equal((await running).text, "late but whole");
