@@ -307,11 +307,20 @@ class World implements Shared {
       }
       for (const side of [this.a, this.b]) this.#finishStreams(side);
       this.#deliverAll();
+      this.#checkAtRest();
       this.#time(this.prng.between(1, 4));
       if (round % 50 === 0) this.#check();
       if (round > 200) this.#hurry();
     }
     throw new Error(`no progress: ${this.#state()}`);
+  }
+
+  /** With nothing in flight and nothing unflushed, whatever could leave has left, and whatever was due was granted. */
+  #checkAtRest(): void {
+    const flying = this.a.out.waitingBytes + this.b.out.waitingBytes;
+    if (flying > 0 || this.a.sessionOver || this.b.sessionOver) return;
+    this.a.checkAtRest();
+    this.b.checkAtRest();
   }
 
   /** Nothing but timers can help now: a wild schedule with half-closed or cut streams waits for them. */

@@ -376,6 +376,32 @@ export class Side implements SessionHandler, SenderFacts {
     }
   }
 
+  /** Checks that no stream stands still without a reason. Nothing is in flight, both ends have flushed. */
+  checkAtRest(): void {
+    for (const one of this.streams) {
+      if (one.over || one.live.id === 0) continue;
+      const { id, queuedBytes } = one.live;
+      const window = this.rules.windowBytes(id);
+      if (queuedBytes > 0 && window >= Math.min(queuedBytes, 1_024)) {
+        this.#fail(
+          `stream ${id} has ${queuedBytes} bytes and ${window} of credit, and sends nothing`,
+        );
+      }
+      const writes = one.blocked && one.endedAt < 0;
+      if (queuedBytes === 0 && writes) this.#fail(`the writer of stream ${id} was not told`);
+      this.#checkGranted(one);
+    }
+  }
+
+  /** All that came was consumed: the peer must have more than half of the first window. */
+  #checkGranted(one: SimStream): void {
+    if (!one.accepted || one.remoteEnded || one.received !== one.consumed) return;
+    if (one.peer === null || one.peer.over || this.#peer === null) return;
+    const window = this.#peer.rules.windowBytes(one.live.id);
+    if (window * 2 > this.initialWindowBytes) return;
+    this.#fail(`stream ${one.live.id} has consumed all and leaves its peer ${window} bytes`);
+  }
+
   #fail(what: string): never {
     return this.shared.fail(`${this.name}: ${what}`);
   }

@@ -297,6 +297,13 @@ export class Harness implements SessionHandler {
     this.settle();
   }
 
+  /** The same without ending the turn. */
+  unfillQuietly(): void {
+    this.transport.stuck = false;
+    this.transport.buffered = 0;
+    this.session.transportDrained();
+  }
+
   /** Feeds the rest of a ping that was begun, and checks that it is answered. */
   finishTrailing(): void {
     if (this.trailing === null) return;
