@@ -1,4 +1,5 @@
-import type { AppError } from "../core/errors.ts";
+import { type AppError, ClosedError } from "../core/errors.ts";
+import type { Ring } from "../core/ring.ts";
 import {
   CloseCode,
   Flag,
@@ -190,26 +191,39 @@ export function endSession(
   sendLast(session, goAway, closeCode);
   if (closeCode === TERMINATE) session.transport.terminate();
   else if (closeCode !== TRANSPORT_GONE) session.transport.close(closeCode, reason);
-  let told = error;
-  if (streams !== null) {
-    for (const stream of streams.values()) {
-      stream.lostBytes = stream.queuedBytes;
-      releaseStream(session, stream);
-    }
-    for (const stream of streams.values()) {
-      const whole = stream.remoteEnded && stream.localEnded && stream.lostBytes === 0;
-      told = tellLost(stream, whole ? null : error, told);
-    }
-  }
-  if (waiting !== null) {
-    const refused = muxClosedError("ERR_MUX_SESSION_CLOSED", "transport", true, error);
-    for (let stream = waiting.shift(); stream !== undefined; stream = waiting.shift()) {
-      if (stream.state === StreamState.CLOSED || stream.id !== 0) continue;
-      releaseStream(session, stream);
-      told = tellLost(stream, refused, told);
-    }
-  }
+  const told = tellAll(session, error, streams, waiting);
   session.handler.sessionOnClose(session, told);
+}
+
+/**
+ * Releases every stream, then tells each of them: a handler may do anything to the others meanwhile.
+ *
+ * @returns the error for the owner: `error`, or the bug of a handler
+ */
+function tellAll(
+  session: Session,
+  error: AppError,
+  streams: Map<number, Stream> | null,
+  waiting: Ring<Stream> | null,
+): AppError {
+  const live = streams === null ? [] : [...streams.values()];
+  const unopened: Stream[] = [];
+  for (let stream = waiting?.shift(); stream !== undefined; stream = waiting?.shift()) {
+    if (stream.state !== StreamState.CLOSED) unopened.push(stream);
+  }
+  for (const stream of live) stream.lostBytes = stream.queuedBytes;
+  for (const stream of live) releaseStream(session, stream);
+  for (const stream of unopened) releaseStream(session, stream);
+  let told = error;
+  for (const stream of live) {
+    const whole = stream.remoteEnded && stream.localEnded && stream.lostBytes === 0;
+    told = tellLost(stream, whole ? null : error, told);
+  }
+  if (unopened.length === 0) return told;
+  const initiator = error instanceof ClosedError ? error.initiator : "local";
+  const refused = muxClosedError("ERR_MUX_SESSION_CLOSED", initiator, true, error);
+  for (const stream of unopened) told = tellLost(stream, refused, told);
+  return told;
 }
 
 /** Tells one of many. When its handler throws, the others are told all the same; the bug is reported last. */

@@ -110,10 +110,10 @@ export function acknowledge(stream: Stream): void {
 
 /** Fails every open that waits: no more streams may be opened. */
 export function failWaiting(session: Session, initiator: "local" | "remote"): void {
-  const { waiting } = session;
-  if (waiting === null) return;
-  session.waiting = null;
-  for (let stream = waiting.shift(); stream !== undefined; stream = waiting.shift()) {
+  // A handler may end the session, which takes the rest over.
+  while (session.waiting !== null) {
+    const stream = session.waiting.shift();
+    if (stream === undefined) return;
     if (stream.state === State.CLOSED) continue;
     removeStream(stream);
     try {
