@@ -438,3 +438,33 @@ test("a transport that drops while a waiting open starts: streams hear of it bef
   assert.deepEqual(told, ["refused before 0", "waiting before 0"]);
   assert.equal(harness.closes.length, 1);
 });
+
+test("opens that wait are told once and before the session, when the first of them closes the session", () => {
+  const harness = new Harness("client", { maxUnackedOpens: 1 });
+  const streams = Array.from({ length: 5 }, () => harness.open());
+  harness.settle();
+  const told: number[] = [];
+  for (const one of streams) {
+    one.onEvent = () => {
+      told.push(harness.closes.length);
+      harness.session.close(1000, "from a callback", null);
+    };
+  }
+  harness.session.drain(1001, "drain");
+  harness.settle();
+  assert.deepEqual(told, [0, 0, 0, 0, 0]);
+  assert.equal(harness.session.streamCount, 0);
+});
+
+test("an open that waits may be reset while the end of the session is told", () => {
+  const harness = new Harness("client", { maxUnackedOpens: 1 });
+  const live = harness.open();
+  const waiting = harness.open();
+  harness.settle();
+  live.onEvent = () => waiting.live.reset();
+  harness.session.transportClosed(1006);
+  assert.equal(live.closes, 1);
+  assert.equal(waiting.closes, 0);
+  assert.equal(harness.session.streamCount, 0);
+  assert.equal(harness.closes.length, 1);
+});
