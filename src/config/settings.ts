@@ -305,8 +305,8 @@ export const SETTINGS = {
   tunnelReceiveBufferMax: setting(
     "Flow control",
     size(256 * KIB, 64 * GIB),
-    16 * MIB,
-    "Bytes received and not yet taken by clients, for all streams of a tunnel.",
+    128 * MIB,
+    "Bytes received and not yet taken by clients, for all streams of a tunnel. At the limit the streams that hold most are reset.",
   ),
   streamSendQueueMax: setting(
     "Flow control",

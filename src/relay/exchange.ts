@@ -3,6 +3,7 @@ import { ClosedError, type HttpError } from "../core/errors.ts";
 import type { Stream, StreamHandler } from "../mux/index.ts";
 import type { RelayContext } from "./context.ts";
 import { relayError } from "./errors.ts";
+import { isIdempotent, recordExchange } from "./exchange-record.ts";
 import type { ForwardRoute } from "./forward.ts";
 import { BodyKind, ResponseParser, type ResponseSink, requestHead } from "./http1/index.ts";
 import { answerProblem } from "./problem.ts";
@@ -201,6 +202,11 @@ export class Exchange implements StreamHandler, ResponseSink, ResponseOutOwner, 
     this.#in.stop();
     this.#stream = null;
     if (this.#done || this.#complete) return;
+    if (error instanceof ClosedError && error.code === "ERR_MUX_RECV_BUFFER_FULL") {
+      // Our own doing: too much is held for slow clients. Sending it again would not help.
+      this.fail(relayError("ERR_RELAY_OVERLOADED", { retryAfter: 1, cause: error }));
+      return;
+    }
     this.#streamFailed(error instanceof ClosedError && error.retriable);
   }
 
@@ -408,7 +414,9 @@ export class Exchange implements StreamHandler, ResponseSink, ResponseOutOwner, 
 
   /** Keeps uWS from aborting a slow client: see `ResponseOut.keepAwake`. */
   keepAwake(): void {
-    if (!this.#done) this.#out.keepAwake(this.#in.paused);
+    if (this.#done) return;
+    this.#in.keepAwake();
+    this.#out.keepAwake();
   }
 
   /** The message is over: the stream goes back to the pool, or is ended. */
@@ -462,56 +470,26 @@ export class Exchange implements StreamHandler, ResponseSink, ResponseOutOwner, 
         this.#dropStream();
       }
     }
-    this.#record(status, error);
+    if (this.route !== null) {
+      const { context } = this.#owner;
+      const stage = error === null ? null : error.stage;
+      const totalMs = context.clock.now() - this.#startedAt;
+      const firstByteMs = this.#firstByteAt === 0 ? -1 : this.#firstByteAt - this.#startedAt;
+      const { bytes } = this.#in;
+      recordExchange(
+        context,
+        this.route,
+        status,
+        stage,
+        bytes,
+        this.#bytesOut,
+        firstByteMs,
+        totalMs,
+      );
+    }
     this.#leaveTunnel();
     this.#head = "";
     this.#in.detach();
     this.#owner.exchangeOnDone(this);
-  }
-
-  #record(status: number, error: HttpError | null): void {
-    const { route } = this;
-    if (route === null) return;
-    const { context } = this.#owner;
-    const totalMs = context.clock.now() - this.#startedAt;
-    const firstByteMs = this.#firstByteAt === 0 ? -1 : this.#firstByteAt - this.#startedAt;
-    const stage = error === null ? null : error.stage;
-    context.metrics.observeRequest(
-      route.front,
-      status,
-      stage,
-      this.#in.bytes,
-      this.#bytesOut,
-      firstByteMs,
-      totalMs,
-    );
-    context.accessLog.request(
-      route.front,
-      route.requestId,
-      route.deviceId,
-      route.keyId,
-      route.method,
-      status,
-      stage,
-      this.#in.bytes,
-      this.#bytesOut,
-      firstByteMs,
-      totalMs,
-    );
-  }
-}
-
-/** @see RFC 9110, section 9.2.2 */
-function isIdempotent(method: string): boolean {
-  switch (method) {
-    case "GET":
-    case "HEAD":
-    case "OPTIONS":
-    case "TRACE":
-    case "PUT":
-    case "DELETE":
-      return true;
-    default:
-      return false;
   }
 }

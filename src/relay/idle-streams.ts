@@ -20,13 +20,14 @@ export class IdleStreams {
     }
   }
 
-  /** @returns the oldest idle stream when there are more than `max` */
-  put(stream: Stream, untilMs: number, max: number): Stream | null {
+  /** Idle streams now. */
+  get size(): number {
+    return this.#idle.length;
+  }
+
+  put(stream: Stream, untilMs: number): void {
     this.#idle.push(stream);
     this.#idleUntil.push(untilMs);
-    if (this.#idle.length <= max) return null;
-    this.#idleUntil.shift();
-    return this.#idle.shift() ?? null;
   }
 
   spend(stream: Stream, untilMs: number): void {

@@ -70,5 +70,6 @@ export const RELAY_DEFAULTS: Omit<RelayOptions, "internalSecret"> = {
   headBytesMax: 32_768,
   drainMs: 30_000,
   displacedGraceMs: 5_000,
-  mux: {},
+  // A device may serve hundreds of slow clients at once, each with a window of its own waiting here.
+  mux: { maxSessionRecvBufferBytes: 128 * 1024 * 1024 },
 };

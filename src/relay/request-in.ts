@@ -89,6 +89,13 @@ export class RequestIn {
     this.#pause(false);
   }
 
+  /** Resets the timer by which uWS aborts a client that sends too little, paused ones included. */
+  keepAwake(): void {
+    if (this.complete || this.#res === null) return;
+    this.#res.resume();
+    if (this.paused) this.#res.pause();
+  }
+
   /** Lets go of the response. */
   detach(): void {
     this.#res = null;

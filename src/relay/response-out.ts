@@ -159,12 +159,15 @@ export class ResponseOut {
     if (this.#heldBytes === 0) this.#finishChunked();
   }
 
-  /** Resets uWS's own progress timer, which would abort a slow but healthy client. */
-  keepAwake(paused: boolean): void {
+  /**
+   * Resets uWS's own progress timer, which would abort a slow but healthy client. A failed write does that, and makes
+   * uWS wait for the socket again; `resume` alone would make it forget to.
+   */
+  keepAwake(): void {
     const res = this.#res;
-    if (res === null) return;
-    res.resume();
-    if (paused) res.pause();
+    if (res === null || !this.#blocked) return;
+    if (this.#length >= 0) this.#writable();
+    else res.cork(nothing);
   }
 
   #keep(chunk: Uint8Array, start: number, end: number): void {

@@ -22,6 +22,9 @@ export const CloseCode = {
 /** The store as the relay uses it. */
 export type TunnelStore = SessionStore<Tunnel>;
 
+/** How long a stream beyond the limit of idle ones waits for the next request. */
+const SURPLUS_IDLE_MS = 1_000;
+
 /** How often a tunnel that receives is told to the store, at most. */
 const HEARTBEAT_MS = 1_000;
 
@@ -166,13 +169,20 @@ export class Tunnel extends SessionHandle implements SessionHandler, StreamHandl
       this.spendStream(stream, false);
       return;
     }
-    // One second less than the device says, so that it does not close while a request is on its way.
-    const saidMs = keepAliveMs > 0 ? Math.max(0, keepAliveMs - 1_000) : options.idleStreamMs;
-    const until = clock.now() + Math.min(saidMs, options.idleStreamMs);
     if (this.#idle === null) this.#idle = new IdleStreams();
+    // Beyond the limit a stream waits for a moment only: requests that end in one turn start together again in the
+    // next, and closing and opening all but a few streams each time costs more than the requests themselves.
+    const surplus = this.#idle.size >= options.idleStreamsPerTunnelMax;
+    const idleMs = surplus ? SURPLUS_IDLE_MS : options.idleStreamMs;
+    // One second less than the device says, so that it does not close while a request is on its way.
+    const allowedMs = keepAliveMs > 0 ? keepAliveMs - 1_000 : idleMs;
+    if (allowedMs <= 0) {
+      this.spendStream(stream, false);
+      return;
+    }
+    const until = clock.now() + Math.min(allowedMs, idleMs);
     stream.handler = this;
-    const spare = this.#idle.put(stream, until, options.idleStreamsPerTunnelMax);
-    if (spare !== null) this.spendStream(spare, false);
+    this.#idle.put(stream, until);
     this.#scheduleAt(until);
   }
 

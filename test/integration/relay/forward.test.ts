@@ -290,6 +290,33 @@ test("one stream and one local connection serve requests in turn", async (t) => 
   assert.equal(relay.inspect().streams, 1);
 });
 
+test("streams beyond the limit of idle ones are closed after a moment", async (t) => {
+  const held: ReceivedRequest[] = [];
+  const { relay, head, service } = await setup(t, (request) => held.push(request), {
+    idleStreamsPerTunnelMax: 2,
+  });
+  const answers = Array.from({ length: 6 }, () => rawRequest(relay.port, head("GET", "/")));
+  while (held.length < 6) await new Promise((resolve) => setImmediate(resolve));
+  for (const { socket } of held) socket.write(HELLO);
+  await Promise.all(answers);
+  assert.equal(relay.inspect().streams, 6);
+  // The agent closes its local connections as the streams end.
+  const closed = held.map(({ socket }) => new Promise((resolve) => socket.once("close", resolve)));
+  let count = 0;
+  await new Promise<void>((resolve) => {
+    for (const one of closed) {
+      one.then(() => {
+        count += 1;
+        if (count === 4) resolve();
+      });
+    }
+  });
+  // One more exchange comes behind the last FIN in the tunnel.
+  service.script = says(HELLO);
+  assert.equal((await rawRequest(relay.port, head("GET", "/"))).status, 200);
+  assert.equal(relay.inspect().streams, 2);
+});
+
 test("a device that closes after each response is served", async (t) => {
   const { relay, head, service } = await setup(t, ({ socket }) => {
     socket.end("HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 5\r\n\r\nhello");

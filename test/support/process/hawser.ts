@@ -20,7 +20,7 @@ export interface RelayProcess {
   readonly key: string;
   /** Resident memory of the process now, in bytes. */
   rss(): number;
-  /** CPU time of the process so far, all threads, in ms. */
+  /** Ends it by SIGTERM and removes its folder. */
   stop(): Promise<void>;
 }
 

@@ -10,8 +10,8 @@ function stream(state: { closed?: boolean; remoteEnded?: boolean } = {}): Stream
 test("the stream that was used last is taken first", () => {
   const idle = new IdleStreams();
   const [a, b] = [stream(), stream()];
-  idle.put(a, 100, 16);
-  idle.put(b, 200, 16);
+  idle.put(a, 100);
+  idle.put(b, 200);
   assert.equal(idle.take(), b);
   assert.equal(idle.take(), a);
   assert.equal(idle.take(), null);
@@ -20,28 +20,18 @@ test("the stream that was used last is taken first", () => {
 test("a stream that died while idle is passed over", () => {
   const idle = new IdleStreams();
   const good = stream();
-  idle.put(good, 100, 16);
-  idle.put(stream({ closed: true }), 100, 16);
-  idle.put(stream({ remoteEnded: true }), 100, 16);
+  idle.put(good, 100);
+  idle.put(stream({ closed: true }), 100);
+  idle.put(stream({ remoteEnded: true }), 100);
   assert.equal(idle.take(), good);
   assert.equal(idle.take(), null);
-});
-
-test("beyond the limit the oldest one gives way", () => {
-  const idle = new IdleStreams();
-  const all = [stream(), stream(), stream()];
-  assert.deepEqual(
-    all.map((one) => idle.put(one, 100, 2)),
-    [null, null, all[0]],
-  );
-  assert.equal(idle.take(), all[2]);
 });
 
 test("idle and spent streams are due at their own times", () => {
   const idle = new IdleStreams();
   const [a, b, c] = [stream(), stream(), stream()];
-  idle.put(a, 300, 16);
-  idle.put(b, 100, 16);
+  idle.put(a, 300);
+  idle.put(b, 100);
   idle.spend(c, 200);
   assert.equal(idle.nextDue(), 100);
   assert.equal(idle.takeDueIdle(99), null);
