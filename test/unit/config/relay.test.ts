@@ -20,9 +20,9 @@ test("relay configuration: the defaults of the table are those of the relay", ()
   assert.equal(internalSecret, SECRET);
 });
 
-test("relay configuration: the defaults of the table are those of the mux", () => {
+test("relay configuration: the defaults of the table are those of the mux, as the relay wants them", () => {
   const { mux } = relayOptions(USABLE, SECRET);
-  assert.deepEqual(muxOptions(mux), muxOptions());
+  assert.deepEqual(muxOptions(mux), muxOptions(RELAY_DEFAULTS.mux));
 });
 
 test("relay configuration: a hard limit of messages is passed on as one", () => {
