@@ -58,5 +58,6 @@ test("a window doubles when its credits come within two round trips, up to the l
   assert.equal(tunedWindow(2 * WINDOW, limit, 10, 20), limit);
   assert.equal(tunedWindow(limit, limit, 0, 20), limit);
   assert.equal(tunedWindow(2 * limit, limit, 0, 20), 2 * limit, "it never shrinks");
-  assert.equal(tunedWindow(WINDOW, limit, 1.5, 0.01), 2 * WINDOW, "1 ms is the least round trip");
+  assert.equal(tunedWindow(WINDOW, limit, 0.1, 1.9), WINDOW, "a short line needs no larger window");
+  assert.equal(tunedWindow(WINDOW, limit, 0.1, 2), 2 * WINDOW);
 });
