@@ -149,7 +149,8 @@ forEachPeer("a refused upload is answered, and the tunnel lives", async (t, vers
   const address = `http://127.0.0.1:${await listening(t, refusing)}`;
   const { through, peer } = await start(t, version, address);
   for (let count = 0; count < 5; count++) {
-    const refused = await through("/", { uploadBytes: 10 * MIB, keep: true });
+    // More than a window, and no more than sockets hold: net/http cuts a client that still sends.
+    const refused = await through("/", { uploadBytes: 1 * MIB, keep: true });
     assert.deepEqual([refused.status, refused.text], [413, "too large"]);
   }
   await peer.control("/ping");
