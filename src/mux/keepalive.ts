@@ -70,7 +70,11 @@ export function appendPongs(session: Session): void {
   session.pongs = null;
   const bytes = ring.count * HEADER_BYTES;
   const { batch, batchUsed } = session;
-  if (batch !== null && batchUsed + bytes <= session.options.maxWsMessageOutBytes) {
+  if (
+    batch !== null &&
+    batchUsed + bytes <= batch.length &&
+    batchUsed + bytes <= session.options.maxWsMessageOutBytes
+  ) {
     batch.copyWithin(bytes, 0, batchUsed);
     session.batchUsed = 0;
     while (ring.count > 0) appendFrame(session, FrameType.PING, Flag.ACK, 0, ring.shift());

@@ -43,7 +43,10 @@ const HEAVY_BYTES = MIB;
 /** Sizes of pooled chunks, and how many of each stay for the next use. */
 const CHUNK_SIZES = [1024, 16 * 1024, 64 * 1024] as const;
 const CHUNKS_KEPT = [1024, 256, 64] as const;
-/** Batch buffers that stay for the next use: 4 MiB. */
+/** Most turns bring a session a few requests: a small batch does, and hundreds of them stay in the cache. */
+const SMALL_BATCH_BYTES = 4 * 1024;
+/** Batch buffers of each size that stay for the next use: 4 MiB of either. */
+const SMALL_BATCHES_KEPT = 1024;
 const BATCHES_KEPT = 64;
 
 export interface PoolLimits {
@@ -51,7 +54,7 @@ export interface PoolLimits {
   maxWindowPoolBytes?: number;
   /** Received and not consumed, whole process, bytes. */
   maxRecvBufferBytes?: number;
-  /** Batch buffers (64 KiB) that sessions may hold until their flush; beyond it writes leave at once. */
+  /** Batch buffers (4 or 64 KiB) that sessions may hold until their flush; beyond it writes leave at once. */
   batchBuffers?: number;
 }
 
@@ -70,6 +73,7 @@ export class MuxPools {
   batchesOut = 0;
   /** Chunks that queues hold now. */
   chunksOut = 0;
+  private readonly smallBatches: Buffer[] = [];
   private readonly batches: Buffer[] = [];
   private readonly chunks: [Chunk[], Chunk[], Chunk[]] = [[], [], []];
   private readonly pongRings: PongRing[] = [];
@@ -78,7 +82,7 @@ export class MuxPools {
   constructor(limits: PoolLimits = {}) {
     this.maxWindowPoolBytes = limits.maxWindowPoolBytes ?? 256 * MIB;
     this.maxRecvBufferBytes = limits.maxRecvBufferBytes ?? 256 * MIB;
-    this.batchBuffersMax = limits.batchBuffers ?? 256;
+    this.batchBuffersMax = limits.batchBuffers ?? 1024;
   }
 
   /** True when so many batches wait for a flush that the next write had better leave at once. */
@@ -86,14 +90,22 @@ export class MuxPools {
     return this.batchesOut > this.batchBuffersMax;
   }
 
-  takeBatch(): Buffer {
+  /** A batch buffer with room for `bytes` bytes, at most those of one message. */
+  takeBatch(bytes: number): Buffer {
     this.batchesOut += 1;
+    if (bytes <= SMALL_BATCH_BYTES) {
+      return this.smallBatches.pop() ?? Buffer.allocUnsafeSlow(SMALL_BATCH_BYTES);
+    }
     return this.batches.pop() ?? Buffer.allocUnsafeSlow(BATCH_BYTES);
   }
 
   giveBatch(batch: Buffer): void {
     this.batchesOut -= 1;
-    if (this.batches.length < BATCHES_KEPT) this.batches.push(batch);
+    if (batch.length === SMALL_BATCH_BYTES) {
+      if (this.smallBatches.length < SMALL_BATCHES_KEPT) this.smallBatches.push(batch);
+    } else if (this.batches.length < BATCHES_KEPT) {
+      this.batches.push(batch);
+    }
   }
 
   /** A chunk for `bytes` bytes, or as much of them as the largest size has room for. */

@@ -41,14 +41,25 @@ export function sendBatch(session: Session): void {
 
 /** A batch with at least `bytes` free behind `batchUsed`; null when the session died in making room. */
 function roomFor(session: Session, bytes: number): Buffer | null {
-  if (session.batch !== null) {
-    if (session.batchUsed + bytes <= session.options.maxWsMessageOutBytes) return session.batch;
+  for (;;) {
+    const { batch, pools } = session;
+    const needed = session.batchUsed + bytes;
+    if (batch === null) {
+      if (session.phase === Phase.ENDED) return null;
+      session.batch = pools.takeBatch(needed);
+      return session.batch;
+    }
+    if (needed <= session.options.maxWsMessageOutBytes) {
+      if (needed <= batch.length) return batch;
+      const larger = pools.takeBatch(needed);
+      larger.set(batch.subarray(0, session.batchUsed));
+      pools.giveBatch(batch);
+      session.batch = larger;
+      return larger;
+    }
+    // A transport that calls back may leave a new batch, with little in it.
     sendBatch(session);
   }
-  if (session.phase === Phase.ENDED) return null;
-  // A transport that called back may have left a new batch, with little in it.
-  session.batch ??= session.pools.takeBatch();
-  return session.batch;
 }
 
 /** Writes one frame without payload to the batch. */

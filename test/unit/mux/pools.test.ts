@@ -56,18 +56,23 @@ test("chunks and batches are used again", () => {
   pools.giveChunk(chunk);
   assert.equal(pools.takeChunk(16_384), chunk);
   assert.equal(chunk.end, 0);
-  const batch = pools.takeBatch();
-  assert.equal(batch.length, 65_548);
-  pools.giveBatch(batch);
-  assert.equal(pools.takeBatch(), batch);
-  assert.equal(pools.batchesOut, 1);
+  for (const [bytes, size] of [
+    [4_096, 4_096],
+    [4_097, 65_548],
+  ] as const) {
+    const batch = pools.takeBatch(bytes);
+    assert.equal(batch.length, size);
+    pools.giveBatch(batch);
+    assert.equal(pools.takeBatch(bytes), batch);
+  }
+  assert.equal(pools.batchesOut, 2);
 });
 
 test("the pool is short when more batches are out than it allows", () => {
   const pools = new MuxPools({ batchBuffers: 1 });
-  pools.takeBatch();
+  pools.takeBatch(1);
   assert.equal(pools.short, false);
-  pools.takeBatch();
+  pools.takeBatch(1);
   assert.equal(pools.short, true);
 });
 
