@@ -5,7 +5,7 @@ import { failStream } from "./lifecycle.ts";
 import { appendFrame } from "./sender.ts";
 import type { Session } from "./session.ts";
 import type { Stream } from "./stream.ts";
-import { creditDue, tunedWindow } from "./window.ts";
+import { creditDue, TUNE_CREDITS, tunedWindow } from "./window.ts";
 
 /** Memory that received bytes take, and the credit that follows from it. */
 
@@ -68,13 +68,26 @@ function appendCredit(session: Session, stream: Stream): void {
     // nothing is never held back, so each consumer's last consume() brings the credit.
     const streams = session.streams === null ? 1 : session.streams.size;
     if (stream.unconsumed > 0 && stream.unconsumed * streams >= session.recvHeld) return;
-  } else if (stream.creditAt > 0) {
-    grow(session, stream, now - stream.creditAt);
+    stream.tuneCredits = 0;
+  } else if (stream.unconsumed > 0) {
+    // With bytes still waiting for their consumer a larger window would only let more of them wait.
+    stream.tuneCredits = 0;
+  } else {
+    tune(session, stream, now);
   }
   const delta = stream.recvWindowMax - buffered - stream.recvWindow;
   stream.recvWindow += delta;
-  stream.creditAt = now;
   appendFrame(session, FrameType.WINDOW_UPDATE, 0, stream.id, delta);
+}
+
+/** Measures how long the last credits took, and lets the window grow by that. The first one only starts the clock. */
+function tune(session: Session, stream: Stream, now: number): void {
+  if (stream.tuneCredits === TUNE_CREDITS) {
+    grow(session, stream, now - stream.tuneAt);
+    stream.tuneCredits = 0;
+  }
+  if (stream.tuneCredits === 0) stream.tuneAt = now;
+  stream.tuneCredits += 1;
 }
 
 /** Doubles the window of a stream that is read faster than its window fills, inside both pools. */

@@ -51,8 +51,9 @@ export class Stream {
   recvWindowMax = INITIAL_WINDOW_BYTES;
   /** Growth drawn from the pools. */
   windowGrown = 0;
-  /** When the last credit left; 0 before the first. */
-  creditAt = 0;
+  /** Credits since `tuneAt`, by which the window is tuned; 0 before the first. */
+  tuneCredits = 0;
+  tuneAt = 0;
   /** When the SYN was sent, received, or began to wait. */
   bornAt: number;
   /** When something last moved, kept up only once a half is closed. */

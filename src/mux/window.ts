@@ -33,12 +33,19 @@ export function sendableBytes(queued: number, sendWindow: number): number {
 }
 
 /**
- * Maximum window after a credit that came `elapsedMs` after the one before: twice the size when
- * that was less than two round trips, since the window was then what held the sender back.
+ * Credits of half a window by which the speed of a stream is measured. Two windows cannot arrive in less than one
+ * round trip, so their time is an upper bound of the round trip: a first ping that was answered late is found out.
+ */
+export const TUNE_CREDITS = 4;
+
+/**
+ * Maximum window after `TUNE_CREDITS` credits that took `elapsedMs`: twice the size when they came within two round
+ * trips each, since the window was then what held the sender back.
  *
- * @param roundTripMs 0 when unknown: no growth. Nor on a line so short that the first window carries 128 MiB/s and
- *   more: there a larger one only lets bytes pile up in front of the consumer, whose copies cost more than stalls
- *   (loopback, 64 KiB frames: 0.61 s/GiB with 1 MiB, 0.28 s/GiB with 256 KiB).
+ * It does not grow on a line so short that the first window carries 128 MiB/s and more: there a larger one only lets
+ * bytes pile up in front of the consumer, whose copies cost more than stalls.
+ *
+ * @param roundTripMs 0 when unknown: no growth
  */
 export function tunedWindow(
   max: number,
@@ -46,6 +53,7 @@ export function tunedWindow(
   elapsedMs: number,
   roundTripMs: number,
 ): number {
-  if (roundTripMs < GROWTH_ROUND_TRIP_MS || elapsedMs >= 2 * roundTripMs) return max;
+  if (Math.min(roundTripMs, elapsedMs) < GROWTH_ROUND_TRIP_MS) return max;
+  if (elapsedMs >= 2 * TUNE_CREDITS * roundTripMs) return max;
   return Math.max(max, Math.min(max * 2, limit));
 }

@@ -5,12 +5,18 @@ const REMEMBERED_MAX = 4_096;
 
 const ipv4Texts = new Map<number, string>();
 
+/** Big-endian number of four bytes that exist. */
+function uint32At(bytes: Uint8Array, at: number): number {
+  const high = ((bytes[at] ?? 0) << 8) | (bytes[at + 1] ?? 0);
+  const low = ((bytes[at + 2] ?? 0) << 8) | (bytes[at + 3] ?? 0);
+  return ((high << 16) | low) >>> 0;
+}
+
 function ipv4Text(bytes: Uint8Array, at: number): string {
-  const [a = 0, b = 0, c = 0, d = 0] = bytes.subarray(at, at + 4);
-  const key = ((a << 24) | (b << 16) | (c << 8) | d) >>> 0;
+  const key = uint32At(bytes, at);
   let text = ipv4Texts.get(key);
   if (text === undefined) {
-    text = `${a}.${b}.${c}.${d}`;
+    text = bytes.subarray(at, at + 4).join(".");
     if (ipv4Texts.size >= REMEMBERED_MAX) ipv4Texts.clear();
     ipv4Texts.set(key, text);
   }

@@ -50,14 +50,15 @@ test("little credit is saved up, unless it covers all that waits", () => {
   }
 });
 
-test("a window doubles when its credits come within two round trips, up to the limit", () => {
+test("a window doubles when its credits come within two round trips each, up to the limit", () => {
   const limit = 1_000_000;
   assert.equal(tunedWindow(WINDOW, limit, 10, 0), WINDOW, "unknown round trip");
-  assert.equal(tunedWindow(WINDOW, limit, 39, 20), 2 * WINDOW);
-  assert.equal(tunedWindow(WINDOW, limit, 40, 20), WINDOW);
+  assert.equal(tunedWindow(WINDOW, limit, 159, 20), 2 * WINDOW);
+  assert.equal(tunedWindow(WINDOW, limit, 160, 20), WINDOW);
   assert.equal(tunedWindow(2 * WINDOW, limit, 10, 20), limit);
-  assert.equal(tunedWindow(limit, limit, 0, 20), limit);
-  assert.equal(tunedWindow(2 * limit, limit, 0, 20), 2 * limit, "it never shrinks");
-  assert.equal(tunedWindow(WINDOW, limit, 0.1, 1.9), WINDOW, "a short line needs no larger window");
-  assert.equal(tunedWindow(WINDOW, limit, 0.1, 2), 2 * WINDOW);
+  assert.equal(tunedWindow(limit, limit, 2, 20), limit);
+  assert.equal(tunedWindow(2 * limit, limit, 2, 20), 2 * limit, "it never shrinks");
+  assert.equal(tunedWindow(WINDOW, limit, 4, 1.9), WINDOW, "a short line needs no larger window");
+  assert.equal(tunedWindow(WINDOW, limit, 4, 2), 2 * WINDOW);
+  assert.equal(tunedWindow(WINDOW, limit, 1.9, 20), WINDOW, "the round trip was measured too long");
 });
