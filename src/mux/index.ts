@@ -1,4 +1,5 @@
 /** The public face of the multiplexer: yamux over any transport of binary messages. */
+export { ByteQueue } from "./byte-queue.ts";
 export { CloseCode, GoAwayCode, HEADER_BYTES, INITIAL_WINDOW_BYTES } from "./constants.ts";
 export { SessionCounters } from "./counters.ts";
 export { toDuplex } from "./duplex.ts";

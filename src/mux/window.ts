@@ -1,7 +1,6 @@
 import { SILLY_WINDOW_BYTES, WINDOW_BYTES_LIMIT } from "./constants.ts";
 
-/** Round trips below this are no reason for a larger window. */
-const GROWTH_ROUND_TRIP_MS = 2;
+const ROUND_TRIP_MIN_MS = 1;
 
 /** Arithmetic of flow control. Pure; all values are bytes. */
 
@@ -33,17 +32,15 @@ export function sendableBytes(queued: number, sendWindow: number): number {
 }
 
 /**
- * Credits of half a window by which the speed of a stream is measured. Two windows cannot arrive in less than one
- * round trip, so their time is an upper bound of the round trip: a first ping that was answered late is found out.
+ * Credits of half a window by which the speed of a stream is measured: enough that one burst of a consumer that lagged
+ * does not look like speed.
  */
 export const TUNE_CREDITS = 4;
 
 /**
  * Maximum window after `TUNE_CREDITS` credits that took `elapsedMs`: twice the size when they came within two round
- * trips each, since the window was then what held the sender back.
- *
- * It does not grow on a line so short that the first window carries 128 MiB/s and more: there a larger one only lets
- * bytes pile up in front of the consumer, whose copies cost more than stalls.
+ * trips each, since the window was then what held the sender back. On a line of next to no length a larger window
+ * pays too: fewer credits, and fewer times that either end sleeps and is woken.
  *
  * @param roundTripMs 0 when unknown: no growth
  */
@@ -53,7 +50,9 @@ export function tunedWindow(
   elapsedMs: number,
   roundTripMs: number,
 ): number {
-  if (Math.min(roundTripMs, elapsedMs) < GROWTH_ROUND_TRIP_MS) return max;
-  if (elapsedMs >= 2 * TUNE_CREDITS * roundTripMs) return max;
+  if (roundTripMs <= 0) return max;
+  // A loopback round trip says nothing about the event loops at both ends: 1 ms is the least.
+  const roundTrip = Math.max(roundTripMs, ROUND_TRIP_MIN_MS);
+  if (elapsedMs >= 2 * TUNE_CREDITS * roundTrip) return max;
   return Math.max(max, Math.min(max * 2, limit));
 }

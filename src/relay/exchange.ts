@@ -88,7 +88,7 @@ export class Exchange implements StreamHandler, ResponseSink, ResponseOutOwner, 
   constructor(owner: ExchangeOwner) {
     this.#owner = owner;
     this.#parser = new ResponseParser(owner.context.options.headBytesMax);
-    this.#out = new ResponseOut(this);
+    this.#out = new ResponseOut(this, owner.context.pools);
     this.#in = new RequestIn(this);
     this.#onAborted = () => this.#aborted();
   }

@@ -1,4 +1,5 @@
 import type { HttpResponse } from "uWebSockets.js";
+import { ByteQueue, type MuxPools } from "../mux/index.ts";
 import type { Arena } from "./turn.ts";
 
 /** Largest piece handed to uWS while its buffer may still hold earlier bytes. */
@@ -37,14 +38,16 @@ export class ResponseOut {
   #ended = false;
   #finished = false;
   #writableSet = false;
-  #held: Uint8Array[] | null = null;
-  #heldBytes = 0;
+  /** Bytes that the client did not take yet, in pooled chunks. */
+  readonly #held = new ByteQueue();
+  readonly #pools: MuxPools;
   /** Bytes uWS buffered (chunked), not yet reported as taken. */
   #inUwsBytes = 0;
   readonly #onWritable: (offset: number) => boolean;
 
-  constructor(owner: ResponseOutOwner) {
+  constructor(owner: ResponseOutOwner, pools: MuxPools) {
     this.#owner = owner;
+    this.#pools = pools;
     this.#onWritable = () => this.#writable();
   }
 
@@ -58,16 +61,13 @@ export class ResponseOut {
     this.#ended = false;
     this.#finished = false;
     this.#writableSet = false;
-    this.#held = null;
-    this.#heldBytes = 0;
     this.#inUwsBytes = 0;
   }
 
   /** Lets go of the response: it was aborted or is finished. Kept bytes are dropped. */
   detach(): void {
     this.#res = null;
-    this.#held = null;
-    this.#heldBytes = 0;
+    if (this.#held.bytes > 0) this.#held.clear(this.#pools);
     this.#inUwsBytes = 0;
     this.#finished = true;
   }
@@ -78,7 +78,7 @@ export class ResponseOut {
 
   /** Body bytes received and not yet taken by the client's socket, as far as is known. */
   get pendingBytes(): number {
-    return this.#heldBytes + this.#inUwsBytes;
+    return this.#held.bytes + this.#inUwsBytes;
   }
 
   /** True while the client's socket takes nothing more. */
@@ -134,7 +134,7 @@ export class ResponseOut {
    */
   push(chunk: Uint8Array, start: number, end: number): number {
     if (this.#res === null) return end - start;
-    if (this.#blocked || this.#heldBytes > 0) {
+    if (this.#blocked || this.#held.bytes > 0) {
       this.#keep(chunk, start, end);
       return 0;
     }
@@ -156,7 +156,7 @@ export class ResponseOut {
   /** The body is complete. Finishes now, or when what is kept has gone out. */
   end(): void {
     this.#ended = true;
-    if (this.#heldBytes === 0) this.#finishChunked();
+    if (this.#held.bytes === 0) this.#finishChunked();
   }
 
   /**
@@ -171,10 +171,7 @@ export class ResponseOut {
   }
 
   #keep(chunk: Uint8Array, start: number, end: number): void {
-    if (end <= start) return;
-    if (this.#held === null) this.#held = [];
-    this.#held.push(chunk.slice(start, end));
-    this.#heldBytes += end - start;
+    if (start < end) this.#held.push(this.#pools, chunk, start, end);
   }
 
   #setWritable(res: HttpResponse): void {
@@ -221,16 +218,12 @@ export class ResponseOut {
   #drainHeld(): number {
     let taken = 0;
     const held = this.#held;
-    while (held !== null && !this.#blocked && held.length > 0) {
-      const piece = held[0];
-      if (piece === undefined) break;
-      const stop = this.#probing ? Math.min(piece.length, PROBE_BYTES) : piece.length;
-      const n = this.#write(piece, 0, stop);
-      const gone = this.#length < 0 ? stop : n;
-      this.#heldBytes -= gone;
+    while (!this.#blocked && held.head !== null) {
+      const { bytes, start, end } = held.head;
+      const stop = this.#probing ? Math.min(end, start + PROBE_BYTES) : end;
+      const n = this.#write(bytes, start, stop);
+      held.drop(this.#pools, this.#length < 0 ? stop - start : n);
       taken += n;
-      if (gone === piece.length) held.shift();
-      else held[0] = piece.subarray(gone);
     }
     return taken;
   }
@@ -243,7 +236,7 @@ export class ResponseOut {
     if (this.#length < 0) {
       // uWS drains its buffer only with the next write or uncork of ours.
       res.cork(nothing);
-      if (this.#heldBytes === 0) {
+      if (this.#held.bytes === 0) {
         taken = this.#inUwsBytes;
         this.#inUwsBytes = 0;
       }
@@ -251,7 +244,7 @@ export class ResponseOut {
     taken += this.#drainHeld();
     if (taken > 0) this.#owner.outOnTaken(taken);
     if (this.#finished && this.#length >= 0) this.#owner.outOnFinished();
-    else if (this.#ended && this.#heldBytes === 0) this.#finishChunked();
+    else if (this.#ended && this.#held.bytes === 0) this.#finishChunked();
     return !this.#blocked;
   }
 
