@@ -18,8 +18,9 @@ const UWS_ERRORS: Texts = {
   ERR_UWS_GLIBC_TOO_OLD: "The system's glibc is older than 2.36.",
   ERR_UWS_UNKNOWN_BINARY:
     "The binary wants a newer glibc and is not one that the relay knows how to adapt.",
-  ERR_UWS_ELF: "The binary has not the shape that can be adapted to an older glibc.",
-  ERR_UWS_CACHE_FOLDER: "No folder can hold the adapted copy; `HAWSER_CACHE_DIR` names one.",
+  ERR_UWS_ELF: "The binary has not the shape that can be adapted.",
+  ERR_UWS_CACHE_FOLDER:
+    "No folder can hold the adapted copy, and the plain file does not load; `HAWSER_CACHE_DIR` names one.",
   ERR_UWS_CACHE_MISMATCH: "The adapted copy has not the digest that is on record for it.",
   ERR_UWS_HEAD_LIMIT: "One process asked for two different limits of request heads.",
   ERR_UWS_LOAD: "The binary cannot be loaded for another reason; the message has it.",

@@ -1,4 +1,11 @@
-import { AppError } from "../core/errors.ts";
+import {
+  type ElfFile,
+  type ElfMachine,
+  refuse,
+  rewriteElf,
+  SECTION_DYNSYM,
+  SYMBOL_BYTES,
+} from "./elf-file.ts";
 
 /**
  * What the rewriting is about: a binary that was linked on glibc 2.38 asks for the C23 names of three old
@@ -15,9 +22,6 @@ export interface ElfRetarget {
   readonly functions: readonly string[];
 }
 
-/** `e_machine` of the two machines that the package has Linux binaries for. */
-export type ElfMachine = "x64" | "arm64";
-
 /** From glibc 2.38 back to any older one, for the three functions that differ only in reading `0b…`. */
 export const FROM_GLIBC_2_38: ElfRetarget = {
   missingVersion: "GLIBC_2.38",
@@ -26,30 +30,15 @@ export const FROM_GLIBC_2_38: ElfRetarget = {
   functions: ["strtol", "strtoul", "sscanf"],
 };
 
-const ELF_MAGIC_64_LITTLE = 0x7f454c46_0201n;
-const MACHINES = new Map<number, ElfMachine>([
-  [62, "x64"],
-  [183, "arm64"],
-]);
-
-/** Section types, from the System V ABI and the GNU extensions. */
-const SECTION_DYNSYM = 11;
+/** Section types of the GNU extensions. */
 const SECTION_VERNEED = 0x6fff_fffe;
 const SECTION_VERSYM = 0x6fff_ffff;
 
-const SYMBOL_BYTES = 24;
 /** Size of an entry of the version-needs section, of a library and of a version alike. */
 const NEED_BYTES = 16;
 const VERSION_HIDDEN = 0x8000;
 /** `VER_FLG_WEAK`: the loader does not mind if the version is absent. */
 const VERSION_FLAG_WEAK = 2;
-
-interface Section {
-  readonly offset: number;
-  readonly bytes: number;
-  readonly link: number;
-  readonly info: number;
-}
 
 /** One entry of the version-needs section: a version that is asked of a library. */
 interface NeededVersion {
@@ -57,75 +46,6 @@ interface NeededVersion {
   readonly library: string;
   readonly name: string;
   readonly index: number;
-}
-
-function refuse(why: string): never {
-  throw new AppError("ERR_UWS_ELF", `The native file cannot be adapted to this glibc: ${why}.`);
-}
-
-/** Reads a 64-bit little-endian ELF file. Offsets outside the file are errors, never undefined. */
-class ElfFile {
-  readonly bytes: Uint8Array;
-  readonly view: DataView;
-  readonly machine: ElfMachine;
-  readonly #sections = new Map<number, Section>();
-  readonly #byIndex: Section[] = [];
-
-  constructor(bytes: Uint8Array) {
-    this.bytes = bytes;
-    this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-    if (bytes.length < 64 || this.view.getBigUint64(0) >> 16n !== ELF_MAGIC_64_LITTLE) {
-      refuse("it is not a 64-bit little-endian ELF file");
-    }
-    const machine = MACHINES.get(this.view.getUint16(18, true));
-    if (machine === undefined) refuse("it is for another machine");
-    this.machine = machine;
-    const table = this.uint64(40);
-    const entryBytes = this.view.getUint16(58, true);
-    const count = this.view.getUint16(60, true);
-    for (let i = 0; i < count; i++) {
-      const at = table + i * entryBytes;
-      const type = this.view.getUint32(at + 4, true);
-      const section: Section = {
-        offset: this.uint64(at + 24),
-        bytes: this.uint64(at + 32),
-        link: this.view.getUint32(at + 40, true),
-        info: this.view.getUint32(at + 44, true),
-      };
-      this.#byIndex.push(section);
-      if (!this.#sections.has(type)) this.#sections.set(type, section);
-    }
-  }
-
-  uint64(offset: number): number {
-    return Number(this.view.getBigUint64(offset, true));
-  }
-
-  section(type: number, name: string): Section {
-    const section = this.#sections.get(type);
-    if (section === undefined) refuse(`it has no ${name} section`);
-    if (section.offset + section.bytes > this.bytes.length)
-      refuse(`its ${name} section is cut off`);
-    return section;
-  }
-
-  linked(section: Section): Section {
-    const linked = this.#byIndex[section.link];
-    if (linked === undefined || linked.offset + linked.bytes > this.bytes.length) {
-      refuse("its string table is cut off");
-    }
-    return linked;
-  }
-
-  /** The zero-terminated string at `index` of a string table. */
-  string(table: Section, index: number): string {
-    const start = table.offset + index;
-    const limit = table.offset + table.bytes;
-    if (index >= table.bytes) refuse("a name lies outside its string table");
-    const end = this.bytes.indexOf(0, start);
-    if (end < 0 || end >= limit) refuse("a name is not terminated");
-    return String.fromCharCode(...this.bytes.subarray(start, end));
-  }
 }
 
 function neededVersions(file: ElfFile): NeededVersion[] {
@@ -186,8 +106,7 @@ function moveSymbols(file: ElfFile, from: number, to: number, retarget: ElfRetar
   return moved;
 }
 
-function retargeted(bytes: Uint8Array, retarget: ElfRetarget): Uint8Array {
-  const file = new ElfFile(Uint8Array.from(bytes));
+function moveToBase(file: ElfFile, retarget: ElfRetarget): void {
   const needed = neededVersions(file);
   const missing = needed.filter(({ name }) => name === retarget.missingVersion);
   const [from] = missing;
@@ -201,7 +120,6 @@ function retargeted(bytes: Uint8Array, retarget: ElfRetarget): Uint8Array {
   }
   const flagsAt = from.offset + 4;
   file.view.setUint16(flagsAt, file.view.getUint16(flagsAt, true) | VERSION_FLAG_WEAK, true);
-  return file.bytes;
 }
 
 /**
@@ -217,10 +135,5 @@ export function retargetElf(
   bytes: Uint8Array,
   retarget: ElfRetarget = FROM_GLIBC_2_38,
 ): Uint8Array {
-  try {
-    return retargeted(bytes, retarget);
-  } catch (error) {
-    if (error instanceof RangeError) refuse("an offset lies outside it");
-    throw error;
-  }
+  return rewriteElf(bytes, (file) => moveToBase(file, retarget));
 }

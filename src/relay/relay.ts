@@ -22,7 +22,7 @@ import { InMemorySessionStore } from "./session-store.ts";
 import { CloseCode, type Tunnel } from "./tunnel.ts";
 import { registerTunnelEndpoint } from "./tunnel-endpoint.ts";
 import { Turn } from "./turn.ts";
-import { loadUws } from "./uws.ts";
+import { loadUws, uwsAdapted } from "./uws.ts";
 
 /** What a relay is given besides its options. */
 export interface RelayDeps {
@@ -255,6 +255,11 @@ class RunningRelay implements Relay {
       },
       "relay listens",
     );
+    if (!uwsAdapted()) {
+      context.log.warn(
+        "uWebSockets.js is not adapted; an upload can fill the memory, see ADR 0002",
+      );
+    }
   }
 
   get port(): number {

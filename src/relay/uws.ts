@@ -2,6 +2,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { AppError } from "../core/errors.ts";
+import { readOnceElf } from "./elf-read-once.ts";
 import { retargetElf } from "./elf-retarget.ts";
 import { cachedFile, cacheFolders, sha256 } from "./uws-cache.ts";
 
@@ -29,45 +30,45 @@ export interface UwsHost {
   dlopen(path: string): unknown;
 }
 
-/** SHA-256 of a file of the package, and of the retargeted copy that is made of it. */
+/** SHA-256 of a file of the package, and of the adapted copy that is made of it. */
 interface KnownBinary {
   readonly original: string;
-  readonly retargeted: string;
+  readonly adapted: string;
 }
 
 /** Every Linux binary of 20.57.0: the only files that a copy is made of. */
 export const KNOWN_BINARIES: Readonly<Record<string, KnownBinary>> = {
   "uws_linux_x64_115.node": {
     original: "5b126ee00bf754b02e97e4c27090365a8562c5820c93f93918ac2212d4503e91",
-    retargeted: "d1156432c696075e653325e7d7a784796db200923221e1e4a36293d15d724e32",
+    adapted: "e4068601fbc31501fe94dd5f2bebb8aecff8864800e969838d5b008c099a5e0a",
   },
   "uws_linux_x64_127.node": {
     original: "4b55b1f2cb7a7913febbb65a89496412b96af77e838552980092ba6b33723aac",
-    retargeted: "f1608f301188933e79a50cf7d219a30ee83814aaba5e400e37c10eb9be7958db",
+    adapted: "5948a0679fa80f14a14ab1e7cfd46938dc76866ae20d1fac6e678d113c397593",
   },
   "uws_linux_x64_137.node": {
     original: "98128405dba2fb608448e921a979530f70c946a2cc9889c15f2fa70c2d00ab05",
-    retargeted: "337e7312c83b0df8accbe2446055c1e663ef14824712a055dfb8c34852cd8d69",
+    adapted: "a01302e543ce329794711b6df925e44482fb93cbbb0dd7607c0f7409e28535ff",
   },
   "uws_linux_x64_141.node": {
     original: "813d788b347c6fd76b779d8932311ec05a044e612b4b83af220f16e6ea789683",
-    retargeted: "66513ca63ef5fe6c0534f58cee955fcb272d49194dda12a806c2c1ccfb9b636d",
+    adapted: "3da63407c50da2d30288a0218267ac10273fa980ef8ff6ac880fc146280a9020",
   },
   "uws_linux_arm64_115.node": {
     original: "6bdbc8ff976b4371af1906175e9025804bacc38a414969f4f02314e6b99f206c",
-    retargeted: "c2d1ed56dd649fa070edc7f40ab7f001220b779a25ccf74b4668956815add011",
+    adapted: "bf75b7a529a73aa85b27dc4bf61ad564d12dcc563698ee45b5d916819c0a4e16",
   },
   "uws_linux_arm64_127.node": {
     original: "82b79bd18d1e3563de336156005bd01b7f39fc387b65173d69a29da4ee79f895",
-    retargeted: "2c554a4acaef582e6cff58bbe9d555749d492153167e06c38721e39fd4f467ae",
+    adapted: "c27a9ea36f94b764f63fe18b57d2ffc220764bc401e4e7d90df09a42af92b8f8",
   },
   "uws_linux_arm64_137.node": {
     original: "88618b30ddf6b2b62310db89f40a701616676352aac5e0f6184dd8ef876199ce",
-    retargeted: "c52f98e37763f821adfd7a24445de06c5941db0bb99b92fd2ac06d5f65cd50f8",
+    adapted: "82ef4f0ef01c467289df715f4a8a73cb461ec19a27862d9dcbaf3924e99807fc",
   },
   "uws_linux_arm64_141.node": {
     original: "81d0186dd1549ed6a7f47e68e323573fc27d69d2920527654ce2dd993af2b0ec",
-    retargeted: "ca84857b2027db75652dfed569fdac54439f5ba932e91de17ad04f895ec631e0",
+    adapted: "03b78e9158796f420e39ad78aa936ba81de1bd13537253b0ce82605b8d7ef81d",
   },
 };
 
@@ -81,48 +82,90 @@ function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
 
-function isGlibcTooOld(version: string | null): boolean {
+function checkGlibc(host: UwsHost): void {
+  const version = host.glibcVersion();
   const match = /^2\.(\d+)/.exec(version ?? "");
-  return match !== null && Number(match[1]) < GLIBC_MINOR_MIN;
+  if (match !== null && Number(match[1]) < GLIBC_MINOR_MIN) {
+    throw new AppError("ERR_UWS_GLIBC_TOO_OLD", `${GLIBC_TOO_OLD} This system has ${version}.`);
+  }
 }
 
-function loadRetargeted(host: UwsHost, name: string, path: string): unknown {
-  const glibc = host.glibcVersion();
-  if (isGlibcTooOld(glibc)) {
-    throw new AppError("ERR_UWS_GLIBC_TOO_OLD", `${GLIBC_TOO_OLD} This system has ${glibc}.`);
-  }
-  const original = readFileSync(path);
-  const known = KNOWN_BINARIES[name];
-  if (known === undefined || sha256(original) !== known.original) {
-    throw new AppError(
-      "ERR_UWS_UNKNOWN_BINARY",
-      `${name} needs glibc 2.38 and is not the file of uWebSockets.js 20.57.0 that the relay can adapt.`,
-    );
-  }
-  const copy = cachedFile({
-    name: `uws-${known.retargeted}.node`,
-    digest: known.retargeted,
-    make: () => retargetElf(original),
-    folders: host.cacheFolders,
-    uid: host.uid,
-  });
+function asksForNewerGlibc(error: unknown): boolean {
+  return /GLIBC_2\.\d+' not found/.test(messageOf(error));
+}
+
+/** The copy that is loaded in place of a listed file: it runs on glibc 2.36 and reads once per event. */
+export function adaptBinary(original: Uint8Array): Uint8Array {
+  return readOnceElf(retargetElf(original));
+}
+
+/** What was loaded. */
+export interface LoadedNative {
+  readonly native: unknown;
+  /** Whether it is the adapted copy. */
+  readonly isAdapted: boolean;
+}
+
+/** Loads the file as it is; a failure is told as `adapting`, the failure to use a copy, where there was one. */
+function loadPlain(host: UwsHost, path: string, adapting?: unknown): LoadedNative {
   try {
-    return host.dlopen(copy);
+    return { native: host.dlopen(path), isAdapted: false };
   } catch (cause) {
-    if (/GLIBC_2\.\d+' not found/.test(messageOf(cause))) {
+    if (adapting !== undefined) throw adapting;
+    if (host.platform === "linux" && messageOf(cause).includes("GLIBC_2.38")) {
+      checkGlibc(host);
+      throw new AppError(
+        "ERR_UWS_UNKNOWN_BINARY",
+        `${path} needs glibc 2.38 and is not the file of uWebSockets.js 20.57.0 that the relay can adapt.`,
+        { cause },
+      );
+    }
+    throw new AppError("ERR_UWS_LOAD", `Cannot load ${path}: ${messageOf(cause)}`, { cause });
+  }
+}
+
+function loadAdapted(
+  host: UwsHost,
+  path: string,
+  original: Uint8Array,
+  digest: string,
+): LoadedNative {
+  checkGlibc(host);
+  let copy: string;
+  try {
+    copy = cachedFile({
+      name: `uws-${digest}.node`,
+      digest,
+      make: () => adaptBinary(original),
+      folders: host.cacheFolders,
+      uid: host.uid,
+    });
+  } catch (error) {
+    if (error instanceof AppError && error.code === "ERR_UWS_CACHE_FOLDER") {
+      return loadPlain(host, path, error);
+    }
+    throw error;
+  }
+  try {
+    return { native: host.dlopen(copy), isAdapted: true };
+  } catch (cause) {
+    if (asksForNewerGlibc(cause)) {
       throw new AppError("ERR_UWS_GLIBC_TOO_OLD", GLIBC_TOO_OLD, { cause });
     }
-    throw new AppError("ERR_UWS_LOAD", `Cannot load ${copy}: ${messageOf(cause)}`, { cause });
+    // Such as a folder that is mounted noexec.
+    const message = `Cannot load ${copy}: ${messageOf(cause)}`;
+    return loadPlain(host, path, new AppError("ERR_UWS_LOAD", message, { cause }));
   }
 }
 
 /**
- * Loads the native file for this platform: as it is where that works, else, on Linux with glibc 2.36 or 2.37, a
- * retargeted copy. Not memoised; `loadUws` is what the relay calls.
+ * Loads the native file for this platform: on Linux, where it is a listed one, as an adapted copy, else as it is.
+ * Where no folder can hold the copy, the plain file serves if it loads. Not memoised; `loadUws` is what the relay
+ * calls.
  *
  * @throws AppError with a code `ERR_UWS_…`
  */
-export function loadNative(host: UwsHost): unknown {
+export function loadNative(host: UwsHost): LoadedNative {
   const name = `uws_${host.platform}_${host.arch}_${host.abi}.node`;
   const path = join(host.packageFolder, name);
   if (!existsSync(path)) {
@@ -132,14 +175,12 @@ export function loadNative(host: UwsHost): unknown {
         "use Node 20, 22, 24 or 25 on Linux with glibc, macOS or Windows.",
     );
   }
-  try {
-    return host.dlopen(path);
-  } catch (cause) {
-    if (host.platform === "linux" && messageOf(cause).includes("GLIBC_2.38")) {
-      return loadRetargeted(host, name, path);
-    }
-    throw new AppError("ERR_UWS_LOAD", `Cannot load ${path}: ${messageOf(cause)}`, { cause });
-  }
+  if (host.platform !== "linux") return loadPlain(host, path);
+  const known = KNOWN_BINARIES[name];
+  if (known === undefined) return loadPlain(host, path);
+  const original = readFileSync(path);
+  if (sha256(original) !== known.original) return loadPlain(host, path);
+  return loadAdapted(host, path, original, known.adapted);
 }
 
 function packageFolder(): string {
@@ -195,7 +236,21 @@ function isUws(native: unknown): native is Uws & Configurable {
 /** Tells uWS to leave out the `uWebSockets: 20` field of its responses. */
 const SILENT = "999999990007";
 
-let loaded: { readonly uws: Uws; readonly headBytesMax: number } | null = null;
+interface Loaded {
+  readonly uws: Uws;
+  readonly headBytesMax: number;
+  readonly isAdapted: boolean;
+}
+
+let loaded: Loaded | null = null;
+
+/**
+ * Whether the adapted copy is loaded. Where it is not (macOS, Windows, another file than the listed ones, no folder for
+ * the copy), `pause()` does not stop an upload that comes faster than it is read.
+ */
+export function uwsAdapted(): boolean {
+  return loaded?.isAdapted ?? false;
+}
 
 /**
  * Gives uWebSockets.js, loaded once per process. The head limit is read by the native code while it loads, from
@@ -217,11 +272,11 @@ export function loadUws({ headBytesMax }: UwsOptions): Uws {
     return loaded.uws;
   }
   process.env["UWS_HTTP_MAX_HEADERS_SIZE"] = String(headBytesMax);
-  const native = loadNative(thisHost());
+  const { native, isAdapted } = loadNative(thisHost());
   if (!isUws(native)) {
     throw new AppError("ERR_UWS_LOAD", "The native file does not export what uWebSockets.js does.");
   }
   native._cfg(SILENT);
-  loaded = { uws: native, headBytesMax };
+  loaded = { uws: native, headBytesMax, isAdapted };
   return native;
 }

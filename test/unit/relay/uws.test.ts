@@ -16,7 +16,13 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { retargetElf } from "../../../src/relay/elf-retarget.ts";
-import { KNOWN_BINARIES, loadNative, thisHost, type UwsHost } from "../../../src/relay/uws.ts";
+import {
+  adaptBinary,
+  KNOWN_BINARIES,
+  loadNative,
+  thisHost,
+  type UwsHost,
+} from "../../../src/relay/uws.ts";
 import { cachedFile, cacheFolders, sha256 } from "../../../src/relay/uws-cache.ts";
 
 const host = thisHost();
@@ -25,8 +31,9 @@ const NAME = "uws_linux_x64_115.node";
 const known = KNOWN_BINARIES[NAME];
 assert.ok(known);
 const original = readFileSync(join(packageFolder, NAME));
-const { retargeted } = known;
-const COPY = `uws-${retargeted}.node`;
+const { adapted } = known;
+const COPY = `uws-${adapted}.node`;
+const NOEXEC = "failed to map segment from shared object";
 const TOO_NEW = "/lib/libc.so.6: version `GLIBC_2.38' not found (required by x.node)";
 
 function folderOf(t: TestContext): string {
@@ -59,28 +66,61 @@ function oldHost(folder: string, changes: Partial<UwsHost> = {}): UwsHost {
 test("every listed Linux binary of the package becomes its listed copy", () => {
   const names = readdirSync(packageFolder).filter((name) => name.startsWith("uws_linux_"));
   assert.deepEqual(names.sort(), Object.keys(KNOWN_BINARIES).sort());
-  for (const [name, { original: from, retargeted: to }] of Object.entries(KNOWN_BINARIES)) {
+  for (const [name, { original: from, adapted: to }] of Object.entries(KNOWN_BINARIES)) {
     const bytes = readFileSync(join(packageFolder, name));
     assert.equal(sha256(bytes), from, name);
-    const copy = retargetElf(bytes);
+    const copy = adaptBinary(bytes);
     assert.equal(copy.length, bytes.length, name);
     assert.equal(sha256(copy), to, name);
   }
 });
 
-test("a file that loads as it is gets no copy", (t) => {
+/** Where `recv` is compared with its buffer's length: file offset of the first byte that differs, and the bytes. */
+const READ_ONCE: Readonly<Record<string, readonly [number, readonly number[]]>> = {
+  "uws_linux_x64_115.node": [0x1211bd, [0xff, 0xff, 0xff, 0x7f]],
+  "uws_linux_x64_127.node": [0x121b6d, [0xff, 0xff, 0xff, 0x7f]],
+  "uws_linux_x64_137.node": [0x121ead, [0xff, 0xff, 0xff, 0x7f]],
+  "uws_linux_x64_141.node": [0x12411d, [0xff, 0xff, 0xff, 0x7f]],
+  "uws_linux_arm64_115.node": [0x118b4d, [0xfe, 0x7f]],
+  "uws_linux_arm64_127.node": [0x119441, [0xfe, 0x7f]],
+  "uws_linux_arm64_137.node": [0x11981d, [0xfe, 0x7f]],
+  "uws_linux_arm64_141.node": [0x11b079, [0xfe, 0x7f]],
+};
+
+/** Offsets at which two files of the same size differ. */
+function differences(a: Uint8Array, b: Uint8Array): number[] {
+  assert.equal(a.length, b.length);
+  const found: number[] = [];
+  for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) found.push(i);
+  return found;
+}
+
+test("the copy differs from the file in the names of the functions and in one constant, and nowhere else", () => {
+  for (const name of Object.keys(KNOWN_BINARIES)) {
+    const bytes = readFileSync(join(packageFolder, name));
+    const retargeted = retargetElf(bytes);
+    assert.equal(differences(bytes, retargeted).length, name.includes("x64") ? 7 : 5, name);
+    const copy = adaptBinary(bytes);
+    const [at, values] = READ_ONCE[name] ?? [0, []];
+    const expected = values.map((_, i) => at + i);
+    assert.deepEqual(differences(retargeted, copy), expected, name);
+    assert.deepEqual([...copy.subarray(at, at + values.length)], values, name);
+  }
+});
+
+test("a listed file is loaded as a copy on a newer glibc too", (t) => {
   const folder = folderOf(t);
-  const loaded = loadNative(oldHost(folder, { dlopen: (path) => path }));
-  assert.equal(loaded, join(packageFolder, NAME));
-  assert.deepEqual(readdirSync(folder), []);
+  const newHost = oldHost(folder, { glibcVersion: () => "2.39", dlopen: (path) => path });
+  assert.deepEqual(loadNative(newHost), { native: join(folder, "cache", COPY), isAdapted: true });
 });
 
 test("a file that needs glibc 2.38 is loaded as a copy in a folder of mode 0700", (t) => {
   const folder = folderOf(t);
-  const path = loadNative(oldHost(folder));
-  assert.equal(path, join(folder, "cache", COPY));
+  const { native, isAdapted } = loadNative(oldHost(folder));
+  assert.equal(native, join(folder, "cache", COPY));
+  assert.equal(isAdapted, true);
   assert.equal(lstatSync(join(folder, "cache")).mode & 0o777, 0o700);
-  assert.equal(sha256(readFileSync(join(folder, "cache", COPY))), retargeted);
+  assert.equal(sha256(readFileSync(join(folder, "cache", COPY))), adapted);
   assert.deepEqual(readdirSync(join(folder, "cache")), [COPY], "no temporary file is left");
 });
 
@@ -98,7 +138,7 @@ test("a copy that was changed, cut or made writable by others is replaced before
   const changed = Buffer.from(original);
   const damages: ReadonlyArray<readonly [string, () => void]> = [
     ["other bytes", () => writeFileSync(path, changed)],
-    ["cut", () => writeFileSync(path, retargetElf(original).subarray(0, 1_000))],
+    ["cut", () => writeFileSync(path, adaptBinary(original).subarray(0, 1_000))],
     ["writable", () => chmodSync(path, 0o722)],
     [
       "a link",
@@ -112,8 +152,8 @@ test("a copy that was changed, cut or made writable by others is replaced before
     loadNative(oldHost(folder));
     chmodSync(path, 0o700);
     damage();
-    assert.equal(loadNative(oldHost(folder)), path, name);
-    assert.equal(sha256(readFileSync(path)), retargeted, name);
+    assert.equal(loadNative(oldHost(folder)).native, path, name);
+    assert.equal(sha256(readFileSync(path)), adapted, name);
     assert.ok(lstatSync(path).isFile(), name);
   }
 });
@@ -150,8 +190,46 @@ test("the next folder serves where the first cannot", (t) => {
   const folder = folderOf(t);
   writeFileSync(join(folder, "file"), "");
   const second = join(folder, "second");
-  const path = loadNative(oldHost(folder, { cacheFolders: [join(folder, "file", "x"), second] }));
-  assert.equal(path, join(second, COPY));
+  const cacheFolders = [join(folder, "file", "x"), second];
+  assert.equal(loadNative(oldHost(folder, { cacheFolders })).native, join(second, COPY));
+});
+
+test("where no folder can hold a copy, the file is loaded as it is if it can be", (t) => {
+  const folder = folderOf(t);
+  writeFileSync(join(folder, "file"), "");
+  const cacheFolders = [join(folder, "file")];
+  const loaded = loadNative(oldHost(folder, { cacheFolders, dlopen: (path) => path }));
+  assert.deepEqual(loaded, { native: join(packageFolder, NAME), isAdapted: false });
+});
+
+test("where the copy cannot be executed, the file is loaded as it is if it can be", (t) => {
+  const folder = folderOf(t);
+  const onlyPlain = (path: string): string => {
+    if (dirname(path) === packageFolder) return path;
+    throw new Error(NOEXEC);
+  };
+  assert.deepEqual(loadNative(oldHost(folder, { dlopen: onlyPlain })), {
+    native: join(packageFolder, NAME),
+    isAdapted: false,
+  });
+  const neither = (path: string): never => {
+    throw new Error(dirname(path) === packageFolder ? TOO_NEW : NOEXEC);
+  };
+  assert.throws(() => loadNative(oldHost(folder, { dlopen: neither })), {
+    code: "ERR_UWS_LOAD",
+    message: /failed to map segment/,
+  });
+});
+
+test("on another system the file is loaded as it is", (t) => {
+  const folder = folderOf(t);
+  const path = join(folder, "uws_darwin_x64_115.node");
+  writeFileSync(path, "");
+  const loaded = loadNative(
+    oldHost(folder, { platform: "darwin", packageFolder: folder, dlopen: (file) => file }),
+  );
+  assert.deepEqual(loaded, { native: path, isAdapted: false });
+  assert.equal(existsSync(join(folder, "cache")), false);
 });
 
 test("a copy without the recorded digest is never written", (t) => {
@@ -160,7 +238,7 @@ test("a copy without the recorded digest is never written", (t) => {
     () =>
       cachedFile({
         name: "copy",
-        digest: retargeted,
+        digest: adapted,
         make: () => original,
         folders: [folder],
         uid,
@@ -178,6 +256,8 @@ test("a file with another digest is not touched", (t) => {
   assert.throws(() => loadNative(oldHost(folder, { packageFolder: folder })), {
     code: "ERR_UWS_UNKNOWN_BINARY",
   });
+  const loaded = loadNative(oldHost(folder, { packageFolder: folder, dlopen: (path) => path }));
+  assert.deepEqual(loaded, { native: join(folder, NAME), isAdapted: false });
   assert.equal(existsSync(join(folder, "cache")), false);
 });
 
@@ -205,7 +285,7 @@ test("below glibc 2.36 one sentence says which systems work", (t) => {
   });
 });
 
-test("any other failure is told as it is, and makes no copy", (t) => {
+test("any other failure is told as it is", (t) => {
   const folder = folderOf(t);
   const dlopen = (): never => {
     throw new Error("wrong ELF class");
@@ -215,7 +295,6 @@ test("any other failure is told as it is, and makes no copy", (t) => {
     message: /wrong ELF class/,
   });
   assert.throws(() => loadNative(oldHost(folder, { abi: "83" })), { code: "ERR_UWS_UNSUPPORTED" });
-  assert.deepEqual(readdirSync(folder), []);
 });
 
 test("the cache folder is the told one alone, else the user's, else one below the temporary folder", () => {
