@@ -38,6 +38,8 @@ export class ResponseOut {
   #ended = false;
   #finished = false;
   #writableSet = false;
+  /** Body bytes taken so far, where the length is known: uWS's own write offset. */
+  #offset = 0;
   /** Bytes that the client did not take yet, in pooled chunks. */
   readonly #held = new ByteQueue();
   readonly #pools: MuxPools;
@@ -61,6 +63,7 @@ export class ResponseOut {
     this.#ended = false;
     this.#finished = false;
     this.#writableSet = false;
+    this.#offset = 0;
     this.#inUwsBytes = 0;
   }
 
@@ -201,17 +204,21 @@ export class ResponseOut {
   }
 
   #tryEnd(res: HttpResponse, view: Uint8Array): number {
-    const before = res.getWriteOffset();
     const [ok, done] = res.tryEnd(view, this.#length);
     if (done) {
       this.#finished = true;
       this.#res = null;
       return view.length;
     }
-    if (ok) return view.length;
+    const before = this.#offset;
+    if (ok) {
+      this.#offset = before + view.length;
+      return view.length;
+    }
     this.#blocked = true;
     this.#setWritable(res);
-    return res.getWriteOffset() - before;
+    this.#offset = res.getWriteOffset();
+    return this.#offset - before;
   }
 
   /** Writes kept pieces until the socket is full again. Returns the bytes taken. */

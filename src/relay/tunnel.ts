@@ -70,7 +70,7 @@ export class Tunnel extends SessionHandle implements SessionHandler, StreamHandl
     this.userId = identity.userId;
     this.remoteAddr = remoteAddr;
     this.connectedAt = Date.now();
-    this.#transport = new UwsTransport(ws);
+    this.#transport = new UwsTransport(ws, context.metrics);
     this.session = new Session(
       context.options.yamuxRole,
       context.muxOptions,

@@ -1,5 +1,6 @@
 import type { WebSocket } from "uWebSockets.js";
 import { SendResult, type Transport } from "../mux/index.ts";
+import type { RelayMetrics } from "./metrics.ts";
 
 /** Grown once to the largest frame; shared by all, because uWS takes the bytes before `send` returns. */
 let scratch = new Uint8Array(64 * 1024);
@@ -7,13 +8,16 @@ let scratch = new Uint8Array(64 * 1024);
 /** A session's way out over one uWS WebSocket. After `detach` nothing is sent any more. */
 export class UwsTransport<UserData> implements Transport {
   #ws: WebSocket<UserData> | null;
+  readonly #metrics: RelayMetrics;
 
-  constructor(ws: WebSocket<UserData>) {
+  constructor(ws: WebSocket<UserData>, metrics: RelayMetrics) {
     this.#ws = ws;
+    this.#metrics = metrics;
   }
 
   send(message: Uint8Array): SendResult {
     if (this.#ws === null) return SendResult.DROPPED;
+    this.#metrics.tunnelBytesOut += message.length;
     return this.#ws.send(message, true, false) as SendResult;
   }
 
