@@ -16,11 +16,14 @@ export interface RawAnswer {
 /**
  * Sends `bytes` over a new connection and reads one answer strictly. Resolves when it is whole, or when the connection
  * closes.
+ *
+ * @param onFirstBytes called once something of the answer is here
  */
 export function rawRequest(
   port: number,
   bytes: string | Buffer,
   isHead = false,
+  onFirstBytes: () => void = () => {},
 ): Promise<RawAnswer> {
   return new Promise((resolve, reject) => {
     const socket = dial({ port, host: "127.0.0.1" });
@@ -36,6 +39,7 @@ export function rawRequest(
     };
     socket.on("data", (chunk) => {
       received.push(chunk);
+      if (received.length === 1) onFirstBytes();
       settle(false);
     });
     socket.on("close", () => settle(true));
