@@ -155,8 +155,6 @@ export class Exchange implements StreamHandler, ResponseSink, ResponseOutOwner, 
     }
   }
 
-  // ---- the device's side -------------------------------------------------------------------------------------
-
   streamOnData(stream: Stream, chunk: Uint8Array, start: number, end: number): void {
     if (this.#done || this.#complete || stream !== this.#stream) {
       // Bytes behind the end of the message: this stream serves nobody any more.
@@ -199,9 +197,11 @@ export class Exchange implements StreamHandler, ResponseSink, ResponseOutOwner, 
 
   streamOnClose(stream: Stream, error: Error | null): void {
     if (stream !== this.#stream) return;
-    this.#in.stop();
     this.#stream = null;
-    if (this.#done || this.#complete) return;
+    if (this.#done || this.#complete) {
+      this.#in.stop();
+      return;
+    }
     if (error instanceof ClosedError && error.code === "ERR_MUX_RECV_BUFFER_FULL") {
       // Our own doing: too much is held for slow clients. Sending it again would not help.
       this.fail(relayError("ERR_RELAY_OVERLOADED", { retryAfter: 1, cause: error }));
@@ -209,8 +209,6 @@ export class Exchange implements StreamHandler, ResponseSink, ResponseOutOwner, 
     }
     this.#streamFailed(error instanceof ClosedError && error.retriable);
   }
-
-  // ---- the parser's side -------------------------------------------------------------------------------------
 
   responseOnHead(): void {
     this.#headSeen = true;
@@ -253,8 +251,6 @@ export class Exchange implements StreamHandler, ResponseSink, ResponseOutOwner, 
   get #keptBytes(): number {
     return this.#out.pendingBytes + (this.#runEnd - this.#runStart);
   }
-
-  // ---- the client's side -------------------------------------------------------------------------------------
 
   turnRun(): void {
     this.#taskQueued = false;
@@ -306,6 +302,11 @@ export class Exchange implements StreamHandler, ResponseSink, ResponseOutOwner, 
     this.#finish(error.status, error);
   }
 
+  /** The client is let go on while uWS still allows it: nothing of its body is needed any more. */
+  outOnLast(): void {
+    this.#in.stop();
+  }
+
   outOnTaken(n: number): void {
     this.#activeAt = this.#owner.coarseNow;
     this.#taken(n);
@@ -338,13 +339,12 @@ export class Exchange implements StreamHandler, ResponseSink, ResponseOutOwner, 
   #aborted(): void {
     this.#res = null;
     this.#out.detach();
-    this.#in.stop();
+    // Not `stop`: it would resume the client, and uWS throws on every use of a response that was aborted.
+    this.#in.detach();
     if (this.#done) return;
     this.#dropStream();
     this.#finish(CLIENT_GONE, relayError("ERR_RELAY_CLIENT_GONE"));
   }
-
-  // ---- endings -----------------------------------------------------------------------------------------------
 
   /** Answers with an error if the head is still to be written, else cuts the client's connection. */
   fail(error: HttpError): void {
@@ -380,6 +380,7 @@ export class Exchange implements StreamHandler, ResponseSink, ResponseOutOwner, 
     const revoked = this.tunnel?.isRevoked === true;
     if (this.#repeatable && !revoked && (refused || this.#idempotent)) {
       this.#dropStream();
+      this.#in.unbind();
       this.#leaveTunnel();
       this.#retried = true;
       this.#owner.context.metrics.retried();

@@ -64,7 +64,11 @@ export class RequestIn {
   /** Sends the body to `stream` from now on; its head was written before. */
   start(stream: Stream): void {
     this.#stream = stream;
-    if (this.complete) return;
+    if (this.complete) {
+      // A body that came whole and empty, sent for the second time: its end is to be said again.
+      if (this.#chunked && !this.started) stream.writeLatin1(LAST_CHUNK);
+      return;
+    }
     const early = this.#early;
     this.#early = null;
     let writable = stream.isWritable;
@@ -78,6 +82,11 @@ export class RequestIn {
   /** The stream takes bytes again. */
   writable(): void {
     if (this.#stream !== null && !this.complete) this.#pause(false);
+  }
+
+  /** The stream is gone and nothing of the body was sent: what comes waits for the next stream. */
+  unbind(): void {
+    this.#stream = null;
   }
 
   /** Nothing more is sent; what the client still sends is dropped. */

@@ -13,6 +13,8 @@ function nothing(): void {}
 export interface ResponseOutOwner {
   /** `n` body bytes that were kept have now been taken by the client's socket. */
   outOnTaken(n: number): void;
+  /** The next call may end the response, after which the `HttpResponse` must not be touched. */
+  outOnLast(): void;
   /** The whole response has been handed over; the `HttpResponse` must not be touched any more. */
   outOnFinished(): void;
 }
@@ -204,13 +206,14 @@ export class ResponseOut {
   }
 
   #tryEnd(res: HttpResponse, view: Uint8Array): number {
+    const before = this.#offset;
+    if (before + view.length >= this.#length) this.#owner.outOnLast();
     const [ok, done] = res.tryEnd(view, this.#length);
     if (done) {
       this.#finished = true;
       this.#res = null;
       return view.length;
     }
-    const before = this.#offset;
     if (ok) {
       this.#offset = before + view.length;
       return view.length;
@@ -263,6 +266,7 @@ export class ResponseOut {
       return;
     }
     if (res === null || this.#finished) return;
+    this.#owner.outOnLast();
     this.#finished = true;
     this.#res = null;
     res.cork(() => {

@@ -1,0 +1,180 @@
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import { connect as dial, type Socket } from "node:net";
+import { type TestContext, test } from "node:test";
+import type { Stream, StreamHandler } from "../../../src/mux/index.ts";
+import { startTestRelay, type TestRelay } from "../../support/relay/start-relay.ts";
+
+/** The receive window of a stream at its start. */
+const WINDOW_BYTES = 256 * 1024;
+
+/** One stream at the device: takes what comes, and gives credit back only where it is told to. */
+class Taker implements StreamHandler {
+  readonly stream: Stream;
+  text = "";
+  #bytes = 0;
+  readonly #consumes: boolean;
+  #waiting: { bytes: number; resolve: () => void } | null = null;
+  #expected: { end: string; resolve: () => void } | null = null;
+
+  constructor(stream: Stream, consumes: boolean) {
+    this.stream = stream;
+    this.#consumes = consumes;
+    stream.accept(this);
+  }
+
+  /** Resolves when so many bytes have come. */
+  received(bytes: number): Promise<void> {
+    return new Promise((resolve) => {
+      this.#waiting = { bytes, resolve };
+      this.#tell();
+    });
+  }
+
+  /** Resolves when what came ends with `end`. */
+  endsWith(end: string): Promise<void> {
+    return new Promise((resolve) => {
+      this.#expected = { end, resolve };
+      this.#tell();
+    });
+  }
+
+  streamOnData(stream: Stream, chunk: Uint8Array, start: number, end: number): void {
+    this.#bytes += end - start;
+    if (this.#consumes) {
+      this.text += Buffer.from(chunk.subarray(start, end)).toString("latin1");
+      stream.consume(end - start);
+    }
+    this.#tell();
+  }
+
+  streamOnEnd(): void {}
+  streamOnWritable(): void {}
+  streamOnClose(): void {}
+
+  #tell(): void {
+    if (this.#waiting !== null && this.#bytes >= this.#waiting.bytes) this.#waiting.resolve();
+    if (this.#expected !== null && this.text.endsWith(this.#expected.end)) this.#expected.resolve();
+  }
+}
+
+async function clientOf(t: TestContext, relay: TestRelay, ...fields: string[]): Promise<Socket> {
+  const socket = dial(relay.relay.port, "127.0.0.1");
+  socket.on("error", () => {});
+  t.after(() => socket.destroy());
+  await once(socket, "connect");
+  const head = [
+    `PUT /d/${relay.devices[0]?.deviceId}/ HTTP/1.1`,
+    "host: relay.example",
+    `authorization: Bearer ${relay.key.text}`,
+    ...fields,
+    "",
+    "",
+  ];
+  socket.write(head.join("\r\n"));
+  return socket;
+}
+
+/** Resolves when what the client received holds `text`. */
+function answered(socket: Socket, text: string): Promise<void> {
+  let received = "";
+  return new Promise((resolve) => {
+    socket.on("data", (piece: Buffer) => {
+      received += piece.toString("latin1");
+      if (received.includes(text)) resolve();
+    });
+  });
+}
+
+for (const chunked of [false, true]) {
+  test(`an early answer to a paused upload, ${chunked ? "chunked" : "with a length"}, in two pieces`, async (t) => {
+    const relay = await startTestRelay(t);
+    let stream: (taker: Taker) => void = () => {};
+    const opened = new Promise<Taker>((resolve) => {
+      stream = resolve;
+    });
+    await relay.connect({ stream: (inbound) => stream(new Taker(inbound, false)) });
+    const socket = await clientOf(t, relay, "content-length: 20000000");
+    socket.write(Buffer.alloc(4_000_000));
+    const taker = await opened;
+    await taker.received(WINDOW_BYTES);
+    const [framing, first, last] = chunked
+      ? ["transfer-encoding: chunked", "5\r\n12345\r\n", "5\r\n67890\r\n0\r\n\r\n"]
+      : ["content-length: 10", "12345", "67890"];
+    const begun = answered(socket, "12345");
+    taker.stream.write(Buffer.from(`HTTP/1.1 413 No\r\n${framing}\r\n\r\n${first}`));
+    await begun;
+    const ended = answered(socket, "67890");
+    taker.stream.write(Buffer.from(last));
+    await ended;
+    await relay.relay.whenIdle();
+    assert.deepEqual([relay.relay.inspect().running, relay.relay.inspect().tunnels], [0, 1]);
+  });
+}
+
+test("a client that leaves while its upload is paused and its response blocked", async (t) => {
+  const relay = await startTestRelay(t);
+  let stream: (taker: Taker) => void = () => {};
+  const opened = new Promise<Taker>((resolve) => {
+    stream = resolve;
+  });
+  await relay.connect({ stream: (inbound) => stream(new Taker(inbound, false)) });
+  const socket = await clientOf(t, relay, "content-length: 20000000");
+  socket.pause();
+  socket.write(Buffer.alloc(4_000_000));
+  const taker = await opened;
+  await taker.received(WINDOW_BYTES);
+  taker.stream.write(Buffer.from("HTTP/1.1 200 OK\r\ncontent-length: 20000000\r\n\r\n"));
+  taker.stream.write(Buffer.alloc(19_000_000));
+  // Held bytes at the relay mean that the client's socket takes no more.
+  while (relay.relay.inspect().receivedBytes < WINDOW_BYTES / 2) {
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  socket.resetAndDestroy();
+  await relay.relay.whenIdle();
+  const { running, tunnels, receivedBytes } = relay.relay.inspect();
+  assert.deepEqual([running, tunnels, receivedBytes], [0, 1, 0]);
+});
+
+/** Refuses the first stream; gives the second. */
+async function refuseFirst(
+  relay: TestRelay,
+): Promise<{ refused: Promise<void>; second: Promise<Taker> }> {
+  let streams = 0;
+  let tellRefused = (): void => {};
+  let tellSecond: (taker: Taker) => void = () => {};
+  const refused = new Promise<void>((resolve) => {
+    tellRefused = resolve;
+  });
+  const second = new Promise<Taker>((resolve) => {
+    tellSecond = resolve;
+  });
+  await relay.connect({
+    stream: (stream) => {
+      streams += 1;
+      if (streams === 1) {
+        stream.reset();
+        tellRefused();
+      } else tellSecond(new Taker(stream, true));
+    },
+  });
+  return { refused, second };
+}
+
+test("a body that comes after its first stream was refused goes to the second", async (t) => {
+  const relay = await startTestRelay(t);
+  const { second } = await refuseFirst(relay);
+  const socket = await clientOf(t, relay, "content-length: 5");
+  const taker = await second;
+  socket.write("hello");
+  await taker.endsWith("\r\n\r\nhello");
+});
+
+test("the end of an empty chunked body is said again on the second stream", async (t) => {
+  const relay = await startTestRelay(t);
+  const { second } = await refuseFirst(relay);
+  const socket = await clientOf(t, relay, "transfer-encoding: chunked");
+  socket.write("0\r\n\r\n");
+  const taker = await second;
+  await taker.endsWith("\r\n\r\n0\r\n\r\n");
+});
