@@ -18,10 +18,13 @@ export function sendPing(session: Session, now: number): void {
   appendFrame(session, FrameType.PING, Flag.SYN, 0, session.pingValue);
 }
 
-/** The interval after which silence is answered by a ping, moved at random so that a fleet does not ping as one. */
+/**
+ * The interval after which silence is answered by a ping, shortened at random so that a fleet does not ping as one. It
+ * is never longer: the peer has the whole time-out for its reply.
+ */
 export function jittered(session: Session): number {
   const { keepAliveIntervalMs, keepAliveJitter } = session.options;
-  return keepAliveIntervalMs * (1 + keepAliveJitter * (2 * Math.random() - 1));
+  return keepAliveIntervalMs * (1 - keepAliveJitter * Math.random());
 }
 
 /** A Ping frame. With SYN it is a request, whatever else it carries. */
@@ -87,13 +90,16 @@ export function appendPongs(session: Session): void {
 
 /**
  * Pings a peer that is silent, and ends the session of one that stays so. Any received byte proves
- * liveness: a pong may sit behind the peer's own data.
+ * liveness: a pong may sit behind the peer's own data. A ping that left late, since ticks are coarse, still has its
+ * whole time-out.
  *
  * @returns when to look again
  */
 export function checkLiveness(session: Session, now: number): number {
   const { keepAliveIntervalMs, keepAliveTimeoutMs } = session.options;
-  const deadAt = session.lastReceivedAt + keepAliveIntervalMs + keepAliveTimeoutMs;
+  const askedAt = session.pingOutstanding ? session.pingSentAt : 0;
+  const silentAt = Math.max(session.lastReceivedAt + keepAliveIntervalMs, askedAt);
+  const deadAt = silentAt + keepAliveTimeoutMs;
   if (now >= deadAt) {
     const error = muxClosedError("ERR_MUX_KEEPALIVE_TIMEOUT", "transport");
     endSession(session, error, null, TERMINATE, "");
@@ -102,5 +108,5 @@ export function checkLiveness(session: Session, now: number): number {
   const pingAt = Math.min(session.lastReceivedAt + session.pingWaitMs, deadAt);
   if (now < pingAt) return pingAt;
   if (!session.pingOutstanding && session.pingSentAt < pingAt) sendPing(session, now);
-  return deadAt;
+  return Math.max(deadAt, session.pingSentAt + keepAliveTimeoutMs);
 }

@@ -26,7 +26,7 @@ export interface MuxOptions {
   readonly finHoldMs: number;
   readonly keepAliveIntervalMs: number;
   readonly keepAliveTimeoutMs: number;
-  /** Share by which the interval is moved at random, 0 to 1. */
+  /** Share by which the interval is shortened at random, 0 to 1. */
   readonly keepAliveJitter: number;
   readonly drainTimeoutMs: number;
   /** Peer sent FIN, our window is empty and no credit comes: reset after this time. */

@@ -171,10 +171,26 @@ test("Y100: jitter keeps a fleet from pinging in step", () => {
       harness.advance(250);
       waited += 250;
     }
-    assert.ok(waited >= 23_000 && waited <= 37_000, `${waited} ms`);
+    assert.ok(waited >= 24_000 && waited <= 30_250, `${waited} ms`);
     firstPings.add(waited);
   }
   assert.ok(firstPings.size > 3, "the intervals differ");
+});
+
+test("Y100: a ping that leaves late still has the whole time-out for its reply", () => {
+  const harness = new Harness("server", { keepAliveJitter: 0 }, { pongs: false });
+  const [first] = harness.ownPings;
+  assert.ok(first !== undefined);
+  harness.receive(pong(first));
+  // A tick that comes 6 s late, as in a process that was busy.
+  harness.clock.advance(36_000);
+  harness.session.tick();
+  harness.settle();
+  assert.equal(harness.ownPings.length, 2);
+  harness.advance(9_500);
+  assert.equal(harness.session.isOpen, true);
+  harness.advance(500);
+  assert.equal(harness.session.isOpen, false);
 });
 
 const pings = (count: number) => concat(Array.from({ length: count }, (_, n) => ping(n)));
