@@ -38,6 +38,10 @@ class Edge {
       this.#refuse(res, req, fields.problem, requestId);
       return;
     }
+    if (fields.upgrade !== "" && WEBSOCKET.test(fields.upgrade)) {
+      this.#refuse(res, req, relayError("ERR_RELAY_UPGRADE"), requestId);
+      return;
+    }
     const { options } = this.#context;
     const selection = selectDevice(
       req.getUrl(),
@@ -144,6 +148,9 @@ class Edge {
     answerProblem(res, error, requestId, method === "HEAD");
   }
 }
+
+/** Other upgrades, h2c for one, are ignored as RFC 9110 section 7.8 allows: the client goes on without. */
+const WEBSOCKET = /(?:^|,)[ \t]*websocket[ \t]*(?:,|\/|$)/i;
 
 const REFUSALS = {
   401: "ERR_RELAY_UNAUTHORIZED",

@@ -157,6 +157,12 @@ export const RELAY_ERRORS = {
     retriable: false,
     text: "This path takes WebSocket upgrades only.",
   },
+  ERR_RELAY_UPGRADE: {
+    status: 501,
+    stage: "request",
+    retriable: false,
+    text: "WebSockets are not forwarded to devices.",
+  },
   ERR_RELAY_INTERNAL: {
     status: 500,
     stage: "request",

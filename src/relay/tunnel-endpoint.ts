@@ -1,6 +1,7 @@
 import type { HttpRequest, HttpResponse, TemplatedApp, us_socket_context_t } from "uWebSockets.js";
 import type { HttpError } from "../core/errors.ts";
 import type { RelayContext } from "./context.ts";
+import { deviceOfHost } from "./device-selector.ts";
 import { relayError } from "./errors.ts";
 import { peerAddress } from "./peer-address.ts";
 import type { DeviceIdentity, Verdict } from "./ports.ts";
@@ -65,12 +66,27 @@ class TunnelEndpoint {
       drain: (ws) => ws.getUserData().tunnel?.webSocketOnDrain(),
       close: (ws, code) => ws.getUserData().tunnel?.webSocketOnClose(code),
     });
-    app.any(PATH, (res) => {
-      answerProblem(res, relayError("ERR_RELAY_UPGRADE_REQUIRED"), this.#ids.next());
+    app.any(PATH, (res, req) => {
+      if (this.#isOfDevice(req)) {
+        req.setYield(true);
+        return;
+      }
+      const isHead = req.getCaseSensitiveMethod() === "HEAD";
+      this.#refuse(res, relayError("ERR_RELAY_UPGRADE_REQUIRED"), this.#ids.next(), isHead);
     });
   }
 
+  /** On a device's host this path is the device's own: the edge answers. */
+  #isOfDevice(req: HttpRequest): boolean {
+    const { edgeDomain } = this.#context.options;
+    return edgeDomain !== null && deviceOfHost(req.getHeader("host"), edgeDomain) !== "";
+  }
+
   #upgrade(res: HttpResponse, req: HttpRequest, socketContext: us_socket_context_t): void {
+    if (this.#isOfDevice(req)) {
+      req.setYield(true);
+      return;
+    }
     const requestId = this.#ids.next();
     const peer = peerAddress(res);
     const address = this.#context.clientAddress.clientOf(peer, req.getHeader("x-forwarded-for"));
@@ -145,10 +161,10 @@ class TunnelEndpoint {
     res.upgrade(socket, handshake.webSocketKey, "", "", handshake.socketContext);
   }
 
-  #refuse(res: HttpResponse, error: HttpError, requestId: string): void {
+  #refuse(res: HttpResponse, error: HttpError, requestId: string, isHead = false): void {
     this.#context.metrics.handshakeRefused(error.status);
     this.#context.log.info({ code: error.code, status: error.status, requestId }, "tunnel refused");
-    answerProblem(res, error, requestId);
+    answerProblem(res, error, requestId, isHead);
   }
 
   #open(ws: ConstructorParameters<typeof Tunnel>[3], socket: TunnelSocket): Tunnel {
