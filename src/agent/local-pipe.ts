@@ -1,20 +1,16 @@
-import { connect as connectTcp, isIP, type Socket } from "node:net";
-import { connect as connectTls } from "node:tls";
+import type { Socket } from "node:net";
 import type { AppError } from "../core/errors.ts";
 import type { Stream, StreamHandler } from "../mux/index.ts";
-import type { TargetSettings } from "./options.ts";
+import { type LocalAddress, openSocket } from "./local-socket.ts";
 import { codeOf } from "./tunnel-end.ts";
-
-/** The address form of a target. */
-export type LocalAddress = Extract<TargetSettings, { kind: "address" }>;
 
 /** What a pipe tells its owner. */
 export interface PipeOwner {
   /** The bytes that the session is decoding now; a chunk that is this very object is never written again. */
   readonly decoding: Uint8Array | null;
-  /** The local service did not take the connection; the stream has been reset. */
+  /** The local service did not take the connection; the stream is reset. */
   pipeOnRefused(pipe: LocalPipe, code: string): void;
-  /** The local connection broke; the stream has been reset. */
+  /** The local connection broke; the stream is reset once {@link LocalPipe.resetWhenSent} finds nothing to send. */
   pipeOnBroken(pipe: LocalPipe, code: string): void;
   /** The local service has taken the connection, and the stream is accepted. */
   pipeOnConnect(pipe: LocalPipe): void;
@@ -22,7 +18,8 @@ export interface PipeOwner {
   pipeOnClose(pipe: LocalPipe): void;
 }
 
-const State = { CONNECTING: 0, OPEN: 1, CLOSED: 2 } as const;
+/** BROKEN: there is no local connection any more, and what was read from it is still on its way. */
+const State = { CONNECTING: 0, OPEN: 1, BROKEN: 2, CLOSED: 3 } as const;
 type State = (typeof State)[keyof typeof State];
 
 /**
@@ -37,6 +34,10 @@ type State = (typeof State)[keyof typeof State];
  * ```
  *
  * The stream is accepted when the local connection is up, and reset when it does not come up.
+ *
+ * A service may answer early and close without having read the whole request. Its kernel then resets the connection,
+ * and our next write fails while the answer waits to be read. From that write on the request is dropped, with its
+ * credit given back, and the answer is read to its end.
  */
 export class LocalPipe implements StreamHandler {
   readonly stream: Stream;
@@ -50,6 +51,10 @@ export class LocalPipe implements StreamHandler {
   #creditedBytes = 0;
   /** The local service has sent FIN. */
   #localEnded = false;
+  /** The local service has sent bytes. */
+  #localSpoke = false;
+  /** Code of the write that found the connection reset, "" before. */
+  #resetCode = "";
   readonly #onWritten: () => void;
 
   constructor(stream: Stream, address: LocalAddress, owner: PipeOwner, now: number) {
@@ -59,7 +64,7 @@ export class LocalPipe implements StreamHandler {
     this.#onWritten = () => this.#credit();
     // Not accepted yet, but a reset by the relay is to end the connection attempt at once.
     stream.handler = this;
-    const socket = openSocket(address);
+    const socket = openSocket(address, (code) => this.#reset(code));
     this.#socket = socket;
     socket.setNoDelay(true);
     socket.once(address.tls ? "secureConnect" : "connect", () => this.#connected());
@@ -75,7 +80,7 @@ export class LocalPipe implements StreamHandler {
   }
 
   streamOnData(stream: Stream, chunk: Uint8Array, start: number, end: number): void {
-    if (!this.#socket.writable) {
+    if (!this.#socket.writable || this.#resetCode !== "") {
       // The service has answered and gone; what is still under way to it has no reader any more.
       stream.consume(end - start);
       return;
@@ -92,7 +97,8 @@ export class LocalPipe implements StreamHandler {
   }
 
   streamOnWritable(_stream: Stream): void {
-    this.#socket.resume();
+    if (this.#state === State.BROKEN) this.resetWhenSent();
+    else this.#socket.resume();
   }
 
   streamOnClose(_stream: Stream, error: AppError | null): void {
@@ -116,12 +122,26 @@ export class LocalPipe implements StreamHandler {
 
   #data(chunk: Buffer): void {
     if (this.#state !== State.OPEN || this.stream.closed) return;
+    this.#localSpoke = true;
     if (!this.stream.write(chunk)) this.#socket.pause();
   }
 
   #end(): void {
+    if (this.#resetCode !== "" && !(this.#resetCode === "EPIPE" && this.#localSpoke)) {
+      // The end of what was left to read behind a reset; the service never said that it was all.
+      this.#broken(this.#resetCode);
+      return;
+    }
     this.#localEnded = true;
     if (this.#state === State.OPEN && !this.stream.closed) this.stream.end();
+    if (this.#resetCode !== "") this.#socket.destroy();
+  }
+
+  /** A write found the connection reset. What the service has said before is still to be read. */
+  #reset(code: string): void {
+    this.#resetCode = code;
+    if (!this.stream.closed) this.#creditAll();
+    if (this.#localEnded) this.#socket.destroy();
   }
 
   /** Credit for what the kernel has taken: what was handed over, less what still waits in the socket. */
@@ -134,22 +154,25 @@ export class LocalPipe implements StreamHandler {
   }
 
   #broken(code: string): void {
-    if (this.#state === State.CLOSED) return;
+    if (this.#state === State.BROKEN || this.#state === State.CLOSED) return;
+    if (!this.stream.closed) this.#creditAll();
+    // An answer that is complete must not be lost with the connection: its last bytes and the FIN may still wait for
+    // credit. The stream ends when the relay ends or resets it.
+    if (this.#localEnded && !this.stream.closed) return;
     const wasConnecting = this.#state === State.CONNECTING;
-    if (this.#localEnded && !this.stream.closed) {
-      // An answer that is complete must not be lost with the connection: its last bytes and the FIN may still wait
-      // for credit. The stream ends when the relay ends or resets it.
-      this.#creditAll();
-      return;
-    }
     this.#cut();
-    if (!this.stream.closed) {
-      // Bytes read before the break leave before the RST, which would overtake them.
-      this.stream.session.flush();
-      this.stream.reset();
-    }
+    this.#state = State.BROKEN;
     if (wasConnecting) this.#owner.pipeOnRefused(this, code);
     else this.#owner.pipeOnBroken(this, code);
+    this.resetWhenSent();
+  }
+
+  /** Resets the stream of a broken pipe, if all that was read has left: the RST would overtake the rest. */
+  resetWhenSent(): void {
+    if (this.#state !== State.BROKEN) return;
+    this.stream.session.flush();
+    if (this.#state !== State.BROKEN || this.stream.queuedBytes > 0) return;
+    this.stream.reset();
     this.#close();
   }
 
@@ -174,19 +197,4 @@ export class LocalPipe implements StreamHandler {
     this.#state = State.CLOSED;
     this.#owner.pipeOnClose(this);
   }
-}
-
-/** An option of `tls.connect` that its published types leave out. */
-const TLS_HALF_OPEN = { allowHalfOpen: true };
-
-function openSocket({ host, port, tls, ca }: LocalAddress): Socket {
-  if (!tls) return connectTcp({ host, port, allowHalfOpen: true });
-  return connectTls({
-    host,
-    port,
-    ...TLS_HALF_OPEN,
-    ALPNProtocols: ["http/1.1"],
-    ...(isIP(host) === 0 ? { servername: host } : {}),
-    ...(ca === null ? {} : { ca }),
-  });
 }

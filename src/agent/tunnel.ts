@@ -72,6 +72,8 @@ export class Tunnel implements TunnelLink, SessionHandler, PipeOwner {
   #flushQueued = false;
   /** Pipes whose local connection is not up yet. */
   readonly #connecting = new Set<LocalPipe>();
+  /** Pipes whose local connection broke, and whose last bytes still wait for the relay. */
+  readonly #broken = new Set<LocalPipe>();
   readonly #onFlush: () => void;
   readonly #onTick: () => void;
 
@@ -159,7 +161,8 @@ export class Tunnel implements TunnelLink, SessionHandler, PipeOwner {
     );
   }
 
-  pipeOnBroken(_pipe: LocalPipe, code: string): void {
+  pipeOnBroken(pipe: LocalPipe, code: string): void {
+    this.#broken.add(pipe);
     const text = targetText(this.#context.settings.target);
     this.#context.throttled.warn(
       `broken ${code}`,
@@ -170,6 +173,7 @@ export class Tunnel implements TunnelLink, SessionHandler, PipeOwner {
 
   pipeOnClose(pipe: LocalPipe): void {
     this.#connecting.delete(pipe);
+    this.#broken.delete(pipe);
   }
 
   #open(webSocket: WebSocket): void {
@@ -216,8 +220,9 @@ export class Tunnel implements TunnelLink, SessionHandler, PipeOwner {
     this.#tickTimer = timers.set(this.#onTick, waitMs);
   }
 
-  /** Ends attempts to connect that take too long. */
+  /** Ends attempts to connect that take too long, and streams whose service is gone. */
   #sweep(): void {
+    for (const pipe of [...this.#broken]) pipe.resetWhenSent();
     const { clock, settings } = this.#context;
     if (this.#connecting.size === 0 || settings.target.kind !== "address") return;
     const startedBefore = clock.now() - settings.target.timeoutMs;
