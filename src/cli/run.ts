@@ -27,6 +27,7 @@ export interface ErrorReport {
  * @returns the exit code
  */
 export async function run(words: readonly string[]): Promise<number> {
+  outliveReaders();
   const program = createProgram();
   try {
     if (words.length === 0) {
@@ -40,6 +41,18 @@ export async function run(words: readonly string[]): Promise<number> {
     if (report === null) return EXIT.DONE;
     process.stderr.write(formatReport(report, words.includes("--json")));
     return report.exitCode;
+  }
+}
+
+/**
+ * Whoever reads our output may go before its end, as `head` does: the rest is dropped, and the command still does what
+ * it was asked to. A relay does not stop because nobody reads its log any more.
+ */
+function outliveReaders(): void {
+  for (const output of [process.stdout, process.stderr]) {
+    output.on("error", (error: NodeJS.ErrnoException) => {
+      if (error.code !== "EPIPE") throw error;
+    });
   }
 }
 
