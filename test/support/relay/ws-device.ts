@@ -48,6 +48,10 @@ export async function connectDevice(
     perMessageDeflate: false,
     ...(behaviour.ca === undefined ? {} : { ca: behaviour.ca }),
   });
+  // The relay's first ping may come together with its 101, before this function goes on.
+  const early: Buffer[] = [];
+  let take = (data: Buffer): void => void early.push(data);
+  webSocket.on("message", (data: Buffer) => take(data));
   await new Promise<void>((resolve, reject) => {
     webSocket.once("open", resolve);
     webSocket.once("unexpected-response", (_request, response) => {
@@ -96,7 +100,8 @@ export async function connectDevice(
     monotonicClock,
     new MuxPools(),
   );
-  webSocket.on("message", (data: Buffer) => session.receive(new Uint8Array(data)));
+  take = (data) => session.receive(new Uint8Array(data));
+  for (const data of early) take(data);
   const closed = new Promise<number>((resolve) => {
     webSocket.once("close", (code) => {
       session.transportClosed(code);
