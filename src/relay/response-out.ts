@@ -107,7 +107,8 @@ export class ResponseOut {
     this.#finished = true;
     if (body !== null) res.end(body, close);
     else if (length >= 0) res.endWithoutBody(length, close);
-    else res.endWithoutBody(undefined, close);
+    // uWS reads an absent length as a number when anything follows it: without one the connection cannot be closed here.
+    else res.endWithoutBody();
     this.#owner.outOnFinished();
   }
 
