@@ -126,12 +126,9 @@ class TunnelEndpoint {
 
   /** What is refused before any token is looked at. */
   #refusal(req: HttpRequest, address: string): HttpError | null {
-    const { options, store, draining } = this.#context;
+    const { draining } = this.#context;
     if (draining) return relayError("ERR_RELAY_DRAINING", { retryAfter: 1 });
     if (req.getHeader("origin") !== "") return relayError("ERR_RELAY_ORIGIN");
-    if (store.size >= options.tunnelsMax) {
-      return relayError("ERR_RELAY_OVERLOADED", { retryAfter: 30 });
-    }
     const admission = this.#context.handshakes.admit(address);
     return admission.ok ? null : relayError(admission.code, { retryAfter: admission.retryAfter });
   }
@@ -150,7 +147,13 @@ class TunnelEndpoint {
       return;
     }
     const identity = verdict.value;
-    const live = this.#context.store.findDevice(identity.deviceId) !== null;
+    const { store, options } = this.#context;
+    const live = store.findDevice(identity.deviceId) !== null;
+    if (!live && store.size >= options.tunnelsMax) {
+      const error = relayError("ERR_RELAY_OVERLOADED", { retryAfter: 30 });
+      this.#refuse(res, error, handshake.requestId);
+      return;
+    }
     const waitMs = live ? this.#context.fights.delayMs(identity.deviceId) : 0;
     if (waitMs > 0) {
       const retryAfter = Math.ceil(waitMs / 1_000);
