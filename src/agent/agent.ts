@@ -200,7 +200,7 @@ export class Agent extends EventEmitter<AgentEvents> implements TunnelHandler {
     );
     this.emit("draining", { generation: tunnel.generation });
     // A listener may have closed the agent.
-    if (this.#current !== tunnel) return;
+    if (this.#stopping) return;
     if (delayMs === 0) this.#dial();
     else this.#retryAfter(delayMs);
   }

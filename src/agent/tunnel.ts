@@ -95,6 +95,9 @@ export class Tunnel implements TunnelLink, SessionHandler, PipeOwner {
 
   drain(drainMs: number): void {
     this.#session?.drain(1000, "replaced or stopping", drainMs);
+    // The end may be due before the next tick.
+    this.#context.timers.clear(this.#tickTimer);
+    this.#tick();
   }
 
   close(): void {
@@ -192,7 +195,7 @@ export class Tunnel implements TunnelLink, SessionHandler, PipeOwner {
       session.transportClosed(code);
     });
     this.#tick();
-    this.#handler.tunnelOnOpen(this);
+    if (!this.#ended) this.#handler.tunnelOnOpen(this);
   }
 
   /** `ws` makes the buffers of every message anew, so that a pipe may keep slices of them without a copy. */
