@@ -1,4 +1,3 @@
-import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import { Command } from "commander";
 import { type Logger, pino } from "pino";
@@ -60,6 +59,10 @@ async function runRelay(loaded: Loaded): Promise<void> {
   const { secret, origin, warning } = internalSecret(values, process.env);
 
   const destination = pino.destination({ dest: 1, sync: false, maxLength: LOG_BYTES_MAX });
+  // Whoever read the log may leave: the relay goes on without, and its end does not wait for the pipe.
+  const logEnded = new Promise<void>((resolve) => {
+    destination.on("close", resolve).on("error", () => resolve());
+  });
   const logger = pino({ level: values.logLevel }, destination);
   for (const sentence of loaded.warnings) logger.warn(sentence);
   if (warning !== null) logger.warn(warning);
@@ -75,7 +78,7 @@ async function runRelay(loaded: Loaded): Promise<void> {
     throw new ConfigError(problems);
   } finally {
     destination.end();
-    await once(destination, "close");
+    await logEnded;
   }
 }
 
