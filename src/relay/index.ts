@@ -1,4 +1,5 @@
 /** The relay: device tunnels, the public edge and the internal API. */
+export type { LineSink } from "./ascii-lines.ts";
 export { CredentialsFile } from "./credentials-file.ts";
 export { RELAY_ERRORS, type RelayErrorCode } from "./errors.ts";
 export { RELAY_DEFAULTS, type RelayOptions } from "./options.ts";

@@ -1,11 +1,12 @@
 import { randomInt } from "node:crypto";
 import { BlockList, isIP } from "node:net";
-import pino, { type Logger } from "pino";
+import pino, { type DestinationStream, type Logger } from "pino";
 import { type Clock, monotonicClock } from "../core/clock.ts";
 import { ConfigError, type ConfigProblem } from "../core/errors.ts";
 import { TimerWheel } from "../core/timer-wheel.ts";
 import { type MuxOptions, MuxPools, muxOptions } from "../mux/index.ts";
-import { AccessLog, type LineSink } from "./access-log.ts";
+import { AccessLog } from "./access-log.ts";
+import type { LineSink } from "./ascii-lines.ts";
 import { ClientAddressRule } from "./client-address.ts";
 import { closeTunnels } from "./close-tunnels.ts";
 import type { RelayContext } from "./context.ts";
@@ -28,8 +29,12 @@ import { loadUws, uwsAdapted } from "./uws.ts";
 export interface RelayDeps {
   readonly tunnelGate: TunnelGate;
   readonly callerGate: CallerGate;
-  /** Access lines go to its destination too, when its level lets `info` through. */
   readonly logger: Logger;
+  /**
+   * Where access lines go, in blocks of bytes, when the logger's level lets `info` through. Default: to the logger's
+   * destination, as text.
+   */
+  readonly accessLines?: LineSink;
   /** Default: the process's monotonic clock. */
   readonly clock?: Clock;
 }
@@ -124,13 +129,13 @@ export function relayOptionsProblems(options: RelayOptions): ConfigProblem[] {
   return problems;
 }
 
-/** pino's destination and prepared bindings, so that access lines look like its own. */
-function accessLogOf(logger: Logger): AccessLog {
+/** The access log with pino's prepared bindings, so that its lines look like pino's own. */
+function accessLogOf(logger: Logger, lines: LineSink | undefined): AccessLog {
   const internals = logger as unknown as Record<symbol, unknown>;
-  const sink = internals[pino.symbols.streamSym] as LineSink;
+  const destination = internals[pino.symbols.streamSym] as DestinationStream;
   const bindings = internals[pino.symbols.chindingsSym];
   return new AccessLog(
-    sink,
+    lines ?? { write: (bytes) => destination.write(Buffer.from(bytes).toString("utf8")) },
     logger.isLevelEnabled("info"),
     typeof bindings === "string" ? bindings : "",
   );
@@ -150,7 +155,7 @@ function buildContext(options: RelayOptions, mux: MuxOptions, deps: RelayDeps): 
     log,
     clock,
     metrics: new RelayMetrics(),
-    accessLog: accessLogOf(log),
+    accessLog: accessLogOf(log, deps.accessLines),
     store,
     displaced: new Set(),
     handshakes: new HandshakeGuard(clock, {

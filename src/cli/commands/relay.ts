@@ -17,11 +17,13 @@ import { ConfigError, type ConfigProblem } from "../../core/errors.ts";
 import { muxOptions } from "../../mux/index.ts";
 import {
   CredentialsFile,
+  type LineSink,
   type Relay,
   relayOptionsProblems,
   startRelay,
 } from "../../relay/index.ts";
 import { printConfig } from "../check-config.ts";
+import { LogDestination } from "../log-destination.ts";
 import { addSettings } from "../settings-flags.ts";
 import { onStopSignals } from "../stop-signals.ts";
 
@@ -34,9 +36,6 @@ Examples:
 Log lines are JSON and go to standard output. SIGTERM and SIGINT let running requests finish, a second one does
 not wait; SIGHUP reads the TLS certificate again. The credentials file is read again when it changes.
 `;
-
-/** Log lines that may wait in memory while their reader is slow; more are dropped. */
-const LOG_BYTES_MAX = 16_777_216;
 
 /** `hawser relay`: device tunnels, the edge and the internal API. */
 export function relayCommand(): Command {
@@ -58,17 +57,13 @@ async function runRelay(loaded: Loaded): Promise<void> {
   const { values } = loaded;
   const { secret, origin, warning } = internalSecret(values, process.env);
 
-  const destination = pino.destination({ dest: 1, sync: false, maxLength: LOG_BYTES_MAX });
-  // Whoever read the log may leave: the relay goes on without, and its end does not wait for the pipe.
-  const logEnded = new Promise<void>((resolve) => {
-    destination.on("close", resolve).on("error", () => resolve());
-  });
+  const destination = new LogDestination();
   const logger = pino({ level: values.logLevel }, destination);
   for (const sentence of loaded.warnings) logger.warn(sentence);
   if (warning !== null) logger.warn(warning);
   logger.info({ origin }, "internal secret");
   try {
-    await serve(loaded, secret, logger);
+    await serve(loaded, secret, logger, destination);
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
     const problems = inSettingNames(error.problems).map(({ setting, problem }) => ({
@@ -77,13 +72,17 @@ async function runRelay(loaded: Loaded): Promise<void> {
     }));
     throw new ConfigError(problems);
   } finally {
-    destination.end();
-    await logEnded;
+    await destination.end();
   }
 }
 
 /** Runs the relay until a signal stops it. */
-async function serve(loaded: Loaded, secret: string, logger: Logger): Promise<void> {
+async function serve(
+  loaded: Loaded,
+  secret: string,
+  logger: Logger,
+  accessLines: LineSink,
+): Promise<void> {
   const { values } = loaded;
   // Before anything listens: a signal that comes during the start must find its listener.
   let relay: Relay | null = null;
@@ -96,6 +95,7 @@ async function serve(loaded: Loaded, secret: string, logger: Logger): Promise<vo
       tunnelGate: credentials,
       callerGate: credentials,
       logger,
+      accessLines,
     });
     credentials.on("revoked", (refs) => relay?.revoke(refs));
     logger.info({ signal: await stopSignal }, "stopping");

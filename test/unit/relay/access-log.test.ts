@@ -5,8 +5,8 @@ import { AccessLog } from "../../../src/relay/access-log.ts";
 class Lines {
   blocks: string[] = [];
 
-  write(text: string): void {
-    this.blocks.push(text);
+  write(bytes: Uint8Array): void {
+    this.blocks.push(Buffer.from(bytes).toString("latin1"));
   }
 
   /** The lines written so far, parsed. */

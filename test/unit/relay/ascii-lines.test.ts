@@ -1,0 +1,76 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import { AsciiLines } from "../../../src/relay/ascii-lines.ts";
+
+class Blocks {
+  readonly blocks: Uint8Array[] = [];
+
+  write(lines: Uint8Array): void {
+    this.blocks.push(lines);
+  }
+
+  get text(): string {
+    return Buffer.concat(this.blocks).toString("latin1");
+  }
+}
+
+describe("AsciiLines", () => {
+  it("writes whole numbers in decimal, those beyond 31 bits too", () => {
+    const sink = new Blocks();
+    const lines = new AsciiLines(sink);
+    const numbers = [0, 1, 9, 10, 99, 100, 65_535, 2 ** 31 - 1, 2 ** 31, 2 ** 53 - 1];
+    for (const number of numbers) {
+      lines.reserve(32, 0);
+      lines.number(number);
+      lines.bytes(Buffer.from(" "));
+    }
+    lines.flush();
+    assert.equal(sink.text, numbers.map((number) => `${number} `).join(""));
+  });
+
+  it("copies short and long bytes alike", () => {
+    const sink = new Blocks();
+    const lines = new AsciiLines(sink);
+    for (const length of [0, 1, 47, 48, 49, 300]) {
+      lines.reserve(length, 0);
+      lines.bytes(Buffer.alloc(length, 0x61));
+    }
+    lines.flush();
+    assert.equal(sink.text, "a".repeat(445));
+  });
+
+  it("finds room for a text of any length that needs every escape", () => {
+    const sink = new Blocks();
+    const lines = new AsciiLines(sink);
+    const text = "é".repeat(100_000);
+    lines.reserve(2, text.length);
+    lines.bytes(Buffer.from('"'));
+    lines.text(text);
+    lines.bytes(Buffer.from('"'));
+    lines.flush();
+    assert.equal(JSON.parse(sink.text), text);
+  });
+
+  it("never touches again what it has handed on", () => {
+    const sink = new Blocks();
+    const lines = new AsciiLines(sink);
+    for (let round = 0; round < 5_000; round++) {
+      lines.reserve(64, 0);
+      lines.number(round);
+      lines.bytes(Buffer.from("\n"));
+      if (round % 7 === 0) lines.flush();
+    }
+    lines.flush();
+    const expected = Array.from({ length: 5_000 }, (_, round) => `${round}\n`).join("");
+    assert.equal(sink.text, expected);
+  });
+
+  it("hands nothing on where there is nothing", () => {
+    const sink = new Blocks();
+    const lines = new AsciiLines(sink);
+    lines.flush();
+    lines.reserve(10, 0);
+    lines.flush();
+    assert.equal(sink.blocks.length, 0);
+  });
+});
