@@ -1,3 +1,6 @@
+// The global of this name is read through a getter, which the hot path would pay for each time.
+import { performance } from "node:perf_hooks";
+
 /**
  * A source of monotonic time. Parts that must not own a clock (mux, session store) are handed one.
  */

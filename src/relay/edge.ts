@@ -9,6 +9,7 @@ import { peerAddress } from "./peer-address.ts";
 import type { Caller, Verdict } from "./ports.ts";
 import { answerProblem } from "./problem.ts";
 import { RequestIds } from "./request-ids.ts";
+import type { Tunnel } from "./tunnel.ts";
 
 /** Registers the edge: everything on the public listener that is not `/tunnel/connect`. */
 export function registerEdge(app: TemplatedApp, context: RelayContext): void {
@@ -56,24 +57,28 @@ class Edge {
     // Without a "?" uWS says undefined; a bare "?" is passed on as it came.
     const query: string | undefined = req.getQuery();
     const target = query === undefined ? selection.path : `${selection.path}?${query}`;
-    const problem = checkMethod(req.getCaseSensitiveMethod()) ?? checkTarget(target);
+    const method = req.getCaseSensitiveMethod();
+    const problem = checkMethod(method) ?? checkTarget(target);
     if (problem !== null) {
       this.#refuse(res, req, problem, requestId);
       return;
     }
+    const { deviceId } = selection;
+    const tunnel = this.#context.store.findDevice(deviceId);
     const verdict = this.#authenticate(fields);
     if (verdict instanceof Promise) {
-      const route = this.#route(res, req, selection, target, requestId, "");
-      const admission = verdict.then((late) => this.#admit(late, selection.deviceId));
+      const route = this.#route(res, method, selection, tunnel, target, requestId, "");
+      const admission = verdict.then((late) => this.#admit(late, deviceId, false));
       this.#context.forwarder.forwardWhen(res, route, admission);
       return;
     }
-    const admission = this.#admit(verdict, selection.deviceId);
+    const admission = this.#admit(verdict, deviceId, tunnel !== null);
     if (admission instanceof HttpError) {
-      this.#refuse(res, req, admission, requestId, selection.deviceId);
+      this.#refuse(res, req, admission, requestId, deviceId);
       return;
     }
-    const route = this.#route(res, req, selection, target, requestId, admission.keyId);
+    const { keyId } = admission;
+    const route = this.#route(res, method, selection, tunnel, target, requestId, keyId);
     this.#context.forwarder.forward(res, route);
   }
 
@@ -86,37 +91,41 @@ class Edge {
     return this.#context.callerGate.authenticateCaller(key);
   }
 
-  /** Whether the caller may reach the device. A foreign device is answered exactly as a missing one. */
-  #admit(verdict: Verdict<Caller>, deviceId: string): HttpError | Caller {
+  /**
+   * Whether the caller may reach the device. A foreign device is answered exactly as a missing one.
+   *
+   * @param connected the device has a tunnel now; without one it is looked for again
+   */
+  #admit(verdict: Verdict<Caller>, deviceId: string, connected: boolean): HttpError | Caller {
     if (!verdict.ok)
       return relayError(REFUSALS[verdict.status], { retryAfter: verdict.retryAfter });
     const caller = verdict.value;
     const { store, tunnelGate } = this.#context;
     if (!caller.allows(deviceId)) return relayError("ERR_RELAY_NO_DEVICE");
-    if (store.findDevice(deviceId) === null && !tunnelGate.knowsDevice(deviceId)) {
-      return relayError("ERR_RELAY_NO_DEVICE");
-    }
-    return caller;
+    const known =
+      connected || store.findDevice(deviceId) !== null || tunnelGate.knowsDevice(deviceId);
+    return known ? caller : relayError("ERR_RELAY_NO_DEVICE");
   }
 
   #route(
     res: HttpResponse,
-    req: HttpRequest,
+    method: string,
     selection: DeviceSelection,
+    tunnel: Tunnel | null,
     target: string,
     requestId: string,
     keyId: string,
   ): ForwardRoute {
     const fields = this.#fields;
-    const { clientAddress, store } = this.#context;
+    const { clientAddress } = this.#context;
     const peer = peerAddress(res);
     const trusted = clientAddress.trusts(peer);
     return {
-      tunnel: store.findDevice(selection.deviceId),
+      tunnel,
       deviceId: selection.deviceId,
       keyId,
       front: Front.EDGE,
-      method: req.getCaseSensitiveMethod(),
+      method,
       target,
       fields,
       requestId,

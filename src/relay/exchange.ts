@@ -212,7 +212,8 @@ export class Exchange implements StreamHandler, ResponseSink, ResponseOutOwner, 
 
   responseOnHead(): void {
     this.#headSeen = true;
-    this.#firstByteAt = this.#owner.context.clock.now();
+    // The session has just noted when the message came.
+    this.#firstByteAt = this.#stream?.session.lastReceivedAt ?? this.#owner.context.clock.now();
     this.#head = "";
     this.#queueTask();
   }

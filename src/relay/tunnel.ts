@@ -164,7 +164,7 @@ export class Tunnel extends SessionHandle implements SessionHandler, StreamHandl
    * @param keepAliveMs what the device's `Keep-Alive` field allows, 0 when it says nothing
    */
   putIdle(stream: Stream, keepAliveMs: number): void {
-    const { options, clock } = this.#context;
+    const { options } = this.#context;
     if (!this.#live || options.idleStreamsPerTunnelMax === 0) {
       this.spendStream(stream, false);
       return;
@@ -180,7 +180,8 @@ export class Tunnel extends SessionHandle implements SessionHandler, StreamHandl
       this.spendStream(stream, false);
       return;
     }
-    const until = clock.now() + Math.min(allowedMs, idleMs);
+    // The end of the answer came with the last message, or waited for its client a while: then it idles shorter.
+    const until = this.session.lastReceivedAt + Math.min(allowedMs, idleMs);
     stream.handler = this;
     this.#idle.put(stream, until);
     this.#scheduleAt(until);

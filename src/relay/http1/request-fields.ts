@@ -46,6 +46,8 @@ export class RequestFields {
   private transferEncoding = "";
   /** Names seen of fields that may stand once, as bits. */
   private seen = 0;
+  /** A host that was found right before: the next request names it again, more often than not. */
+  private rightHost = "";
 
   constructor() {
     this.add = (name, value) => {
@@ -93,6 +95,11 @@ export class RequestFields {
   }
 
   private take(name: string, received: string): void {
+    if (name === "host" && received === this.rightHost && !this.hasHost) {
+      this.hasHost = true;
+      this.host = this.rightHost;
+      return;
+    }
     const value = UNUSUAL.test(received) ? this.bytesOf(received) : received;
     // By length first: a name from uWS is a new string, and comparing it with every known one would cost more.
     switch (name.length) {
@@ -187,6 +194,7 @@ export class RequestFields {
 
   private takeHost(value: string): void {
     if (this.hasHost || !HOST.test(value)) this.refuse("ERR_HTTP_REQUEST_HOST");
+    else this.rightHost = value;
     this.hasHost = true;
     this.host = value;
   }

@@ -1,6 +1,6 @@
 import type { HttpError } from "../../core/errors.ts";
 import { requestError } from "./errors.ts";
-import type { RequestFields } from "./request-fields.ts";
+import { RequestFields } from "./request-fields.ts";
 
 /** What this hop says about itself and the client. */
 export interface RequestHop {
@@ -27,6 +27,12 @@ const BACKSLASH_OR_NUL = /\\|%5c|%00/i;
 /** A segment of one or two dots, dots and slashes raw or encoded. */
 const DOT_SEGMENT = /(?:^|\/|%2f)(?:\.|%2e){1,2}(?:\/|%2f|$)/i;
 
+const SLASH = 0x2f;
+const DOT = 0x2e;
+const QUESTION = 0x3f;
+const PERCENT = 0x25;
+const BACKSLASH = 0x5c;
+
 /**
  * Checks a request target in origin form. The path may have no dot segment, NUL or backslash, raw or encoded; the
  * query may have any visible ASCII. What passes, passes byte for byte.
@@ -37,6 +43,7 @@ const DOT_SEGMENT = /(?:^|\/|%2f)(?:\.|%2e){1,2}(?:\/|%2f|$)/i;
 export function checkTarget(target: string): HttpError | null {
   if (target.length > TARGET_CHARACTERS_MAX)
     return requestError("ERR_HTTP_REQUEST_TARGET_TOO_LONG");
+  if (isPlain(target)) return null;
   if (NOT_VISIBLE.test(target) || target.charCodeAt(0) !== 0x2f) {
     return requestError("ERR_HTTP_REQUEST_TARGET");
   }
@@ -48,9 +55,31 @@ export function checkTarget(target: string): HttpError | null {
   return null;
 }
 
+/**
+ * True where one look at each character shows that nothing can be wrong: visible ASCII from a slash on, and in the path
+ * no percent sign, no backslash and no dot behind a slash. Most targets are; the others are looked at closely.
+ */
+function isPlain(target: string): boolean {
+  if (target.charCodeAt(0) !== SLASH) return false;
+  let before = SLASH;
+  let inPath = true;
+  for (let at = 1; at < target.length; at++) {
+    const code = target.charCodeAt(at);
+    if (code < 0x21 || code > 0x7e) return false;
+    if (inPath) {
+      if (code === PERCENT || code === BACKSLASH) return false;
+      if (code === DOT && before === SLASH) return false;
+      inPath = code !== QUESTION;
+      before = code;
+    }
+  }
+  return true;
+}
+
 /** Checks a method, as `getCaseSensitiveMethod` gives it: uWS takes any bytes for one. */
 export function checkMethod(method: string): HttpError | null {
-  return TOKEN_TEXT.test(method) ? null : requestError("ERR_HTTP_REQUEST_METHOD");
+  if (method === "GET" || method === "POST" || TOKEN_TEXT.test(method)) return null;
+  return requestError("ERR_HTTP_REQUEST_METHOD");
 }
 
 /**
@@ -67,18 +96,10 @@ export function requestHead(
   fields: RequestFields,
   hop: RequestHop,
 ): string {
-  const { host, clientAddress, proto } = hop;
-  const trust = hop.trustForwarded;
-  const before = trust && fields.forwardedFor !== "" ? `${fields.forwardedFor}, ` : "";
-  const elements = trust && fields.forwarded !== "" ? `${fields.forwarded}, ` : "";
-  const via = fields.via === "" ? "" : `${fields.via}, `;
+  const told = hop.trustForwarded || fields.via !== "" ? hopFields(fields, hop) : ownHopFields(hop);
   let head =
-    `${method} ${target} HTTP/1.1\r\nhost: ${host}\r\n${fields.text}` +
-    `x-forwarded-for: ${before}${clientAddress}\r\n` +
-    `x-forwarded-host: ${trust && fields.forwardedHost !== "" ? fields.forwardedHost : host}\r\n` +
-    `x-forwarded-proto: ${trust && fields.forwardedProto !== "" ? fields.forwardedProto : proto}\r\n` +
-    `forwarded: ${elements}for=${forwardedNode(clientAddress)};host=${quoted(host)};proto=${proto}\r\n` +
-    `via: ${via}1.1 hawser\r\nx-request-id: ${hop.requestId}\r\n`;
+    `${method} ${target} HTTP/1.1\r\nhost: ${hop.host}\r\n${fields.text}${told}` +
+    `x-request-id: ${hop.requestId}\r\n`;
   if (hop.forwardedPrefix !== "") head += `x-forwarded-prefix: ${hop.forwardedPrefix}\r\n`;
   if (hop.forwardAuthorization && fields.authorization !== "") {
     head += `authorization: ${fields.authorization}\r\n`;
@@ -86,6 +107,43 @@ export function requestHead(
   if (fields.contentLength >= 0) head += `content-length: ${fields.contentLength}\r\n`;
   else if (fields.chunked) head += "transfer-encoding: chunked\r\n";
   return `${head}\r\n`;
+}
+
+/** What this hop says of itself and the client, behind what those before it said, where they are believed. */
+function hopFields(fields: RequestFields, hop: RequestHop): string {
+  const { host, clientAddress, proto } = hop;
+  const trust = hop.trustForwarded;
+  const before = trust && fields.forwardedFor !== "" ? `${fields.forwardedFor}, ` : "";
+  const elements = trust && fields.forwarded !== "" ? `${fields.forwarded}, ` : "";
+  const via = fields.via === "" ? "" : `${fields.via}, `;
+  return (
+    `x-forwarded-for: ${before}${clientAddress}\r\n` +
+    `x-forwarded-host: ${trust && fields.forwardedHost !== "" ? fields.forwardedHost : host}\r\n` +
+    `x-forwarded-proto: ${trust && fields.forwardedProto !== "" ? fields.forwardedProto : proto}\r\n` +
+    `forwarded: ${elements}for=${forwardedNode(clientAddress)};host=${quoted(host)};proto=${proto}\r\n` +
+    `via: ${via}1.1 hawser\r\n`
+  );
+}
+
+const NO_FIELDS = new RequestFields();
+
+/** The last answer of `ownHopFields`: requests of one client to one host follow each other. */
+let ownHost = "";
+let ownAddress = "";
+let ownProto = "";
+let ownText = "";
+
+/** `hopFields` where nobody before this hop is heard. */
+function ownHopFields(hop: RequestHop): string {
+  const { host, clientAddress, proto } = hop;
+  if (host !== ownHost || clientAddress !== ownAddress || proto !== ownProto || ownText === "") {
+    // Flat: a text of many pieces is joined anew each time that a head with it in is written.
+    ownText = Buffer.from(hopFields(NO_FIELDS, hop), "latin1").toString("latin1");
+    ownHost = host;
+    ownAddress = clientAddress;
+    ownProto = proto;
+  }
+  return ownText;
 }
 
 /** An IPv6 address is put in brackets and quotes. RFC 7239 section 6. */

@@ -115,6 +115,35 @@ test("an IPv6 client is quoted in Forwarded, and the prefix and Authorization ar
   assert.match(head, /\r\nx-forwarded-prefix: \/d\/abc\r\nauthorization: Basic x\r\n/);
 });
 
+test("what this hop says is remembered for no other client, host or scheme", () => {
+  const fields = collect(["host", "a"]);
+  const told = (hop: Partial<RequestHop>): string =>
+    requestHead("GET", "/", fields, { ...HOP, host: "a", ...hop });
+  const expected = (host: string, client: string, proto: string): string =>
+    `GET / HTTP/1.1\r\nhost: ${host}\r\nx-forwarded-for: ${client}\r\nx-forwarded-host: ${host}\r\n` +
+    `x-forwarded-proto: ${proto}\r\nforwarded: for=${client};host=${host};proto=${proto}\r\n` +
+    "via: 1.1 hawser\r\nx-request-id: r1\r\n\r\n";
+  for (let round = 0; round < 2; round++) {
+    assert.equal(told({}), expected("a", "10.0.0.1", "http"));
+    assert.equal(told({ host: "b" }), expected("b", "10.0.0.1", "http"));
+    assert.equal(told({ clientAddress: "10.0.0.2" }), expected("a", "10.0.0.2", "http"));
+    assert.equal(told({ proto: "https" }), expected("a", "10.0.0.1", "https"));
+  }
+});
+
+test("a host that was right before is still refused when it comes twice", () => {
+  const fields = new RequestFields();
+  const problemOf = (...hosts: string[]): string | undefined => {
+    fields.reset();
+    for (const host of hosts) fields.add("host", host);
+    fields.finish();
+    return fields.problem?.code;
+  };
+  assert.equal(problemOf("a"), undefined);
+  assert.equal(problemOf("a", "a"), "ERR_HTTP_REQUEST_HOST");
+  assert.equal(problemOf("a"), undefined);
+});
+
 test("the framing is said anew", () => {
   const length = collect(["host", "h"], ["content-length", "0012"]);
   assert.equal(length.contentLength, 12);
