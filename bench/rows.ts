@@ -192,7 +192,7 @@ async function attempt<T>(context: RowContext, run: () => Promise<T>): Promise<T
   }
 }
 
-/** Tunnels that are up before the first reading, so that code and pools which the first ones bring are not counted. */
+/** Tunnels that are up and serve requests before the first reading: what they bring is not charged to the others. */
 const IDLE_WARM_TUNNELS = 500;
 /** How many of the idle tunnels must answer a request in the end. */
 const IDLE_CHECKED = 20;
@@ -202,8 +202,8 @@ async function idleRow(id: RowId, context: RowContext): Promise<RowResult> {
   const fleet = makeFleet(WORK_FOLDER, id, IDLE_WARM_TUNNELS + plan.idleTunnels);
   const samples = new Map<RelayId, Sample[]>(context.relayIds.map((relayId) => [relayId, []]));
   for (let round = 0; round < plan.idleRounds; round++) {
-    for (const relayId of context.relayIds) {
-      samples.get(relayId)?.push(await idleRound(context, relayId, fleet));
+    for (const [relayId, sample] of await idleRound(context, fleet)) {
+      samples.get(relayId)?.push(sample);
     }
   }
   const figures: Partial<Record<RelayId, Sample>> = {};
@@ -212,32 +212,78 @@ async function idleRow(id: RowId, context: RowContext): Promise<RowResult> {
   return { id, unit: "bytes per idle tunnel", main: "rssBytes", rounds: idleRounds, figures };
 }
 
-async function idleRound(context: RowContext, relayId: RelayId, fleet: Fleet): Promise<Sample> {
+/** A relay while its idle tunnels are measured. */
+interface IdleContestant extends Contestant {
+  readonly devices: Child[];
+  bytesBefore: number;
+  connectSeconds: number;
+}
+
+/** One reading of every relay. They wait together: idle relays do not disturb each other. */
+async function idleRound(
+  context: RowContext,
+  fleet: Fleet,
+): Promise<readonly (readonly [RelayId, Sample])[]> {
   const { tools, plan } = context;
-  const relay = await startRelay(relayId, tools, fleet);
-  const devices: Child[] = [];
+  const { tokensFile, deviceIds, key } = fleet;
+  const relays: RunningRelay[] = [];
+  const contestants: IdleContestant[] = [];
   try {
-    const { tokensFile, deviceIds, key } = fleet;
-    const target: Target = { port: relay.port, key };
-    devices.push(await startDevice(tools, relay, tokensFile, IDLE_WARM_TUNNELS));
-    await verify(target, deviceIds.slice(0, 1));
-    const before = await settledBytes(relay.pid);
-    const cpuBefore = cpuSeconds(relay.pid);
-    devices.push(await startDevice(tools, relay, tokensFile, plan.idleTunnels, IDLE_WARM_TUNNELS));
-    const cpu = cpuSeconds(relay.pid) - cpuBefore;
-    const after = await settledBytes(relay.pid);
-    await verify(target, deviceIds.slice(-IDLE_CHECKED));
-    for (const child of [relay.child, ...devices]) {
-      if (child.failure !== null) throw new Error(child.failure);
+    for (const relayId of context.relayIds) {
+      const relay = await startRelay(relayId, tools, fleet);
+      relays.push(relay);
+      const device = await startDevice(tools, relay, tokensFile, IDLE_WARM_TUNNELS);
+      const target: Target = { port: relay.port, key };
+      const to = { relay, device, target, devices: [device], bytesBefore: 0, connectSeconds: 0 };
+      contestants.push(to);
+      await warmIdle(context, to, deviceIds.slice(0, IDLE_WARM_TUNNELS));
     }
-    return {
-      rssBytes: (after - before) / plan.idleTunnels,
-      connectCpuUs: (cpu * 1e6) / plan.idleTunnels,
-    };
+    await eachAtOnce(contestants, async (to) => {
+      to.bytesBefore = await settledBytes(to.relay.pid);
+    });
+    for (const to of contestants) {
+      const { pid } = to.relay;
+      const before = cpuSeconds(pid);
+      const { idleTunnels } = plan;
+      to.devices.push(
+        await startDevice(tools, to.relay, tokensFile, idleTunnels, IDLE_WARM_TUNNELS),
+      );
+      to.connectSeconds = cpuSeconds(pid) - before;
+    }
+    return await eachAtOnce(contestants, async (to) => {
+      const bytes = await settledBytes(to.relay.pid);
+      await verify(to.target, deviceIds.slice(-IDLE_CHECKED));
+      for (const child of [to.relay.child, ...to.devices]) {
+        if (child.failure !== null) throw new Error(child.failure);
+      }
+      const rssBytes = (bytes - to.bytesBefore) / plan.idleTunnels;
+      const connectCpuUs = (to.connectSeconds * 1e6) / plan.idleTunnels;
+      return [to.relay.id, { rssBytes, connectCpuUs }] as const;
+    });
   } finally {
-    for (const device of devices) await device.stop();
-    await relay.stop();
+    for (const { devices } of contestants) for (const device of devices) await device.stop();
+    for (const relay of relays) await relay.stop();
   }
+}
+
+/** Small requests over the first tunnels, so that the heap has the size that serving gives it. */
+async function warmIdle(
+  context: RowContext,
+  to: Contestant,
+  deviceIds: readonly string[],
+): Promise<void> {
+  await verify(to.target, deviceIds.slice(0, 1));
+  const answerBytes = await helloBytes(to.target, deviceIds[0] ?? "");
+  const { warmSeconds } = context.plan;
+  const load = { deviceIds, connections: CONNECTIONS, seconds: warmSeconds, answerBytes };
+  await attempt(context, () => runSmall(context.tools, to.relay, to.target, load));
+}
+
+function eachAtOnce<From, To>(
+  items: readonly From[],
+  work: (item: From) => Promise<To>,
+): Promise<To[]> {
+  return Promise.all(items.map(work));
 }
 
 const SETTLE_STEP_MS = 1_000;

@@ -9,6 +9,7 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { root } from "../test/support/root.ts";
 import { type Plan, ROW_IDS, type RowId, type RowResult, runRow } from "./rows.ts";
+import { touchPageCache } from "./support/page-cache.ts";
 import { RELAY_IDS, type RelayId } from "./support/relays.ts";
 import { rounded } from "./support/stats.ts";
 import { prepareTools, WORK_FOLDER } from "./support/tools.ts";
@@ -45,7 +46,6 @@ const QUICK: Plan = {
   loadSeconds: 2,
   downBytes: 256 * MIB,
   upBytes: 64 * MIB,
-  idleRounds: 1,
 };
 
 /** What bench/results/latest.json holds. A row may carry more figures, each by relay. */
@@ -108,6 +108,7 @@ async function main(): Promise<void> {
     process.stderr.write(`${text}\n`);
   };
   const tools = await prepareTools();
+  touchPageCache(WORK_FOLDER);
   const results: RowResult[] = [];
   for (const rowId of rowIds) {
     note(`running ${rowId}`);

@@ -1,26 +1,27 @@
-import { AsciiLines, type LineSink } from "./ascii-lines.ts";
+import { AsciiLines, LinePiece, type LineSink } from "./ascii-lines.ts";
 
 /** The two HTTP fronts by number. */
 export const FRONT_NAMES = ["edge", "internal"] as const;
 
-const FRONTS = FRONT_NAMES.map((name) => Buffer.from(`${name}","request_id":"`, "latin1"));
-const DEVICE = Buffer.from('","device":"', "latin1");
-const KEY = Buffer.from('","key":"', "latin1");
-const METHOD = Buffer.from('","method":"', "latin1");
-const STATUS = Buffer.from('","status":', "latin1");
-const STAGE = Buffer.from(',"stage":"', "latin1");
-const BYTES_IN = Buffer.from(',"bytes_in":', "latin1");
-const BYTES_IN_AFTER_STAGE = Buffer.from('","bytes_in":', "latin1");
-const BYTES_OUT = Buffer.from(',"bytes_out":', "latin1");
-const FIRST_BYTE = Buffer.from(',"first_byte_us":', "latin1");
-const TOTAL = Buffer.from(',"total_us":', "latin1");
-const END = Buffer.from("}\n", "latin1");
+const EDGE = new LinePiece(`${FRONT_NAMES[0]}","request_id":"`);
+const INTERNAL = new LinePiece(`${FRONT_NAMES[1]}","request_id":"`);
+const DEVICE = new LinePiece('","device":"');
+const KEY = new LinePiece('","key":"');
+const METHOD = new LinePiece('","method":"');
+const STATUS = new LinePiece('","status":');
+const STAGE = new LinePiece(',"stage":"');
+const BYTES_IN = new LinePiece(',"bytes_in":');
+const BYTES_IN_AFTER_STAGE = new LinePiece('","bytes_in":');
+const BYTES_OUT = new LinePiece(',"bytes_out":');
+const FIRST_BYTE = new LinePiece(',"first_byte_us":');
+const TOTAL = new LinePiece(',"total_us":');
+const END = new LinePiece("}\n");
 
 /** More than a line takes beside its bindings and the texts that vary: names, punctuation and six numbers. */
 const FIXED_BYTES = 512;
 
 /**
- * One JSON line for each request, in pino's shape, written byte by byte: no object, no serializer, no string.
+ * One JSON line for each request, in pino's shape, written as bytes: no object, no serializer, no string.
  *
  * Lines are gathered and handed to the destination in blocks, by `flush()` (the relay's interval and its close) or
  * when a block is full. No field holds a secret: keys, tokens and devices appear by their public ids only, and the
@@ -32,7 +33,7 @@ export class AccessLog {
   readonly #lines: AsciiLines;
   readonly #bindings: string;
   /** The line up to the front's name, for the millisecond `#time`: many lines share one. */
-  #opening: Uint8Array = new Uint8Array(0);
+  #opening = new LinePiece("");
   #time = -1;
 
   /**
@@ -77,35 +78,35 @@ export class AccessLog {
     const lines = this.#lines;
     const varying = requestId.length + deviceId.length + keyId.length + method.length;
     lines.reserve(this.#opening.length + FIXED_BYTES, varying);
-    lines.bytes(this.#opening);
-    lines.bytes(front === 0 ? (FRONTS[0] as Uint8Array) : (FRONTS[1] as Uint8Array));
+    lines.piece(this.#opening);
+    lines.piece(front === 0 ? EDGE : INTERNAL);
     lines.text(requestId);
-    lines.bytes(DEVICE);
+    lines.piece(DEVICE);
     lines.text(deviceId);
-    lines.bytes(KEY);
+    lines.piece(KEY);
     lines.text(keyId);
-    lines.bytes(METHOD);
+    lines.piece(METHOD);
     lines.text(method);
-    lines.bytes(STATUS);
+    lines.piece(STATUS);
     lines.number(status);
     if (stage !== null) {
-      lines.bytes(STAGE);
+      lines.piece(STAGE);
       lines.text(stage);
-      lines.bytes(BYTES_IN_AFTER_STAGE);
+      lines.piece(BYTES_IN_AFTER_STAGE);
     } else {
-      lines.bytes(BYTES_IN);
+      lines.piece(BYTES_IN);
     }
     lines.number(bytesIn);
-    lines.bytes(BYTES_OUT);
+    lines.piece(BYTES_OUT);
     lines.number(bytesOut);
     // Times are whole microseconds.
     if (firstByteMs >= 0) {
-      lines.bytes(FIRST_BYTE);
+      lines.piece(FIRST_BYTE);
       lines.number(Math.round(firstByteMs * 1_000));
     }
-    lines.bytes(TOTAL);
+    lines.piece(TOTAL);
     lines.number(Math.round(totalMs * 1_000));
-    lines.bytes(END);
+    lines.piece(END);
   }
 
   /** Hands what is gathered to the destination. */
@@ -115,7 +116,8 @@ export class AccessLog {
 
   #open(time: number): void {
     this.#time = time;
-    const opening = `{"level":30,"time":${time}${this.#bindings},"msg":"request","front":"`;
-    this.#opening = Buffer.from(opening, "utf8");
+    this.#opening = new LinePiece(
+      `{"level":30,"time":${time}${this.#bindings},"msg":"request","front":"`,
+    );
   }
 }

@@ -7,8 +7,8 @@ export interface LineSink {
 const BLOCK_BYTES = 64 * 1024;
 /** Longest escape of one UTF-16 unit: `\u00e9`. */
 const ESCAPE_BYTES = 6;
-/** From this length on a native copy costs less than the loop. */
-const LOOP_COPY_MAX = 48;
+/** Bytes of a word: fixed pieces are written word by word, four times faster than byte by byte. */
+const WORD_BYTES = 4;
 
 const QUOTE = 0x22;
 const BACKSLASH = 0x5c;
@@ -16,6 +16,25 @@ const SPACE = 0x20;
 const DELETE = 0x7f;
 const ZERO = 0x30;
 const HEX = Buffer.from("0123456789abcdef", "latin1");
+
+/** A fixed part of lines. */
+export class LinePiece {
+  /** Bytes of the piece. */
+  readonly length: number;
+  /** The same as little-endian words; the last one is filled up with zeros. */
+  readonly words: Int32Array;
+
+  constructor(text: string) {
+    const bytes = Buffer.from(text, "utf8");
+    this.length = bytes.length;
+    this.words = new Int32Array(Math.ceil(bytes.length / WORD_BYTES));
+    const padded = Buffer.alloc(this.words.length * WORD_BYTES);
+    bytes.copy(padded);
+    for (let at = 0; at < this.words.length; at++) {
+      this.words[at] = padded.readInt32LE(at * WORD_BYTES);
+    }
+  }
+}
 
 /**
  * Gathers lines as bytes and hands them on in blocks. Nothing but the blocks is allocated: a log line for each
@@ -26,6 +45,7 @@ const HEX = Buffer.from("0123456789abcdef", "latin1");
 export class AsciiLines {
   readonly #sink: LineSink;
   #block: Buffer = Buffer.alloc(0);
+  #view: DataView = new DataView(new ArrayBuffer(0));
   /** block[#from, #used) is not yet handed on; what lies before belongs to the sink. */
   #from = 0;
   #used = 0;
@@ -36,21 +56,23 @@ export class AsciiLines {
 
   /** Makes room for `fixedBytes`, and for texts of together `textUnits` UTF-16 units with whatever escapes they need. */
   reserve(fixedBytes: number, textUnits: number): void {
-    const needed = fixedBytes + ESCAPE_BYTES * textUnits;
+    const needed = fixedBytes + ESCAPE_BYTES * textUnits + WORD_BYTES;
     if (needed <= this.#block.length - this.#used) return;
     this.flush();
     this.#block = Buffer.allocUnsafeSlow(Math.max(needed, BLOCK_BYTES));
+    this.#view = new DataView(this.#block.buffer);
     this.#from = 0;
     this.#used = 0;
   }
 
-  /** Bytes as they are. */
-  bytes(source: Uint8Array): void {
-    const { length } = source;
+  /** Writes whole words; what the last one has too many is written over by the next call. */
+  piece(piece: LinePiece): void {
+    const { length, words } = piece;
     const used = this.#used;
-    const block = this.#block;
-    if (length >= LOOP_COPY_MAX) block.set(source, used);
-    else for (let at = 0; at < length; at++) block[used + at] = source[at] as number;
+    const view = this.#view;
+    for (let at = 0; at < words.length; at++) {
+      view.setInt32(used + at * WORD_BYTES, words[at] as number, true);
+    }
     this.#used = used + length;
   }
 

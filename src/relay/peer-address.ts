@@ -4,6 +4,8 @@ import type { HttpResponse } from "uWebSockets.js";
 const REMEMBERED_MAX = 4_096;
 
 const ipv4Texts = new Map<number, string>();
+let lastKey = -1;
+let lastText = "";
 
 /** Big-endian number of four bytes that exist. */
 function uint32At(bytes: Uint8Array, at: number): number {
@@ -14,12 +16,15 @@ function uint32At(bytes: Uint8Array, at: number): number {
 
 function ipv4Text(bytes: Uint8Array, at: number): string {
   const key = uint32At(bytes, at);
+  if (key === lastKey) return lastText;
   let text = ipv4Texts.get(key);
   if (text === undefined) {
     text = bytes.subarray(at, at + 4).join(".");
     if (ipv4Texts.size >= REMEMBERED_MAX) ipv4Texts.clear();
     ipv4Texts.set(key, text);
   }
+  lastKey = key;
+  lastText = text;
   return text;
 }
 

@@ -10,7 +10,8 @@ export class RequestIds {
 
   next(): string {
     this.#count += 1;
-    return `${this.#prefix}-${this.#count.toString(36)}`;
+    // Decimal: a radix of its own would cost a tenth of a microsecond.
+    return `${this.#prefix}-${this.#count}`;
   }
 
   /** The caller's id where it can be passed on, else one of ours. */

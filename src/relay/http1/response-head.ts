@@ -14,6 +14,7 @@ import {
   textEnd,
 } from "./bytes.ts";
 import type { ResponseErrorCode } from "./errors.ts";
+import { HeadMemory } from "./head-memory.ts";
 
 /** Where finished heads are written: one buffer per loop turn, owned by the forwarder. */
 export interface HeadArena {
@@ -88,12 +89,41 @@ export class ResponseHead {
   private nominates = false;
   /** Start of the bytes that are passed on and not yet written. */
   private runStart = 0;
+  private readonly memory = new HeadMemory();
 
   /**
    * @param bytes borrowed; the head starts at `from` and lies before `limit`
    * @returns the offset behind the head, `MORE` or `BAD`. After `MORE` and `BAD` the arena is as it was.
    */
   parse(bytes: Uint8Array, from: number, limit: number, arena: HeadArena): number {
+    const { memory } = this;
+    if (memory.matches(bytes, from, limit)) {
+      this.recall(memory, arena);
+      return from + memory.length;
+    }
+    const next = this.read(bytes, from, limit, arena);
+    if (next >= 0 && memory.wants(next - from)) {
+      memory.note(this, bytes.subarray(from, next), arena.bytes.subarray(this.start, this.end));
+    }
+    return next;
+  }
+
+  /** What `read` would come to with the head that was read last. */
+  private recall(memory: HeadMemory, arena: HeadArena): void {
+    this.problem = null;
+    this.status = memory.status;
+    this.minor = memory.minor;
+    this.contentLength = memory.contentLength;
+    this.chunked = memory.chunked;
+    this.saysClose = memory.saysClose;
+    this.saysKeepAlive = memory.saysKeepAlive;
+    this.keepAliveTimeoutMs = memory.keepAliveTimeoutMs;
+    this.start = arena.used;
+    append(arena, memory.written, 0, memory.writtenLength);
+    this.end = arena.used;
+  }
+
+  private read(bytes: Uint8Array, from: number, limit: number, arena: HeadArena): number {
     this.problem = null;
     this.contentLength = -1;
     this.chunked = false;

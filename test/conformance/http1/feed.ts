@@ -22,6 +22,8 @@ export interface FeedOptions {
   readonly headBytesMax?: number;
   /** The stream ends behind the last byte. */
   readonly fin?: boolean;
+  /** One that may have read other responses before; default: a new one. */
+  readonly parser?: ResponseParser;
 }
 
 /** An arena that starts too small, so that `reserve` is called for. */
@@ -42,7 +44,7 @@ export class GrowingArena implements HeadArena {
  */
 export function feed(text: string, cuts: readonly number[], options: FeedOptions = {}): Outcome {
   const all = Buffer.from(text, "latin1");
-  const parser = new ResponseParser(options.headBytesMax ?? 32_768);
+  const parser = options.parser ?? new ResponseParser(options.headBytesMax ?? 32_768);
   const arena = new GrowingArena();
   arena.used = 3;
   let head: string | null = null;

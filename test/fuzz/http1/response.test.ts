@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
+import { ResponseParser } from "../../../src/relay/http1/index.ts";
 import { feed } from "../../conformance/http1/feed.ts";
 import { referenceResponse } from "./reference-response.ts";
 
@@ -188,4 +189,23 @@ test("any response in any pieces is read as the plain reference reads it", () =>
     RUN,
   );
   for (const [kind, times] of Object.entries(met)) assert.ok(times >= 100, `${kind}: ${times}`);
+});
+
+test("a parser that has read others, the same head among them, reads as a new one does", () => {
+  fc.assert(
+    fc.property(
+      fc.array(response, { minLength: 1, maxLength: 3 }),
+      fc.array(fc.nat({ max: 2 }), { minLength: 2, maxLength: 30 }),
+      isHeadRequest,
+      (texts, order, isHead) => {
+        const parser = new ResponseParser(32_768);
+        for (const index of order) {
+          const text = texts[index % texts.length] ?? "";
+          const expected = feed(text, [], { isHead, fin: true });
+          assert.deepEqual(feed(text, [], { isHead, fin: true, parser }), expected);
+        }
+      },
+    ),
+    { ...RUN, numRuns: 1_000 },
+  );
 });
