@@ -5,27 +5,29 @@ import { type DeviceSelection, selectDevice } from "./device-selector.ts";
 import { relayError } from "./errors.ts";
 import { type ForwardRoute, Front } from "./forward.ts";
 import { checkMethod, checkTarget, RequestFields } from "./http1/index.ts";
-import { peerAddress } from "./peer-address.ts";
+import type { PeerAddresses } from "./peer-address.ts";
 import type { Caller, Verdict } from "./ports.ts";
 import { answerProblem } from "./problem.ts";
 import { RequestIds } from "./request-ids.ts";
 import type { Tunnel } from "./tunnel.ts";
 
 /** Registers the edge: everything on the public listener that is not `/tunnel/connect`. */
-export function registerEdge(app: TemplatedApp, context: RelayContext): void {
-  const edge = new Edge(context);
+export function registerEdge(app: TemplatedApp, context: RelayContext, peers: PeerAddresses): void {
+  const edge = new Edge(context, peers);
   app.any("/*", (res, req) => edge.handle(res, req));
 }
 
 /** The public HTTP front: finds the device, checks the key, hands the request to the forwarder. */
 class Edge {
   readonly #context: RelayContext;
+  readonly #peers: PeerAddresses;
   readonly #fields = new RequestFields();
   readonly #ids = new RequestIds();
   readonly #secure: boolean;
 
-  constructor(context: RelayContext) {
+  constructor(context: RelayContext, peers: PeerAddresses) {
     this.#context = context;
+    this.#peers = peers;
     this.#secure = context.options.tlsCertFile !== null;
   }
 
@@ -118,7 +120,7 @@ class Edge {
   ): ForwardRoute {
     const fields = this.#fields;
     const { clientAddress } = this.#context;
-    const peer = peerAddress(res);
+    const peer = this.#peers.of(res);
     const trusted = clientAddress.trusts(peer);
     return {
       tunnel,

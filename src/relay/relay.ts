@@ -18,6 +18,7 @@ import { registerInternal } from "./internal.ts";
 import { Listener } from "./listener.ts";
 import { RelayMetrics } from "./metrics.ts";
 import type { RelayOptions } from "./options.ts";
+import { PeerAddresses } from "./peer-address.ts";
 import type { CallerGate, TunnelGate } from "./ports.ts";
 import { InMemorySessionStore } from "./session-store.ts";
 import { CloseCode, type Tunnel } from "./tunnel.ts";
@@ -195,8 +196,9 @@ export async function startRelay(options: RelayOptions, deps: RelayDeps): Promis
     portSetting: "listenPort",
     tls: certFile === null || keyFile === null ? null : { certFile, keyFile },
     routes: (app) => {
-      registerTunnelEndpoint(app, context);
-      registerEdge(app, context);
+      const peers = new PeerAddresses(app);
+      registerTunnelEndpoint(app, context, peers);
+      registerEdge(app, context, peers);
     },
   });
   try {

@@ -3,7 +3,7 @@ import type { HttpError } from "../core/errors.ts";
 import type { RelayContext } from "./context.ts";
 import { deviceOfHost } from "./device-selector.ts";
 import { relayError } from "./errors.ts";
-import { peerAddress } from "./peer-address.ts";
+import type { PeerAddresses } from "./peer-address.ts";
 import type { DeviceIdentity, Verdict } from "./ports.ts";
 import { answerProblem } from "./problem.ts";
 import { RequestIds } from "./request-ids.ts";
@@ -32,16 +32,22 @@ interface TunnelSocket {
 }
 
 /** Registers `GET /tunnel/connect`, where devices dial in. */
-export function registerTunnelEndpoint(app: TemplatedApp, context: RelayContext): void {
-  new TunnelEndpoint(context).register(app);
+export function registerTunnelEndpoint(
+  app: TemplatedApp,
+  context: RelayContext,
+  peers: PeerAddresses,
+): void {
+  new TunnelEndpoint(context, peers).register(app);
 }
 
 class TunnelEndpoint {
   readonly #context: RelayContext;
+  readonly #peers: PeerAddresses;
   readonly #ids = new RequestIds();
 
-  constructor(context: RelayContext) {
+  constructor(context: RelayContext, peers: PeerAddresses) {
     this.#context = context;
+    this.#peers = peers;
   }
 
   register(app: TemplatedApp): void {
@@ -57,6 +63,7 @@ class TunnelEndpoint {
       closeOnBackpressureLimit: true,
       upgrade: (res, req, socketContext) => this.#upgrade(res, req, socketContext),
       open: (ws) => {
+        this.#peers.upgraded();
         const socket = ws.getUserData();
         socket.tunnel = this.#open(ws as never, socket);
       },
@@ -88,7 +95,7 @@ class TunnelEndpoint {
       return;
     }
     const requestId = this.#ids.next();
-    const peer = peerAddress(res);
+    const peer = this.#peers.of(res);
     const address = this.#context.clientAddress.clientOf(peer, req.getHeader("x-forwarded-for"));
     const refusal = this.#refusal(req, address);
     if (refusal !== null) {
