@@ -6,29 +6,38 @@ const REMEMBERED_BYTES_MAX = 1_024;
 const MISSES_OFTEN = 2;
 const SELDOM = 16;
 
-/** What is remembered of a head besides its bytes. */
-interface HeadFacts {
-  readonly status: number;
-  readonly minor: number;
-  readonly contentLength: number;
-  readonly chunked: boolean;
-  readonly saysClose: boolean;
-  readonly saysKeepAlive: boolean;
-  readonly keepAliveTimeoutMs: number;
+/** What a head says that decides on its body and its connection. */
+export class HeadFacts {
+  status = 0;
+  /** 0 or 1: the minor version. */
+  minor = 1;
+  /** Declared length, -1 for none. */
+  contentLength = -1;
+  chunked = false;
+  /** `Connection: close` was there. */
+  saysClose = false;
+  /** `Connection: keep-alive` was there. */
+  saysKeepAlive = false;
+  /** `Keep-Alive: timeout=N` in milliseconds, -1 where it was not said. */
+  keepAliveTimeoutMs = -1;
+
+  copyFacts(from: HeadFacts): void {
+    this.status = from.status;
+    this.minor = from.minor;
+    this.contentLength = from.contentLength;
+    this.chunked = from.chunked;
+    this.saysClose = from.saysClose;
+    this.saysKeepAlive = from.saysKeepAlive;
+    this.keepAliveTimeoutMs = from.keepAliveTimeoutMs;
+  }
 }
 
 /**
  * The head that was read last, and what it came to. A device answers many requests in a row with the same bytes: to
  * compare them costs a third of reading them. Where heads differ each time, little is lost: most are not remembered.
  */
-export class HeadMemory implements HeadFacts {
-  status = 0;
-  minor = 1;
-  contentLength = -1;
-  chunked = false;
-  saysClose = false;
-  saysKeepAlive = false;
-  keepAliveTimeoutMs = -1;
+export class HeadMemory {
+  readonly facts = new HeadFacts();
   /** Bytes of the head as received; 0 while nothing is remembered. */
   length = 0;
   /** What is passed on of it, [0, writtenLength). */
@@ -66,12 +75,6 @@ export class HeadMemory implements HeadFacts {
     if (written.length > this.written.length) this.written = new Uint8Array(written.length);
     this.written.set(written);
     this.writtenLength = written.length;
-    this.status = facts.status;
-    this.minor = facts.minor;
-    this.contentLength = facts.contentLength;
-    this.chunked = facts.chunked;
-    this.saysClose = facts.saysClose;
-    this.saysKeepAlive = facts.saysKeepAlive;
-    this.keepAliveTimeoutMs = facts.keepAliveTimeoutMs;
+    this.facts.copyFacts(facts);
   }
 }

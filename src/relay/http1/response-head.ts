@@ -14,7 +14,7 @@ import {
   textEnd,
 } from "./bytes.ts";
 import type { ResponseErrorCode } from "./errors.ts";
-import { HeadMemory } from "./head-memory.ts";
+import { HeadFacts, HeadMemory } from "./head-memory.ts";
 
 /** Where finished heads are written: one buffer per loop turn, owned by the forwarder. */
 export interface HeadArena {
@@ -67,21 +67,9 @@ const REFUSE = 2;
  *
  * @see RFC 9112 sections 4, 5 and 6
  */
-export class ResponseHead {
+export class ResponseHead extends HeadFacts {
   /** Why the last `parse` gave `BAD`. */
   problem: ResponseErrorCode | null = null;
-  status = 0;
-  /** 0 or 1: the minor version. */
-  minor = 1;
-  /** Declared length, -1 for none. */
-  contentLength = -1;
-  chunked = false;
-  /** `Connection: close` was there. */
-  saysClose = false;
-  /** `Connection: keep-alive` was there. */
-  saysKeepAlive = false;
-  /** `Keep-Alive: timeout=N` in milliseconds, -1 where it was not said. */
-  keepAliveTimeoutMs = -1;
   /** In `arena.bytes`: what is passed on, without a last CR LF. */
   start = 0;
   end = 0;
@@ -111,13 +99,7 @@ export class ResponseHead {
   /** What `read` would come to with the head that was read last. */
   private recall(memory: HeadMemory, arena: HeadArena): void {
     this.problem = null;
-    this.status = memory.status;
-    this.minor = memory.minor;
-    this.contentLength = memory.contentLength;
-    this.chunked = memory.chunked;
-    this.saysClose = memory.saysClose;
-    this.saysKeepAlive = memory.saysKeepAlive;
-    this.keepAliveTimeoutMs = memory.keepAliveTimeoutMs;
+    this.copyFacts(memory.facts);
     this.start = arena.used;
     append(arena, memory.written, 0, memory.writtenLength);
     this.end = arena.used;
