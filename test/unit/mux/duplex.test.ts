@@ -6,7 +6,7 @@ import { type TestContext, test } from "node:test";
 import { setImmediate as turn } from "node:timers/promises";
 import type { AppError } from "../../../src/core/errors.ts";
 import { type MuxOptions, type Stream, toDuplex } from "../../../src/mux/index.ts";
-import { sessionPair } from "./session-pair.ts";
+import { sessionPair } from "../../support/mux/session-pair.ts";
 
 const ignore = {
   streamOnData() {},
