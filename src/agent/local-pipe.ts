@@ -1,7 +1,7 @@
 import type { Socket } from "node:net";
 import type { AppError } from "../core/errors.ts";
 import type { Stream, StreamHandler } from "../mux/index.ts";
-import { type LocalAddress, openSocket } from "./local-socket.ts";
+import { type LocalAddress, openSocket, resetSocket } from "./local-socket.ts";
 import { codeOf } from "./tunnel-end.ts";
 
 /** What a pipe tells its owner. */
@@ -187,7 +187,7 @@ export class LocalPipe implements StreamHandler {
   #cut(): void {
     if (this.#socket.destroyed) return;
     if (this.#state === State.OPEN && !("encrypted" in this.#socket)) {
-      this.#socket.resetAndDestroy();
+      resetSocket(this.#socket);
     } else {
       this.#socket.destroy();
     }

@@ -39,6 +39,21 @@ export function openSocket(
   return socket;
 }
 
+/**
+ * Resets a connection that is up, so that the service learns at once that nobody listens any more.
+ *
+ * While the shutdown behind an `end()` is under way the system call is refused, and Node (20 to 24) then takes the
+ * socket for closed without closing it: the descriptor stays open, `close` never comes, and the process spins for ever
+ * at its exit. The shutdown needs one turn of the loop, and the reset waits for it.
+ */
+export function resetSocket(socket: Socket): void {
+  // A shutdown begins when everything is written; before that, a reset drops what is left and goes at once.
+  const isShutting =
+    socket.writableEnded && !socket.writableFinished && socket.writableLength === 0;
+  if (isShutting) socket.once("finish", () => socket.resetAndDestroy());
+  else socket.resetAndDestroy();
+}
+
 function outliveResets(socket: Socket, onReset: (code: string) => void): void {
   const write = socket._write.bind(socket);
   const writeAll = socket._writev?.bind(socket);

@@ -1,8 +1,12 @@
 import assert from "node:assert/strict";
+import { execFile } from "node:child_process";
 import { once } from "node:events";
 import { createServer } from "node:http";
 import { createServer as createTcpServer } from "node:net";
+import { extname } from "node:path";
 import { type TestContext, test } from "node:test";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
 import type { AgentOptions } from "../../../src/agent/index.ts";
 import {
   closed,
@@ -114,6 +118,15 @@ test("a reset by the relay cuts the local connection", async (t) => {
   duplex.destroy(new Error("client gone"));
   const [error] = await failed;
   assert.equal((error as NodeJS.ErrnoException).code, "ECONNRESET");
+});
+
+test("a reset right behind the end: the connection is reset, and the process can end", async () => {
+  const extension = extname(import.meta.url);
+  const child = new URL(`../../support/agent/cut-child${extension}`, import.meta.url);
+  // Where the socket is lost the child never ends, and takes no other signal.
+  const options = { timeout: 20_000, killSignal: "SIGKILL" } as const;
+  const run = promisify(execFile)(process.execPath, [fileURLToPath(child)], options);
+  assert.equal((await run).stdout, "connect,close");
 });
 
 test("a reset by the service resets the stream, and the session lives on", async (t) => {
