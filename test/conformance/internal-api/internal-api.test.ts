@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
+import type { ServerResponse } from "node:http";
 import { type TestContext, test } from "node:test";
 import WebSocket from "ws";
 import { ConfigError } from "../../../src/core/errors.ts";
@@ -17,12 +18,11 @@ function refOf(started: TestRelay, index = 0): string {
 
 test("K12: get answers one session; 404 without it; connected is false while it drains", async (t) => {
   const started = await startTestRelay(t, {}, 2);
-  let release = (): void => {};
-  const device = await started.connect({
-    http: (_req, res) => {
-      release = () => res.end("late");
-    },
+  let hold = (_res: ServerResponse): void => {};
+  const held = new Promise<ServerResponse>((resolve) => {
+    hold = resolve;
   });
+  const device = await started.connect({ http: (_req, res) => hold(res) });
   const ref = refOf(started);
   const answer = await started.internal(`/internal/session/${ref}`);
   assert.equal(answer.status, 200);
@@ -39,14 +39,13 @@ test("K12: get answers one session; 404 without it; connected is false while it 
   assert.equal((await started.internal(`/internal/session/${refOf(started, 1)}`)).status, 404);
 
   const running = started.internal(`/internal/session/${ref}/forward/slow`);
-  while (started.relay.inspect().streams === 0) await new Promise(setImmediate);
+  const response = await held;
   await started.internal(`/internal/session/${ref}/close?drain=5`, { method: "POST" });
   const draining = await started.internal(`/internal/session/${ref}`);
   assert.equal(draining.status, 200);
   assert.equal(JSON.parse(draining.text).connected, false);
   await device.goneAway;
-  while (device.session.streamCount === 0) await new Promise(setImmediate);
-  release();
+  response.end("late");
   assert.equal((await running).text, "late");
   await device.closed;
   assert.equal((await started.internal(`/internal/session/${ref}`)).status, 404);
@@ -80,7 +79,7 @@ test("K14: close ends a session at once, streams included; 404 without it", asyn
   const device = await started.connect({ http: () => {} });
   const ref = refOf(started);
   const running = started.internal(`/internal/session/${ref}/forward/never`);
-  while (device.session.streamCount === 0) await new Promise(setImmediate);
+  await device.opened();
   const closed = await started.internal(`/internal/session/${ref}/close`, { method: "POST" });
   assert.deepEqual([closed.status, closed.text], [200, `{"token":"${ref}","closed":true}`]);
   assert.equal(await device.closed, 4403);
@@ -99,7 +98,7 @@ test("K14: close?drain lets running streams finish", async (t) => {
   });
   const ref = refOf(started);
   const { body, answer } = openUpload(started, ref);
-  while (device.session.streamCount === 0) await new Promise(setImmediate);
+  await device.opened();
   await started.internal(`/internal/session/${ref}/close?drain=30`, { method: "POST" });
   await device.goneAway;
   body("the rest");

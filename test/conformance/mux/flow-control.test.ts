@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { setImmediate } from "node:timers/promises";
 import type { MuxOptions } from "../../../src/mux/index.ts";
 import { toDuplex } from "../../../src/mux/index.ts";
 import { expectClosed } from "../../support/mux/errors.ts";
@@ -20,6 +21,7 @@ import {
   wu,
 } from "../../support/mux/frames.ts";
 import { Harness, type HarnessBehaviour, type RecordingStream } from "../../support/mux/harness.ts";
+import { until } from "../../support/until.ts";
 
 const MIB = 1_048_576;
 const held = { stream: { consumes: false } } as const;
@@ -189,18 +191,17 @@ test("Y59: bytes that wait in a downstream are not consumed", async (t) => {
   harness.settle();
   harness.transport.clear();
   for (let n = 0; n < 50; n++) harness.receive(data(1, pattern(4_096)));
-  await new Promise((resolve) => setImmediate(resolve));
+  await setImmediate();
   harness.settle();
   harness.expectSent();
   let read = 0;
   duplex.on("data", (chunk: Uint8Array) => {
     read += chunk.length;
   });
-  while (read < 204_800) {
-    await new Promise((resolve) => setImmediate(resolve));
+  await until(() => {
     harness.settle();
-  }
-  harness.settle();
+    return read === 204_800;
+  }, "all bytes downstream");
   const credit = harness.sent().filter((one) => one.type === TYPE.WINDOW_UPDATE);
   assert.equal(credit.length, 1);
   assert.ok((credit[0]?.length ?? 0) >= 131_072);

@@ -4,11 +4,11 @@ import { createServer, type RequestListener } from "node:http";
 import { createServer as createTlsServer } from "node:https";
 import { type AddressInfo, createServer as createTcpServer, type Server } from "node:net";
 import { type TestContext, test } from "node:test";
-import { setImmediate } from "node:timers/promises";
 import { patternBytes, readAll, sha256, TcpService } from "../../support/agent/local-service.ts";
 import type { RelayTunnel } from "../../support/agent/mini-relay.ts";
 import { startPath } from "../../support/agent/path.ts";
 import { makeCertificate } from "../../support/agent/tls.ts";
+import { until } from "../../support/until.ts";
 
 /** Services that answer an upload before they have read it, and close with the rest of it unread. */
 
@@ -105,7 +105,7 @@ test("an answer that the relay is slow to read waits for it", async (t) => {
   duplex.write("unread");
   const socket = (await service.nextConnection()).pause();
   socket.write(window);
-  while (duplex.readableLength < window.length) await setImmediate();
+  await until(() => duplex.readableLength === window.length, "a window of the answer");
   socket.end(rest, () => socket.destroy());
   await once(socket, "close");
   // The agent does not read while the relay does not: the rest waits in its kernel, behind the reset.

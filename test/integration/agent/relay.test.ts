@@ -10,6 +10,7 @@ import { patternBytes, sha256 } from "../../support/agent/local-service.ts";
 import { bodyOf } from "../../support/agent/mini-relay.ts";
 import { startAgent, startService } from "../../support/agent/path.ts";
 import { SECRET, startTestRelay, type TestRelay } from "../../support/relay/start-relay.ts";
+import { WAIT_MS } from "../../support/until.ts";
 
 const MIB = 1024 * 1024;
 
@@ -163,6 +164,10 @@ test("rolling restart: no request fails, a long one finishes on the old relay", 
   const held = ask(front.port, relay, "/hold");
   await service.held(1);
   let restarted = false;
+  let over = false;
+  t.after(() => {
+    over = true;
+  });
   let served = 0;
   // The front stops sending to the old relay before that one drains; what it had sent is answered there.
   const running = new Set<Promise<void>>();
@@ -173,7 +178,7 @@ test("rolling restart: no request fails, a long one finishes on the old relay", 
     served += 1;
   };
   const loops = Array.from({ length: 4 }, async () => {
-    while (!restarted || served < 400) {
+    while (!over && (!restarted || served < 400)) {
       const asked = askOnce();
       running.add(asked);
       await asked;
@@ -181,7 +186,7 @@ test("rolling restart: no request fails, a long one finishes on the old relay", 
     }
   });
   const twin = await startTwin(t, relay);
-  const moved = once(agent, "connected");
+  const moved = once(agent, "connected", { signal: AbortSignal.timeout(WAIT_MS) });
   front.target = twin.port;
   await Promise.race([Promise.all(running), ...loops]);
   const drained = relay.relay.drain();

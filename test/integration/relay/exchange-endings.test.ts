@@ -4,6 +4,7 @@ import { connect as dial, type Socket } from "node:net";
 import { type TestContext, test } from "node:test";
 import type { Stream, StreamHandler } from "../../../src/mux/index.ts";
 import { startTestRelay, type TestRelay } from "../../support/relay/start-relay.ts";
+import { until } from "../../support/until.ts";
 
 /** The receive window of a stream at its start. */
 const WINDOW_BYTES = 256 * 1024;
@@ -127,9 +128,7 @@ test("a client that leaves while its upload is paused and its response blocked",
   taker.stream.write(Buffer.from("HTTP/1.1 200 OK\r\ncontent-length: 20000000\r\n\r\n"));
   taker.stream.write(Buffer.alloc(19_000_000));
   // Held bytes at the relay mean that the client's socket takes no more.
-  while (relay.relay.inspect().receivedBytes < WINDOW_BYTES / 2) {
-    await new Promise((resolve) => setImmediate(resolve));
-  }
+  await until(() => relay.relay.inspect().receivedBytes >= WINDOW_BYTES / 2, "held bytes");
   socket.resetAndDestroy();
   await relay.relay.whenIdle();
   const { running, tunnels, receivedBytes } = relay.relay.inspect();

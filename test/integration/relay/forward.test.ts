@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { connect as dial } from "node:net";
 import { type TestContext, test } from "node:test";
+import type { CallerGate } from "../../../src/relay/ports.ts";
 import { type Harness, startHarness } from "../../support/forward/harness.ts";
 import { type RawAnswer, rawRequest } from "../../support/forward/raw-request.ts";
 import {
@@ -8,6 +9,7 @@ import {
   type Script,
   ScriptedService,
 } from "../../support/forward/scripted-service.ts";
+import { until } from "../../support/until.ts";
 
 interface Setup extends Harness {
   readonly service: ScriptedService;
@@ -296,7 +298,7 @@ test("streams beyond the limit of idle ones are closed after a moment", async (t
     idleStreamsPerTunnelMax: 2,
   });
   const answers = Array.from({ length: 6 }, () => rawRequest(relay.port, head("GET", "/")));
-  while (held.length < 6) await new Promise((resolve) => setImmediate(resolve));
+  await service.arrived(6);
   for (const { socket } of held) socket.write(HELLO);
   await Promise.all(answers);
   assert.equal(relay.inspect().streams, 6);
@@ -498,11 +500,11 @@ test("the hold queue is bounded", async (t) => {
 
 test("requests over the device's limit are refused, the others go on", async (t) => {
   const held: ReceivedRequest[] = [];
-  const { relay, head } = await setup(t, (request) => held.push(request), {
+  const { relay, head, service } = await setup(t, (request) => held.push(request), {
     inFlightPerDeviceMax: 2,
   });
   const waiting = [1, 2].map(() => rawRequest(relay.port, head("GET", "/")));
-  while (held.length < 2) await new Promise((resolve) => setImmediate(resolve));
+  await service.arrived(2);
   const third = await rawRequest(relay.port, head("GET", "/"));
   assert.equal(third.status, 503);
   assert.equal(problemOf(third).stage, "overloaded");
@@ -533,35 +535,25 @@ for (const [name, fields] of Object.entries(UNAUTHORIZED)) {
 }
 
 test("a key that must be asked for is awaited; the body waits with it", async (t) => {
-  const service = await ScriptedService.start(({ socket, rest }) => {
-    setImmediate(() => {
-      const body = Buffer.concat(rest).toString();
-      socket.write(`HTTP/1.1 200 OK\r\ncontent-length: ${body.length}\r\n\r\n${body}`);
-    });
+  const service = await ScriptedService.start(async ({ socket, rest }) => {
+    await until(() => Buffer.concat(rest).length === 4, "the body");
+    socket.write(`HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\n${Buffer.concat(rest)}`);
   });
   t.after(() => service.close());
-  let allow: () => void = () => {};
-  const harness = await startHarness(
-    t,
-    {},
-    {
-      callerGate: {
-        authenticateCaller: () =>
-          new Promise((resolve) => {
-            allow = () =>
-              resolve({ ok: true, value: { keyId: "hwk_late", userId: "u", allows: () => true } });
-          }),
-      },
-    },
-  );
+  let tellAsked: (allow: () => void) => void = () => {};
+  const asked = new Promise<() => void>((resolve) => {
+    tellAsked = resolve;
+  });
+  const caller = { keyId: "hwk_late", userId: "u", allows: () => true };
+  const authenticateCaller = (): ReturnType<CallerGate["authenticateCaller"]> =>
+    new Promise((resolve) => tellAsked(() => resolve({ ok: true, value: caller })));
+  const harness = await startHarness(t, {}, { callerGate: { authenticateCaller } });
   await harness.agent(service.port);
   const answer = rawRequest(
     harness.relay.port,
     `${harness.head("POST", "/", "Content-Length: 4")}body`,
   );
-  while (harness.relay.inspect().running === 0)
-    await new Promise((resolve) => setImmediate(resolve));
-  allow();
+  (await asked)();
   assert.equal((await answer).body.toString(), "body");
   await harness.relay.close();
   const line = harness.log.find(({ key }) => key === "hwk_late");

@@ -2,16 +2,14 @@ import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { type TestContext, test } from "node:test";
+import { setImmediate } from "node:timers/promises";
 import WebSocket from "ws";
 import type { Stream, StreamHandler } from "../../../src/mux/index.ts";
 import { SECRET, startTestRelay, type TestRelay } from "../../support/relay/start-relay.ts";
+import { Changes, until } from "../../support/until.ts";
 
 function refOf(started: TestRelay): string {
   return started.devices[0]?.token.ref ?? "";
-}
-
-function turn(): Promise<void> {
-  return new Promise((resolve) => setImmediate(resolve));
 }
 
 /** A raw stream that is open; `close` is awaited by its code. */
@@ -46,13 +44,23 @@ class Taker implements StreamHandler {
   readonly pieces: Buffer[] = [];
   untaken = 0;
   ended = false;
-  error: Error | null = null;
+  /** Resolves with the reason when the stream is finished, null for a clean end. */
+  readonly closed: Promise<Error | null>;
+  readonly changes = new Changes();
   #taking = false;
+  #close: (error: Error | null) => void = () => {};
+
+  constructor() {
+    this.closed = new Promise((resolve) => {
+      this.#close = resolve;
+    });
+  }
 
   streamOnData(stream: Stream, chunk: Uint8Array, start: number, end: number): void {
     this.pieces.push(Buffer.from(chunk.subarray(start, end)));
     if (this.#taking) stream.consume(end - start);
     else this.untaken += end - start;
+    this.changes.tell();
   }
 
   take(stream: Stream): void {
@@ -68,7 +76,7 @@ class Taker implements StreamHandler {
   streamOnWritable(): void {}
 
   streamOnClose(_stream: Stream, error: Error | null): void {
-    this.error = error;
+    this.#close(error);
   }
 }
 
@@ -78,15 +86,16 @@ async function withTaker(
 ): Promise<{ started: TestRelay; taker: Taker; stream: Promise<Stream> }> {
   const started = await startTestRelay(t);
   const taker = new Taker();
+  let tell = (_stream: Stream): void => {};
   const stream = new Promise<Stream>((resolve) => {
-    void started.connect({
-      stream: (inbound) => {
-        inbound.accept(taker);
-        resolve(inbound);
-      },
-    });
+    tell = resolve;
   });
-  while (started.relay.inspect().tunnels === 0) await turn();
+  await started.connect({
+    stream: (inbound) => {
+      inbound.accept(taker);
+      tell(inbound);
+    },
+  });
   return { started, taker, stream };
 }
 
@@ -126,22 +135,24 @@ test("raw stream: a client is told to pause while the device takes nothing, and 
   const { started, taker, stream } = await withTaker(t);
   const { ws } = await openRaw(t, started);
   const told: string[] = [];
+  const tellings = new Changes();
   ws.on("message", (data: Buffer, isBinary) => {
     if (!isBinary) told.push(data.toString());
+    tellings.tell();
   });
   const piece = randomBytes(65_536);
   let sent = 0;
   for (; told.length === 0; sent += piece.length) {
     assert.ok(sent < 4 << 20, "no pause in 4 MiB");
     await new Promise<void>((resolve) => ws.send(piece, () => resolve()));
-    await turn();
+    await setImmediate();
   }
   assert.deepEqual(told, ["pause"]);
   taker.take(await stream);
-  while (told.length < 2) await turn();
+  await tellings.until(() => told.length === 2, "the second word of the relay");
   assert.deepEqual(told, ["pause", "resume"]);
   const takenBytes = (): number => taker.pieces.reduce((sum, each) => sum + each.length, 0);
-  while (takenBytes() < sent) await turn();
+  await taker.changes.until(() => takenBytes() >= sent, "the last byte");
   assert.equal(takenBytes(), sent);
 });
 
@@ -150,7 +161,7 @@ test("raw stream: a client that goes on regardless is closed with 1013", async (
   const { ws, closed } = await openRaw(t, started);
   for (let count = 0; count < 96; count++) ws.send(Buffer.alloc(65_536));
   assert.equal(await closed, 1013);
-  while (taker.error === null) await turn();
+  assert.ok((await taker.closed) instanceof Error);
   assert.equal(started.relay.inspect().chunksOut, 0);
 });
 
@@ -158,7 +169,7 @@ test("raw stream: a client that reads nothing holds the device at its window", a
   const started = await startTestRelay(t);
   const total = 32 << 20;
   let written = 0;
-  await started.connect({
+  const device = await started.connect({
     duplex: async (duplex) => {
       duplex.on("error", () => {});
       duplex.resume();
@@ -172,19 +183,24 @@ test("raw stream: a client that reads nothing holds the device at its window", a
   });
   const { ws, closed } = await openRaw(t, started);
   ws.pause();
-  // Nothing moves any more once every buffer on the way is full.
+  // Nothing moves any more once every buffer on the way is full: no credit comes in front of a second pong.
   let before = -1;
   while (written !== before) {
     before = written;
-    for (let count = 0; count < 200; count++) await turn();
+    for (let count = 0; count < 2; count++) {
+      device.webSocket.ping();
+      await once(device.webSocket, "pong");
+    }
   }
   assert.ok(written < total, `the device could write ${written} bytes`);
   let received = 0;
+  const arrivals = new Changes();
   ws.on("message", (data: Buffer) => {
     received += data.length;
+    arrivals.tell();
   });
   ws.resume();
-  while (received < total) await turn();
+  await arrivals.until(() => received >= total, "the last byte");
   ws.send(Buffer.alloc(0));
   assert.equal(await closed, 1000);
   assert.equal(received, total);
@@ -199,7 +215,7 @@ test("raw stream: text is 1003, a message after the end 1002", async (t) => {
   second.ws.send(Buffer.alloc(0));
   second.ws.send(Buffer.from("more"));
   assert.equal(await second.closed, 1002);
-  while (started.relay.inspect().streams > 0) await turn();
+  await until(() => started.relay.inspect().streams === 0, "the end of the streams");
 });
 
 test("raw stream: the first of the offered subprotocols is taken", async (t) => {
@@ -223,7 +239,7 @@ test("raw stream: a lost device is 1011", async (t) => {
   const started = await startTestRelay(t);
   const device = await started.connect({ duplex: (duplex) => duplex.on("error", () => {}) });
   const { closed } = await openRaw(t, started);
-  while (device.session.streamCount === 0) await turn();
+  await device.opened();
   device.close();
   assert.equal(await closed, 1011);
 });
@@ -233,10 +249,10 @@ test("raw stream: a client that goes away resets the stream", async (t) => {
   const { ws } = await openRaw(t, started);
   await stream;
   ws.terminate();
-  while (taker.error === null) await turn();
+  assert.ok((await taker.closed) instanceof Error);
   assert.equal(started.relay.inspect().streams, 0);
   // It is in the log as broken off.
-  while (!started.log.some((line) => line["stage"] === "mid_stream")) await turn();
+  await until(() => started.log.some((line) => line["stage"] === "mid_stream"), "its line");
 });
 
 test("raw stream: upgrades are refused as requests are", async (t) => {
@@ -353,7 +369,7 @@ test("metrics tell what happened", async (t) => {
   }
   device.close();
   await device.closed;
-  while (started.relay.inspect().tunnels > 0) await turn();
+  await until(() => started.relay.inspect().tunnels === 0, "the end of the tunnel");
   const after = await started.internal("/metrics");
   assert.match(after.text, /\nhawser_relay_tunnels_closed_total\{code="1006"\} 1\n/);
 });

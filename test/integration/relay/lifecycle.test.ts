@@ -4,19 +4,16 @@ import { writeFile } from "node:fs/promises";
 import type { RequestListener } from "node:http";
 import { createServer } from "node:net";
 import { test } from "node:test";
+import { setImmediate } from "node:timers/promises";
 import { connect } from "../../../src/agent/index.ts";
 import { ConfigError } from "../../../src/core/errors.ts";
 import type { RelayOptions } from "../../../src/relay/index.ts";
 import { ask, credentialsText, startTestRelay } from "../../support/relay/start-relay.ts";
 
-function turn(): Promise<void> {
-  return new Promise((resolve) => setImmediate(resolve));
-}
-
-/** Whether a promise is settled now. */
+/** Whether a promise is settled by the end of this turn of the loop. */
 async function isSettled(promise: Promise<unknown>): Promise<boolean> {
   const pending = Symbol("pending");
-  return (await Promise.race([promise, turn().then(() => pending)])) !== pending;
+  return (await Promise.race([promise, setImmediate(pending)])) !== pending;
 }
 
 /** A device's handler whose answers wait for `release`. */
@@ -85,7 +82,7 @@ test("drain: not ready, no new tunnels, GoAway, and the running request is answe
   const device = await started.connect({ http });
   const id = started.devices[0]?.deviceId;
   const running = started.edge(`/d/${id}/slow`);
-  while (device.session.streamCount === 0) await turn();
+  await device.opened();
 
   const drained = started.relay.drain();
   assert.equal(started.relay.drain(), drained);
@@ -135,7 +132,7 @@ test("drain: what runs longer than drainMs is ended, and told so where it can be
     () => "whole",
     (error: NodeJS.ErrnoException) => error.code,
   );
-  while (device.session.streamCount < 2) await turn();
+  await device.opened(2);
   await started.relay.drain();
   const answer = await silent;
   assert.ok([502, 503].includes(answer.status), `${answer.status}`);
@@ -175,7 +172,7 @@ test("close: at once, idempotent, during a drain too; nothing is left", async (t
   const device = await started.connect({ http });
   const id = started.devices[0]?.deviceId;
   const running = started.edge(`/d/${id}/slow`);
-  while (device.session.streamCount === 0) await turn();
+  await device.opened();
   const drained = started.relay.drain();
   await device.goneAway;
   const closed = started.relay.close();
@@ -209,7 +206,7 @@ test("a token taken out of the credentials file: its tunnel and request end, its
   const kept = await started.connect({ http: (_req, res) => res.end("still here") }, 2);
   const [first, , third] = started.devices;
   const running = started.edge(`/d/${first?.deviceId}/slow`);
-  while (revoked.session.streamCount === 0) await turn();
+  await revoked.opened();
 
   const remaining = started.devices.slice(1);
   await writeFile(started.credentialsPath, credentialsText(remaining, started.key));
@@ -232,9 +229,9 @@ test("a displaced tunnel of a revoked token is closed too, its requests included
   const displaced = await started.connect({ http });
   const { deviceId, token } = started.devices[0] as (typeof started.devices)[number];
   const running = started.edge(`/d/${deviceId}/slow`);
-  while (displaced.session.streamCount === 0) await turn();
+  await displaced.opened();
   const successor = await started.connect({});
-  while (started.relay.inspect().tunnels < 2) await turn();
+  assert.equal(started.relay.inspect().tunnels, 2);
   assert.equal(started.relay.revoke([token.ref, "vAc_unknown0"]), 2);
   assert.deepEqual([await displaced.closed, await successor.closed], [4403, 4403]);
   assert.equal((await running).status, 502);

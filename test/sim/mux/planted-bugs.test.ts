@@ -42,6 +42,8 @@ async function copyWith(bug: PlantedBug | null, name: string): Promise<string> {
 async function run(url: string): Promise<{ failure: string | null; ran: number }> {
   const child = spawn(process.execPath, [runner, url, "1", String(SCHEDULES)], {
     stdio: ["ignore", "pipe", "pipe"],
+    timeout: CHILD_TIMEOUT_MS,
+    killSignal: "SIGKILL",
   });
   let out = "";
   let problems = "";
@@ -51,11 +53,9 @@ async function run(url: string): Promise<{ failure: string | null; ran: number }
   child.stderr.on("data", (chunk: Buffer) => {
     problems += chunk.toString();
   });
-  const timer = setTimeout(() => child.kill("SIGKILL"), CHILD_TIMEOUT_MS);
   const signal = await new Promise<NodeJS.Signals | null>((resolve) => {
     child.on("close", (_code, killedBy) => resolve(killedBy));
   });
-  clearTimeout(timer);
   if (signal !== null) return { failure: `no end after ${CHILD_TIMEOUT_MS} ms`, ran: 0 };
   assert.ok(out.startsWith("{"), `the run reports: ${problems}`);
   return JSON.parse(out) as { failure: string | null; ran: number };

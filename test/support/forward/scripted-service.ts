@@ -1,5 +1,6 @@
 import { once } from "node:events";
 import { createServer, type Server, type Socket } from "node:net";
+import { Changes } from "../until.ts";
 
 /** One request as it arrived, byte for byte. */
 export interface ReceivedRequest {
@@ -24,6 +25,7 @@ export class ScriptedService {
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
   readonly requests: ReceivedRequest[] = [];
+  readonly #arrivals = new Changes();
   /** Connections accepted so far. */
   connections = 0;
   script: Script;
@@ -45,6 +47,11 @@ export class ScriptedService {
     const address = this.#server.address();
     if (address === null || typeof address === "string") throw new Error("the service is closed");
     return address.port;
+  }
+
+  /** Resolves when `count` requests have arrived in all. */
+  arrived(count: number): Promise<void> {
+    return this.#arrivals.until(() => this.requests.length >= count, `request ${count}`);
   }
 
   async close(): Promise<void> {
@@ -88,6 +95,7 @@ export class ScriptedService {
         current = request;
         this.requests.push(request);
         this.script(request);
+        this.#arrivals.tell();
       }
     });
   }

@@ -12,6 +12,7 @@ import {
   type Transport,
   toDuplex,
 } from "../../../src/mux/index.ts";
+import { Changes } from "../until.ts";
 
 /** What a test device does with the streams that the relay opens. */
 export interface DeviceBehaviour {
@@ -32,6 +33,8 @@ export interface WsDevice {
   readonly closed: Promise<number>;
   /** The relay's GoAway. */
   readonly goneAway: Promise<void>;
+  /** Resolves when the relay has opened `count` streams in all, 1 by default. */
+  opened(count?: number): Promise<void>;
   /** Everything on the wire below yamux: for tests that send what no session would. */
   readonly webSocket: WebSocket;
   close(): void;
@@ -80,6 +83,8 @@ export async function connectDevice(
   const goneAway = new Promise<void>((resolve) => {
     goAway = resolve;
   });
+  let openedCount = 0;
+  const opens = new Changes();
   const handler: SessionHandler = {
     sessionOnDirty: (session) => {
       setImmediate(() => session.flush());
@@ -88,6 +93,8 @@ export async function connectDevice(
       if (behaviour.stream !== undefined) behaviour.stream(stream);
       else if (behaviour.duplex !== undefined) behaviour.duplex(toDuplex(stream));
       else server?.emit("connection", toDuplex(stream));
+      openedCount += 1;
+      opens.tell();
     },
     sessionOnGoAway: () => goAway(),
     sessionOnClose: () => {},
@@ -110,5 +117,12 @@ export async function connectDevice(
     });
   });
   webSocket.on("error", () => {});
-  return { session, closed, goneAway, webSocket, close: () => webSocket.terminate() };
+  return {
+    session,
+    closed,
+    goneAway,
+    opened: (count = 1) => opens.until(() => openedCount >= count, `stream ${count} of the relay`),
+    webSocket,
+    close: () => webSocket.terminate(),
+  };
 }

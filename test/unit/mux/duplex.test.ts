@@ -3,10 +3,10 @@ import { once } from "node:events";
 import type { Duplex } from "node:stream";
 import { finished, pipeline } from "node:stream/promises";
 import { type TestContext, test } from "node:test";
-import { setImmediate as turn } from "node:timers/promises";
 import type { AppError } from "../../../src/core/errors.ts";
 import { type MuxOptions, type Stream, toDuplex } from "../../../src/mux/index.ts";
 import { sessionPair } from "../../support/mux/session-pair.ts";
+import { until } from "../../support/until.ts";
 
 const ignore = {
   streamOnData() {},
@@ -44,10 +44,10 @@ async function text(duplex: Duplex): Promise<string> {
   return all;
 }
 
-/** Lets the event loop turn until `holds`, a bounded number of times. */
-async function until(holds: () => boolean): Promise<void> {
-  for (let turns = 0; turns < 1_000 && !holds(); turns++) await turn();
-  assert.ok(holds(), "it comes to pass");
+/** Resolves when no stream is left at either end. */
+function empty({ client, server }: ReturnType<typeof sessionPair>): Promise<void> {
+  const gone = (): boolean => client.session.streamCount + server.session.streamCount === 0;
+  return until(gone, "the end of the last stream");
 }
 
 test("what is written at one end is read at the other, and both end", async (t) => {
@@ -56,7 +56,7 @@ test("what is written at one end is read at the other, and both end", async (t) 
   assert.equal(await text(far), "hello");
   far.end("world");
   assert.equal(await text(near), "world");
-  await until(() => pair.client.session.streamCount + pair.server.session.streamCount === 0);
+  await empty(pair);
   assert.equal(near.destroyed && far.destroyed, true);
   assert.equal(near.errored ?? far.errored, null);
 });
@@ -71,17 +71,23 @@ test("an echo of 4 MiB passes with few bytes in flight", async (t) => {
   await finished(near);
   await echo;
   assert.ok(Buffer.concat(received).equals(sent));
-  await until(() => pair.client.session.streamCount + pair.server.session.streamCount === 0);
+  await empty(pair);
   assert.equal(pair.pools.recvHeldBytes + pair.pools.chunksOut, 0);
 });
 
 test("a reader that does not read stops the writer at the window", async (t) => {
-  const { near, far, inbound, stream } = await duplexes(t);
+  const { pair, near, far, inbound, stream } = await duplexes(t);
   let taken = 0;
   const chunk = Buffer.alloc(65_536);
   while (near.write(chunk, () => taken++)) {}
   for (let n = 0; n < 20; n++) near.write(chunk, () => taken++);
-  for (let turns = 0; turns < 50; turns++) await turn();
+  await until(() => inbound.unconsumed === 262_144, "a whole window");
+  // A stream that is opened now comes behind all that the first one may send.
+  const behind = new Promise((resolve) => {
+    pair.server.onStream = resolve;
+  });
+  pair.client.session.open(ignore);
+  await behind;
   assert.ok(taken < 10, `${taken} writes were taken`);
   assert.ok(inbound.unconsumed <= 262_144);
   assert.ok(stream.queuedBytes <= 262_144);
@@ -148,7 +154,7 @@ test("an inbound stream is accepted by wrapping it, and what it held is read", a
   stream.write(Buffer.from("early"));
   stream.end();
   const inbound = await announced;
-  await until(() => inbound.unconsumed === 5);
+  await until(() => inbound.unconsumed === 5, "early bytes");
   assert.equal(inbound.acked, false);
   const far = quiet(toDuplex(inbound));
   assert.equal(inbound.acked, true);
@@ -164,6 +170,6 @@ test("wrapping an inbound stream that is gone throws", async (t) => {
   const stream = pair.client.session.open(ignore);
   const inbound = await announced;
   stream.reset();
-  await until(() => inbound.closed);
+  await until(() => inbound.closed, "the reset");
   assert.throws(() => toDuplex(inbound), { code: "ERR_MUX_STREAM_CLOSED" });
 });
