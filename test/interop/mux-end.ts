@@ -3,76 +3,24 @@ import { once } from "node:events";
 import type { TestContext } from "node:test";
 import { type WebSocket, WebSocketServer } from "ws";
 import { patternBytes } from "../../bench/support/pattern.ts";
-import { monotonicClock } from "../../src/core/clock.ts";
 import type { AppError } from "../../src/core/errors.ts";
-import {
-  type MuxOptions,
-  MuxPools,
-  muxOptions,
-  type Role,
-  SendResult,
-  Session,
-  type SessionHandler,
-  type Stream,
-  type StreamHandler,
-  type Transport,
-} from "../../src/mux/index.ts";
+import type { MuxOptions, Role, Session, Stream, StreamHandler } from "../../src/mux/index.ts";
 import type { PeerVersion } from "../support/go.ts";
 import type { Prng } from "../support/mux/prng.ts";
+import { WsSession } from "../support/ws-session.ts";
 import { GoPeer } from "./peer.ts";
 
-const TICK_MS = 20;
 const TOKEN = "vAc_interop";
 
-/** A session of ours over a `ws` socket, with nothing of the relay around it. */
-export class MuxEnd implements SessionHandler {
-  readonly session: Session;
-  /** Resolves with the reason when the session is over. */
-  readonly over: Promise<AppError>;
+/** Our end of a session with a program of others; every stream is watched. */
+export class MuxEnd extends WsSession {
+  /** Streams of the peer, in order; each is echoed. */
   readonly inbound: StreamProbe[] = [];
-  goAwayCode: number | null = null;
-  /** What an inbound stream gets; echoing by default. */
-  onStream: (stream: Stream) => void;
-  #resolveOver: (error: AppError) => void = () => undefined;
 
-  constructor(role: Role, options: MuxOptions, socket: WebSocket, shredder: Prng | null = null) {
-    this.over = new Promise((resolve) => {
-      this.#resolveOver = resolve;
-    });
-    const transport = new WsTransport(socket, shredder, () => this.session.transportDrained());
-    this.session = new Session(role, options, transport, this, monotonicClock, new MuxPools());
-    this.onStream = (stream) => {
-      const probe = new StreamProbe({ echo: true });
-      this.inbound.push(probe);
-      stream.accept(probe);
-    };
-    socket.on("message", (data: Buffer, isBinary: boolean) => {
-      if (isBinary) this.session.receive(data);
-      else this.session.receiveText();
-    });
-    socket.on("error", () => undefined);
-    const ticker = setInterval(() => this.session.tick(), TICK_MS);
-    socket.on("close", (code: number) => {
-      clearInterval(ticker);
-      this.session.transportClosed(code);
-    });
-    this.session.tick();
-  }
-
-  sessionOnDirty(session: Session): void {
-    setImmediate(() => session.flush());
-  }
-
-  sessionOnStream(_session: Session, stream: Stream): void {
-    this.onStream(stream);
-  }
-
-  sessionOnGoAway(_session: Session, code: number): void {
-    this.goAwayCode = code;
-  }
-
-  sessionOnClose(_session: Session, error: AppError): void {
-    this.#resolveOver(error);
+  override sessionOnStream(_session: Session, stream: Stream): void {
+    const probe = new StreamProbe({ echo: true });
+    this.inbound.push(probe);
+    stream.accept(probe);
   }
 
   /** Opens a stream that is watched. */
@@ -80,14 +28,6 @@ export class MuxEnd implements SessionHandler {
     const probe = new StreamProbe(options);
     probe.attach(this.session.open(probe));
     return probe;
-  }
-
-  /** Resolves when no stream is left in the table. */
-  async empty(): Promise<void> {
-    for (let count = 0; this.session.streamCount > 0; count++) {
-      if (count === 500) throw new Error(`${this.session.streamCount} streams are left`);
-      await new Promise((resolve) => setTimeout(resolve, 10));
-    }
   }
 }
 
@@ -225,65 +165,6 @@ export function patternSha256(size: number): string {
   return hash.update(period.subarray(0, left)).digest("hex");
 }
 
-/** The transport of a test: `ws` copies nothing of what a server sends, so borrowed bytes are copied here. */
-class WsTransport implements Transport {
-  readonly #socket: WebSocket;
-  readonly #shredder: Prng | null;
-  readonly #onDrain: () => void;
-  #buffered = false;
-
-  constructor(socket: WebSocket, shredder: Prng | null, onDrain: () => void) {
-    this.#socket = socket;
-    this.#shredder = shredder;
-    this.#onDrain = onDrain;
-  }
-
-  send(message: Uint8Array): SendResult {
-    return this.#sendOwned(Buffer.from(message));
-  }
-
-  sendParts(header: Uint8Array, payload: Uint8Array): SendResult {
-    return this.#sendOwned(Buffer.concat([header, payload]));
-  }
-
-  bufferedAmount(): number {
-    return this.#socket.bufferedAmount;
-  }
-
-  close(code: number, reason: string): void {
-    this.#socket.close(code, reason);
-  }
-
-  terminate(): void {
-    this.#socket.terminate();
-  }
-
-  #sendOwned(message: Buffer): SendResult {
-    if (this.#socket.readyState !== this.#socket.OPEN) return SendResult.DROPPED;
-    const rest = this.#shredder === null ? message : this.#shred(message, this.#shredder);
-    this.#socket.send(rest, { binary: true, fin: true }, (error) => {
-      if (error != null || !this.#buffered || this.#socket.bufferedAmount > 0) return;
-      this.#buffered = false;
-      this.#onDrain();
-    });
-    if (this.#socket.bufferedAmount === 0) return SendResult.SENT;
-    this.#buffered = true;
-    return SendResult.BUFFERED;
-  }
-
-  /** Sends all but the last piece of a message, as messages and fragments of random lengths. */
-  #shred(message: Buffer, prng: Prng): Buffer {
-    let at = 0;
-    while (message.length - at > 1) {
-      const longest = prng.oneIn(3) ? 20 : 60_000;
-      const piece = prng.between(1, Math.min(longest, message.length - at - 1));
-      this.#socket.send(message.subarray(at, at + piece), { binary: true, fin: prng.oneIn(2) });
-      at += piece;
-    }
-    return message.subarray(at);
-  }
-}
-
 /** Our session and the Go program at its other end, connected. */
 export interface Pair {
   readonly end: MuxEnd;
@@ -329,7 +210,7 @@ export async function listenForDevice(
     // Made in the event itself: the first frames of the device may follow at once.
     server.once("connection", (socket: WebSocket) => {
       const role = options.role ?? "client";
-      resolve(new MuxEnd(role, muxOptions(options.mux ?? {}), socket, options.shredder ?? null));
+      resolve(new MuxEnd(role, options.mux ?? {}, socket, options.shredder));
     });
   });
   return { port: address.port, end };

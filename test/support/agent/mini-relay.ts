@@ -9,21 +9,9 @@ import {
 import { createServer as createTlsServer } from "node:https";
 import type { AddressInfo } from "node:net";
 import type { Duplex } from "node:stream";
-import { WebSocket, WebSocketServer } from "ws";
-import { monotonicClock } from "../../../src/core/clock.ts";
-import type { AppError } from "../../../src/core/errors.ts";
-import {
-  MuxPools,
-  muxOptions,
-  type Role,
-  SendResult,
-  Session,
-  type SessionHandler,
-  type Stream,
-  type StreamHandler,
-  type Transport,
-  toDuplex,
-} from "../../../src/mux/index.ts";
+import { type WebSocket, WebSocketServer } from "ws";
+import { type Role, type StreamHandler, toDuplex } from "../../../src/mux/index.ts";
+import { WsSession } from "../ws-session.ts";
 
 /** How the next handshakes are answered: with a tunnel, or with this. */
 export interface Refusal {
@@ -117,29 +105,14 @@ const NOTHING: StreamHandler = {
 };
 
 /** One tunnel, on the relay's side. */
-export class RelayTunnel implements SessionHandler, Transport {
-  readonly session: Session;
-  /** Resolves with the reason when the session is over. */
-  readonly ended: Promise<AppError>;
-  readonly #webSocket: WebSocket;
+export class RelayTunnel extends WsSession {
   readonly #keepAlive: HttpAgent;
-  readonly #tickTimer: NodeJS.Timeout;
-  #endedWith: (error: AppError) => void = () => {};
 
   constructor(webSocket: WebSocket, role: Role) {
-    this.#webSocket = webSocket;
-    this.ended = new Promise((resolve) => {
-      this.#endedWith = resolve;
-    });
-    const options = muxOptions({ maxUnackedOpens: 1_024 });
-    this.session = new Session(role, options, this, this, monotonicClock, new MuxPools());
-    webSocket.on("message", (data: Buffer) => this.session.receive(data));
-    webSocket.on("error", () => {});
-    webSocket.on("close", (code) => this.session.transportClosed(code));
-    this.session.tick();
-    this.#tickTimer = setInterval(() => this.session.tick(), 250);
+    super(role, { maxUnackedOpens: 1_024 }, webSocket);
     this.#keepAlive = new HttpAgent({ keepAlive: true, maxFreeSockets: 16, timeout: 0 });
     Object.assign(this.#keepAlive, { createConnection: () => this.open() });
+    void this.ended.then(() => this.dropAll());
   }
 
   /** Opens a stream, as a Duplex with an `error` listener that ignores. */
@@ -180,7 +153,7 @@ export class RelayTunnel implements SessionHandler, Transport {
 
   /** A message that no relay sends. */
   sendText(text: string): void {
-    this.#webSocket.send(text);
+    this.socket.send(text);
   }
 
   /** GoAway(0), as a relay that restarts. */
@@ -191,58 +164,13 @@ export class RelayTunnel implements SessionHandler, Transport {
 
   /** Drops the connection without a word. */
   cut(): void {
-    clearInterval(this.#tickTimer);
-    this.#keepAlive.destroy();
-    this.#webSocket.terminate();
+    this.dropAll();
+    this.socket.terminate();
   }
 
   /** Closes with a code of the relay's own. */
   closeWith(code: number, reason: string): void {
     this.session.close(code, reason, null);
-  }
-
-  sessionOnDirty(): void {
-    setImmediate(() => this.session.flush());
-  }
-
-  sessionOnStream(_session: Session, stream: Stream): void {
-    stream.reset();
-  }
-
-  sessionOnGoAway(): void {}
-
-  sessionOnClose(_session: Session, error: AppError): void {
-    clearInterval(this.#tickTimer);
-    this.#keepAlive.destroy();
-    this.#endedWith(error);
-  }
-
-  send(message: Uint8Array): SendResult {
-    return this.#post(Buffer.from(message));
-  }
-
-  sendParts(header: Uint8Array, payload: Uint8Array): SendResult {
-    return this.#post(Buffer.concat([header, payload]));
-  }
-
-  bufferedAmount(): number {
-    return this.#webSocket.bufferedAmount;
-  }
-
-  close(code: number, reason: string): void {
-    this.#webSocket.close(code, reason);
-  }
-
-  terminate(): void {
-    this.#webSocket.terminate();
-  }
-
-  #post(message: Buffer): SendResult {
-    if (this.#webSocket.readyState !== WebSocket.OPEN) return SendResult.SENT;
-    this.#webSocket.send(message, () => {
-      if (this.#webSocket.bufferedAmount === 0) this.session.transportDrained();
-    });
-    return this.#webSocket.bufferedAmount === 0 ? SendResult.SENT : SendResult.BUFFERED;
   }
 }
 
