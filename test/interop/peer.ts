@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import type { TestContext } from "node:test";
 import { buildPeer, type PeerVersion } from "../support/go.ts";
+import { WAIT_MS } from "../support/until.ts";
 import { transfer } from "./transfer.ts";
 
 /** What the Go program says of its end of the session. */
@@ -54,20 +55,25 @@ export class GoPeer {
     return peer;
   }
 
-  /** What follows `word` in the first line of output that starts with it. Rejects when the program ends before. */
-  async said(word: string): Promise<string> {
+  /**
+   * What follows `word` in the line of output that is the `nth` to start with it, counted from 1. Rejects when the
+   * program ends before.
+   */
+  async said(word: string, nth = 1): Promise<string> {
     for (;;) {
-      const line = this.#output.split("\n").find((text) => text.split(" ")[0] === word);
-      if (line !== undefined && this.#output.includes(`${line}\n`))
-        return line.slice(word.length + 1);
+      // What stands behind the last line feed is no line yet.
+      const lines = this.#output.split("\n").slice(0, -1);
+      const line = lines.filter((text) => text.split(" ")[0] === word)[nth - 1];
+      if (line !== undefined) return line.slice(word.length + 1);
       if (this.#ended) throw new Error(`the Go peer ended: ${this.#complaint}`);
       await once(this.#child, "text");
     }
   }
 
   /** Calls the control API. @throws Error with the answer's text on any status but 200 */
-  async control(path: string): Promise<string> {
-    const answer = await transfer(`http://${await this.said("control")}${path}`, { keep: true });
+  async control(path: string, signal?: AbortSignal): Promise<string> {
+    const url = `http://${await this.said("control")}${path}`;
+    const answer = await transfer(url, { keep: true, ...(signal === undefined ? {} : { signal }) });
     if (answer.status !== 200) throw new Error(`${path}: ${answer.text}`);
     return answer.text;
   }
@@ -78,11 +84,16 @@ export class GoPeer {
 
   /** Resolves once the state is as wanted; the last state is in the error otherwise. */
   async until(wanted: (state: PeerState) => boolean, what: string): Promise<PeerState> {
-    for (let count = 0; ; count++) {
-      const state = await this.state();
+    const limit = AbortSignal.timeout(WAIT_MS);
+    let text = await this.control("/state");
+    for (;;) {
+      const state: PeerState = JSON.parse(text);
       if (wanted(state)) return state;
-      if (count === POLLS_MAX) throw new Error(`${what}: ${JSON.stringify(state)}`);
-      await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+      // Answered when the state is another one.
+      const next = this.control(`/state?not=${encodeURIComponent(text)}`, limit);
+      text = await next.catch((error: unknown) => {
+        throw limit.aborted ? new Error(`never came: ${what}: ${text}`) : error;
+      });
     }
   }
 
@@ -92,6 +103,3 @@ export class GoPeer {
     await once(this.#child, "close");
   }
 }
-
-const POLL_MS = 20;
-const POLLS_MAX = 250;

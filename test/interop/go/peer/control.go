@@ -21,7 +21,8 @@ import (
 // control is the HTTP API by which a test looks at this end of the session and
 // makes it act.
 //
-//	GET  /state                 {"streams", "closed", "cancelled", "served"}
+//	GET  /state[?not=]          {"streams", "closed", "cancelled", "served"}; with
+//	                            "not" answered when it is another text than that
 //	POST /ping                  the round trip in nanoseconds
 //	POST /goaway                GoAway(0)
 //	POST /close                 Session.Close
@@ -37,17 +38,59 @@ type control struct {
 	served    atomic.Int64 // handlers that were entered
 	accepting sync.Mutex   // held while accepting is paused
 	paused    bool
+	watch     sync.Mutex
+	changes   chan struct{} // closed at the next change; nil while nobody waits for it
+}
+
+// changed is called behind everything that changes the state: it wakes those
+// who wait for another one.
+func (c *control) changed() {
+	c.watch.Lock()
+	defer c.watch.Unlock()
+	if c.changes != nil {
+		close(c.changes)
+		c.changes = nil
+	}
+}
+
+func (c *control) nextChange() <-chan struct{} {
+	c.watch.Lock()
+	defer c.watch.Unlock()
+	if c.changes == nil {
+		c.changes = make(chan struct{})
+	}
+	return c.changes
+}
+
+func (c *control) state() string {
+	text, _ := json.Marshal(map[string]any{
+		"streams":   c.session.NumStreams(),
+		"closed":    c.session.IsClosed(),
+		"cancelled": c.cancelled.Load(),
+		"served":    c.served.Load(),
+	})
+	return string(text)
+}
+
+// stateOtherThan waits for a change where the state is `known`.
+func (c *control) stateOtherThan(known string, stop <-chan struct{}) string {
+	for {
+		change := c.nextChange()
+		if state := c.state(); state != known {
+			return state
+		}
+		select {
+		case <-change:
+		case <-stop:
+			return known
+		}
+	}
 }
 
 func (c *control) listen() {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/state", func(w http.ResponseWriter, req *http.Request) {
-		json.NewEncoder(w).Encode(map[string]any{
-			"streams":   c.session.NumStreams(),
-			"closed":    c.session.IsClosed(),
-			"cancelled": c.cancelled.Load(),
-			"served":    c.served.Load(),
-		})
+		fmt.Fprint(w, c.stateOtherThan(req.FormValue("not"), req.Context().Done()))
 	})
 	mux.HandleFunc("/ping", func(w http.ResponseWriter, req *http.Request) {
 		rtt, err := c.session.Ping()
@@ -123,6 +166,7 @@ func (c *control) echoes(size, count int) error {
 }
 
 func (c *control) echo(size int) error {
+	defer c.changed()
 	stream, err := c.session.OpenStream()
 	if err != nil {
 		return err
@@ -153,6 +197,7 @@ func (c *control) echo(size int) error {
 }
 
 func (c *control) keep(count int) error {
+	defer c.changed()
 	for i := 0; i < count; i++ {
 		if _, err := c.session.OpenStream(); err != nil {
 			return err

@@ -69,8 +69,9 @@ func main() {
 	}
 }
 
-// open starts a yamux session of the wanted role over a WebSocket.
-func (s settings) open(ws *websocket.Conn) (*yamux.Session, error) {
+// open starts a yamux session of the wanted role over a WebSocket. It calls
+// received behind each part of what comes that yamux has dealt with.
+func (s settings) open(ws *websocket.Conn, received func()) (*yamux.Session, error) {
 	config := yamux.DefaultConfig()
 	config.MaxStreamWindowSize = uint32(s.window)
 	config.KeepAliveInterval = s.keepAlive
@@ -79,10 +80,11 @@ func (s settings) open(ws *websocket.Conn) (*yamux.Session, error) {
 	if s.logged {
 		config.LogOutput = os.Stderr
 	}
+	conn := &wsConn{ws: ws, onRead: received}
 	if s.role == "client" {
-		return yamux.Client(&wsConn{ws: ws}, config)
+		return yamux.Client(conn, config)
 	}
-	return yamux.Server(&wsConn{ws: ws}, config)
+	return yamux.Server(conn, config)
 }
 
 func runDevice(s settings) {
@@ -95,12 +97,12 @@ func runDevice(s settings) {
 		}
 		log.Fatalf("peer: %v", err)
 	}
-	session, err := s.open(ws)
+	state := &control{ws: ws}
+	state.pause(s.paused)
+	state.session, err = s.open(ws, state.changed)
 	if err != nil {
 		log.Fatalf("peer: %v", err)
 	}
-	state := &control{session: session, ws: ws}
-	state.pause(s.paused)
 	state.listen()
 	fmt.Println("connected")
 	if s.serve == "raw" {
@@ -108,7 +110,8 @@ func runDevice(s settings) {
 	} else {
 		serveHTTP(state)
 	}
-	<-session.CloseChan()
+	<-state.session.CloseChan()
+	state.changed()
 	fmt.Println("session closed")
 	select {} // The control API still answers; the end of standard input ends us.
 }

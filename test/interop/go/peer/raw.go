@@ -27,7 +27,11 @@ func serveRaw(c *control) {
 			return
 		}
 		c.served.Add(1)
-		go handleRaw(stream)
+		c.changed()
+		go func() {
+			handleRaw(stream)
+			c.changed()
+		}()
 	}
 }
 

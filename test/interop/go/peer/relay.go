@@ -51,7 +51,7 @@ func (r *relaySide) connect(w http.ResponseWriter, req *http.Request) {
 	if err != nil {
 		return
 	}
-	session, err := r.settings.open(ws)
+	session, err := r.settings.open(ws, r.state.changed)
 	if err != nil {
 		ws.Close()
 		return
@@ -60,6 +60,11 @@ func (r *relaySide) connect(w http.ResponseWriter, req *http.Request) {
 	r.session = session
 	r.state.session, r.state.ws = session, ws
 	r.mu.Unlock()
+	r.state.changed()
+	go func() {
+		<-session.CloseChan()
+		r.state.changed()
+	}()
 	r.once.Do(r.state.listen)
 	fmt.Println("connected")
 }
@@ -77,6 +82,7 @@ func (r *relaySide) forward(w http.ResponseWriter, req *http.Request) {
 		http.Error(w, err.Error(), http.StatusBadGateway)
 		return
 	}
+	defer r.state.changed()
 	defer stream.Close()
 	stop := context.AfterFunc(req.Context(), func() { stream.SetDeadline(time.Unix(1, 0)) })
 	defer stop()
@@ -85,7 +91,7 @@ func (r *relaySide) forward(w http.ResponseWriter, req *http.Request) {
 		return
 	}
 	if req.Header.Get("X-Raw") != "" {
-		err = raw(w, req, stream)
+		err = r.raw(w, req, stream)
 	} else {
 		err = exchange(w, req, stream)
 	}
@@ -115,10 +121,11 @@ func exchange(w http.ResponseWriter, req *http.Request, stream *yamux.Stream) er
 
 // raw needs the end of our side to pass while the other side goes on: v0.1.1
 // reports the end of reading after its own Close, so it cannot do that.
-func raw(w http.ResponseWriter, req *http.Request, stream *yamux.Stream) error {
+func (r *relaySide) raw(w http.ResponseWriter, req *http.Request, stream *yamux.Stream) error {
 	go func() {
 		io.Copy(stream, req.Body)
 		stream.Close()
+		r.state.changed()
 	}()
 	_, err := io.Copy(w, stream)
 	if errors.Is(err, yamux.ErrStreamClosed) {

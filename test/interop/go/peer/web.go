@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"strconv"
 	"time"
@@ -66,14 +67,17 @@ func serveHTTP(c *control) {
 		http.Error(w, "too large", http.StatusRequestEntityTooLarge)
 	})
 	mux.HandleFunc("/abort", func(w http.ResponseWriter, req *http.Request) {
-		half(w, req)
+		c.half(w, req)
 		panic(http.ErrAbortHandler)
 	})
 	mux.HandleFunc("/drop", func(w http.ResponseWriter, req *http.Request) {
-		half(w, req)
+		c.half(w, req)
 		c.kill()
 	})
-	mux.HandleFunc("/hijack", hijack)
+	mux.HandleFunc("/hijack", func(w http.ResponseWriter, req *http.Request) {
+		hijack(w)
+		c.changed()
+	})
 	mux.HandleFunc("/request", func(w http.ResponseWriter, req *http.Request) {
 		json.NewEncoder(w).Encode(map[string]any{
 			"method": req.Method, "target": req.RequestURI, "host": req.Host, "header": req.Header,
@@ -87,10 +91,16 @@ func serveHTTP(c *control) {
 		w.Header().Set("Connection", "close")
 		io.WriteString(w, "the last answer\n")
 	})
-	http.Serve(c.session, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-		c.served.Add(1)
-		mux.ServeHTTP(w, req)
-	}))
+	server := http.Server{
+		Handler: http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+			c.served.Add(1)
+			c.changed()
+			mux.ServeHTTP(w, req)
+		}),
+		// A connection that the server gives up is closed when this is called.
+		ConnState: func(net.Conn, http.ConnState) { c.changed() },
+	}
+	server.Serve(c.session)
 }
 
 func upload(w http.ResponseWriter, req *http.Request) {
@@ -121,23 +131,24 @@ func (c *control) wait(w http.ResponseWriter, req *http.Request) {
 	select {
 	case <-req.Context().Done():
 		c.cancelled.Add(1)
+		c.changed()
 	case <-time.After(time.Duration(number(req, "ms")) * time.Millisecond):
 		io.WriteString(w, "waited\n")
 	}
 }
 
-func half(w http.ResponseWriter, req *http.Request) {
+func (c *control) half(w http.ResponseWriter, req *http.Request) {
 	size := number(req, "bytes")
 	if req.FormValue("chunked") == "" {
 		w.Header().Set("Content-Length", strconv.Itoa(size))
 	}
 	io.Copy(w, newPattern(size/2))
 	w.(http.Flusher).Flush()
-	// What was flushed is on its way before the tunnel or the stream goes.
-	time.Sleep(100 * time.Millisecond)
+	// What was flushed is at the other end, in front of this ping, before the tunnel or the stream goes.
+	c.session.Ping()
 }
 
-func hijack(w http.ResponseWriter, req *http.Request) {
+func hijack(w http.ResponseWriter) {
 	conn, both, err := http.NewResponseController(w).Hijack()
 	if err != nil {
 		return

@@ -17,9 +17,11 @@ var errNotBinary = errors.New("text message on a tunnel")
 type wsConn struct {
 	ws     *websocket.Conn
 	reader io.Reader
+	onRead func() // called when yamux asks for more: it is done with what it had
 }
 
 func (c *wsConn) Read(p []byte) (int, error) {
+	c.onRead()
 	for {
 		if c.reader == nil {
 			kind, reader, err := c.ws.NextReader()
