@@ -296,6 +296,18 @@ test("layout: no package runs a script when it is installed, and the lock file h
   }
 });
 
+test("layout: a test awaits an event, or until() with its bound; it neither sleeps nor spins", () => {
+  // Made for time itself: the bound, and a line with a delay.
+  const timed = ["support/until.ts", "support/delay-proxy.ts"];
+  const spin = /while \([^\n]*\)[\s{]*await (turn|setImmediate|new Promise\S*?\((\S+ => )?set)/;
+  for (const path of readdirSync(join(root, "test"), { recursive: true, encoding: "utf8" })) {
+    if (!path.endsWith(".ts")) continue;
+    const text = readFileSync(join(root, "test", path), "utf8");
+    assert.doesNotMatch(text, spin, `test/${path} spins`);
+    if (!timed.includes(path)) assert.doesNotMatch(text, /\bsetTimeout\(/, `test/${path} sleeps`);
+  }
+});
+
 test("layout: test files carry a kind in their path and are found by the runner", () => {
   const kinds = new Set(["unit", "conformance", "fuzz", "sim", "integration", "interop"]);
   for (const path of readdirSync(join(root, "test"), { recursive: true, encoding: "utf8" })) {
