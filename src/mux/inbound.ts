@@ -69,7 +69,6 @@ function takeDataHeader(session: Session, stream: Stream, flags: number, length:
     stream.recvWindow -= length;
     if ((cell & ANSWER_RST) !== 0) {
       // The peer may go on for a while: what it was granted is thrown away, not punished.
-      session.lateAllowance += stream.recvWindow;
       failStream(stream, muxStreamError("ERR_MUX_DATA_AFTER_FIN"));
       return;
     }

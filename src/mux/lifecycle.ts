@@ -52,8 +52,7 @@ function releaseStream(session: Session, stream: Stream): void {
 /**
  * Takes a stream out of the session. The caller tells its handler afterwards.
  *
- * A stream that goes before the peer's FIN leaves an allowance behind for what the peer had in
- * flight; see spec.md, "Closing a stream".
+ * A stream leaves an allowance behind for what the peer had in flight; see spec.md, "Closing a stream".
  */
 export function removeStream(stream: Stream): void {
   const { session } = stream;
@@ -70,10 +69,24 @@ export function removeStream(stream: Stream): void {
   } else {
     session.streams?.delete(stream.id);
     session.lateFrames += LATE_FRAMES_PER_STREAM;
-    if (!stream.remoteEnded) session.lateAllowance += stream.recvWindow;
+    allowLate(session, stream);
   }
   if (stream.holdsSlot) releaseSlot(stream);
   if (session.ending !== null && session.streamCount === 0) session.markDirty();
+}
+
+/**
+ * Late Data of a removed stream is thrown away, up to what it was granted. The peer's FIN is no reason to
+ * expect none: where Write and Close race in the Go implementation, Data leaves behind the FIN. But every
+ * stream ends that way, so those allowances do not add up beyond what a session may hold.
+ */
+function allowLate(session: Session, stream: Stream): void {
+  const { lateAllowance } = session;
+  const allowance = lateAllowance + stream.recvWindow;
+  if (!stream.remoteEnded) session.lateAllowance = allowance;
+  else if (lateAllowance < session.options.maxSessionRecvBufferBytes) {
+    session.lateAllowance = Math.min(allowance, session.options.maxSessionRecvBufferBytes);
+  }
 }
 
 /** Our RST: removes the stream and tells nobody. */

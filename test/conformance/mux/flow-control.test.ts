@@ -343,6 +343,38 @@ test("Y69: the data in flight of 200 busy streams that we reset at once is disca
   harness.expectAlive();
 });
 
+test("Y69: data that left behind the FIN of a finished stream is discarded, up to the window", () => {
+  const finished = (): Harness => {
+    const harness = new Harness("server", {}, { accepts: true, afterReceive: "keep", ...held });
+    harness.receive(syn(1), fin(1));
+    harness.inbound().live.end();
+    harness.settle();
+    assert.equal(harness.session.streamCount, 0);
+    return harness;
+  };
+  const harness = finished();
+  harness.receive(data(1, pattern(DEFAULT_WINDOW)));
+  harness.expectAlive();
+  harness.receive(dataHeader(1, 1));
+  harness.expectFatal();
+});
+
+test("Y69: the allowances of finished streams do not add up beyond what a session may hold", () => {
+  const options = { maxSessionRecvBufferBytes: MIB };
+  const harness = new Harness("server", options, { accepts: true, afterReceive: "keep", ...held });
+  for (let n = 0; n < 20; n++) {
+    harness.receive(syn(1 + 2 * n), fin(1 + 2 * n));
+    harness.inbound(n).live.end();
+    harness.settle();
+  }
+  for (let sent = 0; sent < MIB; sent += DEFAULT_WINDOW) {
+    harness.receive(data(1, pattern(DEFAULT_WINDOW)));
+    harness.expectAlive();
+  }
+  harness.receive(dataHeader(1, 1));
+  harness.expectFatal();
+});
+
 test("Y70: SYN with Data above the default window is fatal before anything is announced", () => {
   inEveryWay(
     (afterReceive) => new Harness("server", {}, { accepts: true, afterReceive }),
