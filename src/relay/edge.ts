@@ -7,7 +7,7 @@ import { type ForwardRoute, Front } from "./forward.ts";
 import { checkMethod, checkTarget, RequestFields } from "./http1/index.ts";
 import type { PeerAddresses } from "./peer-address.ts";
 import type { Caller, Verdict } from "./ports.ts";
-import { answerProblem } from "./problem.ts";
+import { answerProblem, answerUnframed } from "./problem.ts";
 import { RequestIds } from "./request-ids.ts";
 import type { Tunnel } from "./tunnel.ts";
 
@@ -156,7 +156,8 @@ class Edge {
     metrics.observeRequest(Front.EDGE, status, stage, 0, 0, -1, 0);
     const method = req.getCaseSensitiveMethod();
     accessLog.request(Front.EDGE, requestId, deviceId, "", method, status, stage, 0, 0, -1, 0);
-    answerProblem(res, error, requestId, method === "HEAD");
+    if (this.#fields.unframed) answerUnframed(res, error, requestId, method === "HEAD");
+    else answerProblem(res, error, requestId, method === "HEAD");
   }
 }
 

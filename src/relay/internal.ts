@@ -14,7 +14,7 @@ import { Front } from "./forward.ts";
 import { checkMethod, checkTarget, RequestFields } from "./http1/index.ts";
 import { InternalSecret } from "./internal-auth.ts";
 import { peerAddress } from "./peer-address.ts";
-import { answerProblem } from "./problem.ts";
+import { answerProblem, answerUnframed } from "./problem.ts";
 import { registerRawStream } from "./raw-stream.ts";
 import { RequestIds } from "./request-ids.ts";
 import { SessionListing } from "./session-listing.ts";
@@ -75,7 +75,14 @@ class InternalApi {
       startedAt: this.#context.clock.now(),
       tokenRef: "",
     };
-    if (url === "/healthz" || url === "/readyz") {
+    const fields = this.#fields;
+    fields.reset();
+    this.#prefix = "";
+    req.forEach(this.#addField);
+    fields.finish();
+    if (fields.unframed && fields.problem !== null) {
+      this.#refuseUnframed(call, fields.problem);
+    } else if (url === "/healthz" || url === "/readyz") {
       this.#health(call, url === "/readyz");
     } else if (!this.secret.accepts(req.getHeader("authorization"))) {
       this.#refuse(call, relayError("ERR_RELAY_UNAUTHORIZED"));
@@ -208,10 +215,6 @@ class InternalApi {
   #forward(call: Call, req: HttpRequest, path: string): void {
     const { res, tokenRef } = call;
     const fields = this.#fields;
-    fields.reset();
-    this.#prefix = "";
-    req.forEach(this.#addField);
-    fields.finish();
     const query = req.getQuery();
     const target = query === undefined ? path : `${path}?${query}`;
     const prefix = this.#prefix;
@@ -264,6 +267,11 @@ class InternalApi {
 
   #refuse(call: Call, error: HttpError, allow = ""): void {
     answerProblem(call.res, error, call.requestId, call.method === "HEAD", allow);
+    this.#record(call, error.status, error, 0);
+  }
+
+  #refuseUnframed(call: Call, error: HttpError): void {
+    answerUnframed(call.res, error, call.requestId, call.method === "HEAD");
     this.#record(call, error.status, error, 0);
   }
 

@@ -58,6 +58,7 @@ const REQUEST_ID = /^[\x21-\x7e]{1,128}$/;
  * @param requestId echoed as `x-request-id`; anything but short visible ASCII is left out of the head
  * @param isHead the request's method is HEAD: only the length of the body is told
  * @param allow value of `Allow`, for 405
+ * @param close end the connection after the answer
  */
 export function answerProblem(
   res: HttpResponse,
@@ -65,6 +66,7 @@ export function answerProblem(
   requestId: string,
   isHead = false,
   allow = "",
+  close = false,
 ): void {
   // One writeStatus with the whole head: every part of it is ours, or checked, and free of CR, LF and NUL.
   let head = `${error.status} ${reasonOf(error.status)}\r\ncontent-type: application/problem+json\r\ncache-control: no-store`;
@@ -77,6 +79,29 @@ export function answerProblem(
   const body = problemBody(error, id);
   res.writeStatus(head);
   // The body is ASCII, so that its length in characters is its length in bytes.
-  if (isHead) res.endWithoutBody(body.length);
-  else res.end(body);
+  if (isHead) res.endWithoutBody(body.length, close);
+  else res.end(body, close);
+}
+
+/**
+ * Answers a request whose end is not known for sure, and ends the connection. To be called in the route handler.
+ *
+ * The answer waits for the end of the turn: uWS goes on with what it read together with the head, and a next request
+ * that it finds there ends the connection at once while this one has no answer.
+ *
+ * @see RFC 9112, section 6.3
+ */
+export function answerUnframed(
+  res: HttpResponse,
+  error: HttpError,
+  requestId: string,
+  isHead: boolean,
+): void {
+  let aborted = false;
+  res.onAborted(() => {
+    aborted = true;
+  });
+  setImmediate(() => {
+    if (!aborted) res.cork(() => answerProblem(res, error, requestId, isHead, "", true));
+  });
 }

@@ -10,8 +10,9 @@ import { isTokenRef } from "../core/token.ts";
 import type { Stream, StreamHandler } from "../mux/index.ts";
 import type { RelayContext } from "./context.ts";
 import { relayError } from "./errors.ts";
+import { framingProblem } from "./http1/index.ts";
 import type { InternalSecret } from "./internal-auth.ts";
-import { answerProblem } from "./problem.ts";
+import { answerProblem, answerUnframed } from "./problem.ts";
 import type { RequestIds } from "./request-ids.ts";
 import type { Tunnel } from "./tunnel.ts";
 
@@ -60,6 +61,12 @@ export function registerRawStream(
     closeOnBackpressureLimit: true,
     upgrade: (res, req, socketContext) => {
       const requestId = ids.next();
+      const unframed = framingProblem(req);
+      if (unframed !== null) {
+        record(context, unframed, "", requestId);
+        answerUnframed(res, unframed, requestId, false);
+        return;
+      }
       const found = findTunnel(req, context, secret);
       if (found instanceof RawStreamRefusal) refuse(res, context, found, requestId);
       else upgrade(res, req, socketContext, new RawStream(context, found, requestId));
@@ -115,14 +122,22 @@ function findTunnel(
 
 function refuse(
   res: HttpResponse,
-  { metrics, accessLog }: RelayContext,
+  context: RelayContext,
   { error, tokenRef }: RawStreamRefusal,
   requestId: string,
 ): void {
-  const { status, stage } = error;
+  record(context, error, tokenRef, requestId);
+  answerProblem(res, error, requestId);
+}
+
+function record(
+  { metrics, accessLog }: RelayContext,
+  { status, stage }: HttpError,
+  tokenRef: string,
+  requestId: string,
+): void {
   metrics.observeRequest(INTERNAL, status, stage, 0, 0, -1, 0);
   accessLog.request(INTERNAL, requestId, "", tokenRef, "GET", status, stage, 0, 0, -1, 0);
-  answerProblem(res, error, requestId);
 }
 
 function upgrade(

@@ -3,9 +3,10 @@ import type { HttpError } from "../core/errors.ts";
 import type { RelayContext } from "./context.ts";
 import { deviceOfHost } from "./device-selector.ts";
 import { relayError } from "./errors.ts";
+import { framingProblem } from "./http1/index.ts";
 import type { PeerAddresses } from "./peer-address.ts";
 import type { DeviceIdentity, Verdict } from "./ports.ts";
-import { answerProblem } from "./problem.ts";
+import { answerProblem, answerUnframed } from "./problem.ts";
 import { RequestIds } from "./request-ids.ts";
 import { Tunnel } from "./tunnel.ts";
 
@@ -79,6 +80,7 @@ class TunnelEndpoint {
         return;
       }
       const isHead = req.getCaseSensitiveMethod() === "HEAD";
+      if (this.#refuseUnframed(res, req, isHead)) return;
       this.#refuse(res, relayError("ERR_RELAY_UPGRADE_REQUIRED"), this.#ids.next(), isHead);
     });
   }
@@ -94,6 +96,7 @@ class TunnelEndpoint {
       req.setYield(true);
       return;
     }
+    if (this.#refuseUnframed(res, req, false)) return;
     const requestId = this.#ids.next();
     const peer = this.#peers.of(res);
     const address = this.#context.clientAddress.clientOf(peer, req.getHeader("x-forwarded-for"));
@@ -172,9 +175,23 @@ class TunnelEndpoint {
   }
 
   #refuse(res: HttpResponse, error: HttpError, requestId: string, isHead = false): void {
+    this.#recordRefusal(error, requestId);
+    answerProblem(res, error, requestId, isHead);
+  }
+
+  /** True where the request's end is not known for sure, and it was refused for that. */
+  #refuseUnframed(res: HttpResponse, req: HttpRequest, isHead: boolean): boolean {
+    const error = framingProblem(req);
+    if (error === null) return false;
+    const requestId = this.#ids.next();
+    this.#recordRefusal(error, requestId);
+    answerUnframed(res, error, requestId, isHead);
+    return true;
+  }
+
+  #recordRefusal(error: HttpError, requestId: string): void {
     this.#context.metrics.handshakeRefused(error.status);
     this.#context.log.info({ code: error.code, status: error.status, requestId }, "tunnel refused");
-    answerProblem(res, error, requestId, isHead);
   }
 
   #open(ws: ConstructorParameters<typeof Tunnel>[3], socket: TunnelSocket): Tunnel {

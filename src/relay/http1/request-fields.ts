@@ -9,6 +9,13 @@ const UNUSUAL = /[^\t\x20-\x7e]/;
 const IMPASSABLE = /[\x00-\x08\x0a-\x1f\x7f\ufffd\ud800-\udfff]/u;
 /** `uri-host [":" port]` by its characters alone; the device judges the rest. RFC 9110 section 7.2. */
 const HOST = /^[A-Za-z0-9\-._~!$&'()*+,;=%:[\]]*$/;
+/** Problems that leave open where the request ends. */
+const UNFRAMED: ReadonlySet<RequestErrorCode> = new Set([
+  "ERR_HTTP_REQUEST_CONTENT_LENGTH",
+  "ERR_HTTP_REQUEST_LENGTH_AND_CODING",
+  "ERR_HTTP_REQUEST_TRANSFER_ENCODING",
+  "ERR_HTTP_REQUEST_TRANSFER_CODING",
+]);
 /** As many digits as a number holds exactly. */
 const LENGTH = /^[0-9]{1,15}$/;
 
@@ -20,6 +27,11 @@ const LENGTH = /^[0-9]{1,15}$/;
 export class RequestFields {
   /** What is wrong with the request, null for nothing. */
   problem: HttpError | null = null;
+  /**
+   * Length or coding contradict each other, so that another reader may see the request end elsewhere than uWS does. There
+   * is a problem then, though maybe an earlier one; what follows the head must not be read as a next request.
+   */
+  unframed = false;
   host = "";
   authorization = "";
   proxyAuthorization = "";
@@ -57,6 +69,7 @@ export class RequestFields {
 
   reset(): void {
     this.problem = null;
+    this.unframed = false;
     this.host = "";
     this.authorization = "";
     this.proxyAuthorization = "";
@@ -85,6 +98,7 @@ export class RequestFields {
   }
 
   private refuse(code: RequestErrorCode): void {
+    if (UNFRAMED.has(code)) this.unframed = true;
     if (this.problem === null) this.problem = requestError(code);
   }
 
@@ -253,6 +267,18 @@ export class RequestFields {
       .filter((line) => line === "" || !nominated.has(line.slice(0, line.indexOf(":"))))
       .join("\r\n");
   }
+}
+
+const ownFields = new RequestFields();
+
+/** What is wrong with a request whose end is not known for sure, null for every other: see `RequestFields.unframed`. */
+export function framingProblem(req: {
+  forEach(take: (name: string, value: string) => void): void;
+}): HttpError | null {
+  ownFields.reset();
+  req.forEach(ownFields.add);
+  ownFields.finish();
+  return ownFields.unframed ? ownFields.problem : null;
 }
 
 function joined(before: string, value: string): string {
