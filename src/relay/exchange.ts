@@ -162,7 +162,8 @@ export class Exchange implements StreamHandler, ResponseSink, ResponseOutOwner, 
       if (stream === this.#stream) this.#parser.keepAlive = false;
       return;
     }
-    this.#activeAt = this.#owner.coarseNow;
+    // Bytes of a head that is not whole yet earn no time: it is the head that is waited for.
+    if (this.#headSeen) this.#activeAt = this.#owner.coarseNow;
     this.#seen = true;
     const keptBefore = this.#keptBytes;
     this.#parsing = true;
@@ -212,6 +213,7 @@ export class Exchange implements StreamHandler, ResponseSink, ResponseOutOwner, 
 
   responseOnHead(): void {
     this.#headSeen = true;
+    this.#activeAt = this.#owner.coarseNow;
     // The session has just noted when the message came.
     this.#firstByteAt = this.#stream?.session.lastReceivedAt ?? this.#owner.context.clock.now();
     this.#head = "";

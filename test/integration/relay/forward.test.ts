@@ -409,6 +409,21 @@ test("a response head that does not come is a 504", async (t) => {
   assert.equal(relay.inspect().streams, 0);
 });
 
+test("a response head that comes byte by byte and never ends is a 504", {
+  timeout: 20_000,
+}, async (t) => {
+  const trickle: Script = ({ socket }) => {
+    socket.write("HTTP/1.1 200 OK\r\nx-slow: ");
+    const timer = setInterval(() => socket.write("a"), 20);
+    socket.on("error", () => {}).on("close", () => clearInterval(timer));
+  };
+  const { relay, head } = await setup(t, trickle, { firstByteTimeoutMs: 300 });
+  const answer = await rawRequest(relay.port, head("GET", "/"));
+  assert.equal(answer.status, 504);
+  assert.equal(problemOf(answer).stage, "first_byte");
+  assert.equal(relay.inspect().streams, 0);
+});
+
 test("a body that falls silent midway breaks the client's connection", async (t) => {
   const { relay, head } = await setup(
     t,
