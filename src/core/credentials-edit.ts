@@ -51,7 +51,8 @@ export async function replaceFile(path: string, text: string): Promise<void> {
     }
     await rename(temporary, path);
   } catch (error) {
-    await rm(temporary, { force: true });
+    // What went wrong is told, not that there is nothing to take away.
+    await rm(temporary, { force: true }).catch(() => undefined);
     throw new ConfigError([{ setting: path, problem: `cannot be written (${codeOf(error)})` }]);
   }
 }

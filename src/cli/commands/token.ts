@@ -1,4 +1,5 @@
-import { lstat, rm } from "node:fs/promises";
+import { lstat, readFile, realpath, rm } from "node:fs/promises";
+import { basename, dirname, join, resolve } from "node:path";
 import { Command, Option } from "commander";
 import {
   type Credentials,
@@ -97,7 +98,7 @@ export function tokenCommand(output: Output = process.stdout): Command {
 
 async function createToken(options: CreateOptions): Promise<CreatedToken> {
   const { file, tokenFile } = options;
-  if (tokenFile !== undefined && !options.force) await checkAbsent(tokenFile);
+  if (tokenFile !== undefined) await checkTokenFile(tokenFile, options);
   const minted = mintToken(options.kind);
   let entry: TokenEntry | KeyEntry | null = null;
 
@@ -106,7 +107,11 @@ async function createToken(options: CreateOptions): Promise<CreatedToken> {
     entry = changed.entry;
     parseCredentials(formatCredentials(changed.credentials), file ?? "entry");
     // Before the entry is stored: an entry whose token is lost would be of no use.
-    if (tokenFile !== undefined) await replaceFile(tokenFile, `${minted.text}\n`);
+    if (tokenFile !== undefined) {
+      // Once more, now that no other editor runs: two may have been told to write the same.
+      await checkTokenFile(tokenFile, options);
+      await replaceFile(tokenFile, `${minted.text}\n`);
+    }
     return changed.credentials;
   };
 
@@ -122,21 +127,26 @@ async function createToken(options: CreateOptions): Promise<CreatedToken> {
   };
 }
 
-/** Edits the file; takes the token's own file away again where the entry could not be stored. */
+/** Edits the file; puts the token's own file back as it was where the entry could not be stored. */
 async function editOrUndo(
   file: string,
   change: (present: Credentials) => Promise<Credentials>,
   tokenFile: string | undefined,
 ): Promise<void> {
   let changed = false;
+  let before: string | null = null;
   try {
     await editCredentials(file, async (present) => {
+      if (tokenFile !== undefined) before = await readFile(tokenFile, "utf8").catch(() => null);
       const next = await change(present);
       changed = true;
       return next;
     });
   } catch (error) {
-    if (changed && tokenFile !== undefined) await rm(tokenFile, { force: true });
+    if (changed && tokenFile !== undefined) {
+      if (before === null) await rm(tokenFile, { force: true });
+      else await replaceFile(tokenFile, before);
+    }
     throw error;
   }
 }
@@ -177,6 +187,24 @@ function withEntry(
 
 function ownerOf(present: Credentials, deviceId: string | undefined): string | undefined {
   return present.tokens.find((entry) => entry.device_id === deviceId)?.user_id;
+}
+
+/** The token must neither take the place of another one nor be lost under the credentials. */
+async function checkTokenFile(path: string, { file, force }: CreateOptions): Promise<void> {
+  if (file !== undefined) {
+    // An edit follows links, a token file is put in the place of one.
+    const edited = await realpath(file).catch(() => withRealFolder(file));
+    if (edited === (await withRealFolder(path))) {
+      const problem = "the same as --file; a token wants a file of its own";
+      throw new ConfigError([{ setting: "--token-file", problem }]);
+    }
+  }
+  if (force !== true) await checkAbsent(path);
+}
+
+async function withRealFolder(path: string): Promise<string> {
+  const folder = dirname(resolve(path));
+  return join(await realpath(folder).catch(() => folder), basename(path));
 }
 
 async function checkAbsent(path: string): Promise<void> {

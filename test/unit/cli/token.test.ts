@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { mkdtemp, readdir, readFile, rm, stat, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
@@ -141,6 +141,64 @@ test("a token file that exists is replaced only by --force", async (t) => {
   await run(...args, "--force");
   assert.equal(parseToken((await readFile(tokenFile, "utf8")).trim()).ok, true);
 });
+
+test("two that write the same token file at once: one token, its entry, and no other", async (t) => {
+  const base = await folder(t);
+  const [file, tokenFile] = [join(base, "c"), join(base, "token")];
+  const args = ["create", "--kind", "device", "--file", file, "--token-file", tokenFile];
+  const results = await Promise.all([run(...args), run(...args)]);
+  assert.deepEqual(results.map(({ failure }) => /exists already/.test(failure)).sort(), [
+    false,
+    true,
+  ]);
+  const token = parseToken((await readFile(tokenFile, "utf8")).trim());
+  const { tokens } = await credentialsOf(file);
+  assert.deepEqual(
+    [token.ok && token.ref],
+    tokens.map(({ ref }) => ref),
+  );
+});
+
+test("a token file that is the credentials file is refused, by whatever name", async (t) => {
+  const base = await folder(t);
+  const file = join(base, "c.json");
+  await symlink(base, join(base, "again"));
+  for (const name of [file, join(base, "again", "c.json")]) {
+    const { out, failure } = await run(
+      ...["create", "--kind", "device", "--file", file, "--token-file", name, "--force"],
+    );
+    assert.equal(out, "");
+    assert.match(failure, /--token-file: the same as --file/);
+  }
+  assert.deepEqual(await readdir(base), ["again"]);
+
+  await run("create", "--kind", "key", "--file", file);
+  const text = await readFile(file, "utf8");
+  await symlink(file, join(base, "link"));
+  const args = ["--file", join(base, "link"), "--token-file", file, "--force"];
+  const { failure } = await run("create", "--kind", "device", ...args);
+  assert.match(failure, /--token-file: the same as --file/);
+  assert.equal(await readFile(file, "utf8"), text);
+});
+
+for (const before of [null, "precious\n"]) {
+  const kept =
+    before === null ? "leaves no token file" : "leaves the token file that --force named";
+  test(`an entry that cannot be stored ${kept}`, async (t) => {
+    const base = await folder(t);
+    const tokenFile = join(base, "token");
+    if (before !== null) await writeFile(tokenFile, before);
+    // There is room for the name of the lock beside it, but not for that of the new content.
+    const file = join(base, "c".repeat(245));
+    const { out, failure } = await run(
+      ...["create", "--kind", "device", "--file", file, "--token-file", tokenFile, "--force"],
+    );
+    assert.equal(out, "");
+    assert.match(failure, /cannot be written \(ENAMETOOLONG\)/);
+    assert.equal(await readFile(tokenFile, "utf8").catch(() => null), before);
+    assert.deepEqual(await readdir(base), before === null ? [] : ["token"]);
+  });
+}
 
 for (const { name, args, failure } of [
   { name: "no kind", args: [], failure: /--kind/ },
