@@ -283,7 +283,8 @@ function checkAddress(
   }
   if (url.hostname === "") return refuse("names no host");
   const path = url.pathname === "/" ? "" : url.pathname;
-  if (path !== "" || url.search !== "" || url.hash !== "" || url.username !== "") {
+  const user = url.username + url.password;
+  if (path !== "" || url.search !== "" || url.hash !== "" || user !== "") {
     return refuse("must be a host and port alone: bytes are passed on as they are");
   }
   const tls = url.protocol === "https:";

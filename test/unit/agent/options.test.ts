@@ -56,6 +56,7 @@ const TARGETS: readonly [string, { host: string; port: number; tls: boolean } | 
   ["http://127.0.0.1:8080/base", null],
   ["http://127.0.0.1:8080/?a=b", null],
   ["http://user@127.0.0.1:8080", null],
+  ["http://:secret@127.0.0.1:8080", null],
   ["ws://127.0.0.1:8080", null],
   ["127.0.0.1:8080", null],
   ["", null],
