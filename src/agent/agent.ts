@@ -258,7 +258,10 @@ export class Agent extends EventEmitter<AgentEvents> implements TunnelHandler {
     try {
       token = readToken(tokenSource);
     } catch (error) {
-      log.error({ code: codeOf(error, "ERR_AGENT_TOKEN_FILE") }, "token file cannot be used");
+      const code = codeOf(error, "ERR_AGENT_TOKEN_FILE");
+      const file = tokenSource.kind === "file" ? tokenSource.path : "";
+      const reason = code === "ERR_AGENT_TOKEN_FILE" ? "it holds no usable token" : code;
+      log.error({ code, file }, `token file ${file} cannot be used: ${reason}`);
       this.#retry({ kind: "unreachable", code: "ERR_AGENT_TOKEN_FILE", tls: false }, 0);
       return;
     }

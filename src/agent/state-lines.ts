@@ -27,10 +27,13 @@ const SENTENCES: Record<DisconnectCause, readonly [LogLevel, string]> = {
   lost: ["warn", "connection to the relay was lost"],
 };
 
+/** Nothing was dialled: the relay may be well. */
+const NO_TOKEN: readonly [LogLevel, string] = ["error", "no token to dial with"];
+
 /** The log line for an end that the policy gave `cause`. */
 export function describeLoss(end: TunnelEnd, cause: DisconnectCause): LossLine {
   const code = endCode(end);
-  const [level, sentence] = SENTENCES[cause];
+  const [level, sentence] = code === "ERR_AGENT_TOKEN_FILE" ? NO_TOKEN : SENTENCES[cause];
   return { code, level, text: `${sentence} (${code})` };
 }
 

@@ -270,3 +270,22 @@ test("the token file is read again before every dial, and its absence only delay
   }
   assert.ok(!bench.lines.join("\n").includes("vAc_"), "no token in any log line");
 });
+
+test("a token file that cannot be used is named with the reason, and the relay is not blamed", async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), "hawser-agent-"));
+  t.after(() => rmSync(folder, { recursive: true }));
+  const empty = join(folder, "empty");
+  writeFileSync(empty, "");
+  for (const [tokenFile, reason] of [
+    [empty, "it holds no usable token"],
+    [folder, "EISDIR"],
+    [join(folder, "missing"), "ENOENT"],
+  ] as const) {
+    const { lines } = await started(agentBench({ token: undefined, tokenFile }));
+    assert.equal(lines.at(-2), `token file ${tokenFile} cannot be used: ${reason}`);
+    assert.match(
+      lines.at(-1) ?? "",
+      /^no token to dial with \(ERR_AGENT_TOKEN_FILE\); next attempt/,
+    );
+  }
+});
