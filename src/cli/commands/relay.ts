@@ -1,3 +1,4 @@
+import { createPrivateKey, X509Certificate } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { Command } from "commander";
 import { type Logger, pino } from "pino";
@@ -121,6 +122,40 @@ function standInSecret({ internalSecret, internalSecretFile }: Values): string |
   return internalSecret === null && internalSecretFile === null ? "x".repeat(43) : null;
 }
 
+/** What keeps the certificate and the key from being used; the listener itself tells no more than that they cannot. */
+function certificateProblems({ tlsCert, tlsKey }: Values): ConfigProblem[] {
+  if (tlsCert === null || tlsKey === null) return [];
+  const certificate = attempt(() => new X509Certificate(pemText(tlsCert)));
+  const key = attempt(() => createPrivateKey(pemText(tlsKey)));
+  const problems: ConfigProblem[] = [];
+  if (certificate === null) {
+    problems.push({ setting: "tlsCert", problem: `${tlsCert} holds no certificate in PEM` });
+  }
+  if (key === null) {
+    const problem = `${tlsKey} holds no private key in PEM that is not encrypted`;
+    problems.push({ setting: "tlsKey", problem });
+  }
+  if (certificate !== null && key !== null && !certificate.checkPrivateKey(key)) {
+    const problem = `${tlsKey} is not the key of the certificate in ${tlsCert}`;
+    problems.push({ setting: "tlsKey", problem });
+  }
+  return problems;
+}
+
+/** Null where `read` throws. What OpenSSL says helps nobody. */
+function attempt<T>(read: () => T): T | null {
+  try {
+    return read();
+  } catch {
+    return null;
+  }
+}
+
+/** Node would take a certificate in DER as well, the listener does not. */
+function pemText(path: string): string {
+  return readFileSync(path, "latin1");
+}
+
 /** What does not go together, as config, relay and mux see it, by the names of settings. */
 function settingsProblems(values: Values): ConfigProblem[] {
   const problems = relaySettingsProblems(values);
@@ -140,6 +175,7 @@ function settingsProblems(values: Values): ConfigProblem[] {
     muxOptions(relayOptions(values, "").mux);
     return [];
   });
+  collect(() => certificateProblems(values));
   collect(() => {
     const { credentials } = values;
     if (credentials !== null) parseCredentials(readFileSync(credentials, "utf8"), credentials);

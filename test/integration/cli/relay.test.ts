@@ -7,6 +7,7 @@ import { join } from "node:path";
 import test, { type TestContext } from "node:test";
 import { connect } from "../../../src/agent/index.ts";
 import { CliProcess, runCli } from "../../support/cli.ts";
+import { makeCertificate } from "../../support/relay/certificate.ts";
 
 interface Setup {
   readonly folder: string;
@@ -181,6 +182,26 @@ test("hawser relay --check-config: every problem of settings, options and creden
     settings.some((setting: string) => setting.includes("version")),
     settings.join(),
   );
+});
+
+test("hawser relay --check-config: a certificate and a key that cannot be used are told, each by its own flag", async (t) => {
+  const setup = await setUp(t);
+  const [one, other] = [
+    makeCertificate(setup.folder, "one"),
+    makeCertificate(setup.folder, "other"),
+  ];
+  for (const [cert, key, expected] of [
+    [one.certFile, one.keyFile, []],
+    [one.certFile, other.keyFile, ["--tls-key"]],
+    [one.keyFile, one.certFile, ["--tls-cert", "--tls-key"]],
+    [one.certFile, setup.tokenFile, ["--tls-key"]],
+  ] as const) {
+    const words = ["--check-config", "--json", "--tls-cert", cert, "--tls-key", key];
+    const { code, stderr } = await runCli(t, [...setup.words, ...words]);
+    const problems = stderr === "" ? [] : JSON.parse(stderr).error.problems;
+    const settings = problems.map(({ setting }: { setting: string }) => setting);
+    assert.deepEqual([code, settings], [expected.length === 0 ? 0 : 2, expected]);
+  }
 });
 
 test("hawser relay: without credentials it says what is missing and ends with 2", async (t) => {
