@@ -1,3 +1,4 @@
+import { X509Certificate } from "node:crypto";
 import { readFileSync } from "node:fs";
 import type { Server } from "node:http";
 import { ConfigError, type ConfigProblem } from "../core/errors.ts";
@@ -161,6 +162,8 @@ export function agentSettings(options: AgentOptions): AgentSettings {
     problems.push({ setting: "yamuxRole", problem: "must be server or client" });
   }
   const mux = checkMux(options.mux, numbers.maxStreams, problems);
+  checkPem("ca", options.ca, problems);
+  checkPem("localCa", options.localCa, problems);
   if (
     problems.length > 0 ||
     relayUrl === null ||
@@ -294,6 +297,16 @@ function checkAddress(
   // Node's net wants an IPv6 address without the brackets of a URL.
   const host = url.hostname.replace(/^\[(.*)\]$/, "$1");
   return { kind: "address", host, port, tls, ca, timeoutMs, text: `${url.protocol}//${url.host}` };
+}
+
+/** Node passes over what is no certificate, and then trusts nobody. */
+function checkPem(setting: string, pem: Pem | undefined, problems: ConfigProblem[]): void {
+  if (pem === undefined) return;
+  try {
+    new X509Certificate(pem.toString());
+  } catch {
+    problems.push({ setting, problem: "holds no certificate in PEM" });
+  }
 }
 
 function checkMux(

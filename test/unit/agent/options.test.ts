@@ -126,3 +126,14 @@ test("all problems are told at once", () => {
 test("problems of mux limits carry their name", () => {
   assert.deepEqual(problemsOf({ mux: { initialWindowBytes: 1 } }), ["mux.initialWindowBytes"]);
 });
+
+test("a list of certificates without one is refused, and its text is not repeated", () => {
+  for (const pem of [
+    "",
+    "garbage",
+    Buffer.from([48, 130, 1, 2]),
+    "-----BEGIN CERTIFICATE-----\nAAAA\n",
+  ]) {
+    assert.deepEqual(problemsOf({ ca: pem, localCa: pem }), ["ca", "localCa"]);
+  }
+});
