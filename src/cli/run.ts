@@ -83,11 +83,18 @@ function describeUsage(error: CommanderError, words: readonly string[]): ErrorRe
   const isUsage = error.code.startsWith("commander.");
   return {
     code: isUsage ? USAGE : error.code,
-    message: error.message.replace(/^error: /, "").replace(/^\(outputHelp\)$/, "no command given"),
+    message: withoutValue(error.message)
+      .replace(/^error: /, "")
+      .replace(/^\(outputHelp\)$/, "no command given"),
     advice: isUsage ? `How to use it: ${helpLine(words)}.` : "",
     problems: [],
     exitCode: isUsage ? EXIT.USAGE : EXIT.FAILED,
   };
+}
+
+/** A flag that is misspelt may carry a secret: `--tokn=vAc_…`. Only its name is told. */
+function withoutValue(message: string): string {
+  return message.replace(/(unknown option '[^'=]*)=.*'/s, "$1'");
 }
 
 /** The report as it is printed, ending in a line break. */

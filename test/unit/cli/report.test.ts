@@ -52,6 +52,17 @@ test("command line: wrong usage ends with 2, help and version with 0", () => {
   }
 });
 
+test("command line: the value of a misspelt flag is not repeated", () => {
+  for (const value of ["vAc_secret", "it's a\nsecret", "a=secret"]) {
+    const message = `error: unknown option '--tokn=${value}'\n(Did you mean --token-file?)`;
+    const [text] = printed(new CommanderError(1, "commander.unknownOption", message), ["agent"]);
+    assert.equal(
+      text,
+      "error: unknown option '--tokn'\n(Did you mean --token-file?)\nHow to use it: hawser agent --help.\n",
+    );
+  }
+});
+
 test("command line: what fails while it runs ends with 1 and keeps its code", () => {
   assert.deepEqual(printed(new AppError("ERR_CLI_DEV_FAILED", "could not start"), ["dev"]), [
     "error: could not start\n",
