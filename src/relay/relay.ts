@@ -264,7 +264,7 @@ class RunningRelay implements Relay {
     );
     if (!uwsAdapted()) {
       context.log.warn(
-        "uWebSockets.js is not adapted; an upload can fill the memory, see ADR 0002",
+        "uWebSockets.js is not adapted; an upload can fill the memory, and TLS can break, see ADR 0002",
       );
     }
   }

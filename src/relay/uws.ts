@@ -3,6 +3,7 @@ import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { AppError } from "../core/errors.ts";
 import { readOnceElf } from "./elf-read-once.ts";
+import { shortRecvElf } from "./elf-recv-length.ts";
 import { retargetElf } from "./elf-retarget.ts";
 import { cachedFile, cacheFolders, sha256 } from "./uws-cache.ts";
 
@@ -40,35 +41,35 @@ interface KnownBinary {
 export const KNOWN_BINARIES: Readonly<Record<string, KnownBinary>> = {
   "uws_linux_x64_115.node": {
     original: "5b126ee00bf754b02e97e4c27090365a8562c5820c93f93918ac2212d4503e91",
-    adapted: "e4068601fbc31501fe94dd5f2bebb8aecff8864800e969838d5b008c099a5e0a",
+    adapted: "5c84fa47c527b6fc4777f96b803425c5f96d0495232ed54dc8c8b93d2d70af19",
   },
   "uws_linux_x64_127.node": {
     original: "4b55b1f2cb7a7913febbb65a89496412b96af77e838552980092ba6b33723aac",
-    adapted: "5948a0679fa80f14a14ab1e7cfd46938dc76866ae20d1fac6e678d113c397593",
+    adapted: "181e2971fcf7e37161f6683b27c5ed31fe2f8241273ea218ffc0fdafcdc8e744",
   },
   "uws_linux_x64_137.node": {
     original: "98128405dba2fb608448e921a979530f70c946a2cc9889c15f2fa70c2d00ab05",
-    adapted: "a01302e543ce329794711b6df925e44482fb93cbbb0dd7607c0f7409e28535ff",
+    adapted: "3ba4257feac9a8b5fada336fe6eb0ddc1631596fa0496c8fba30352b6b76162d",
   },
   "uws_linux_x64_141.node": {
     original: "813d788b347c6fd76b779d8932311ec05a044e612b4b83af220f16e6ea789683",
-    adapted: "3da63407c50da2d30288a0218267ac10273fa980ef8ff6ac880fc146280a9020",
+    adapted: "42eaa3693a3c0418a985c36138b1c94ed40f3ed2e31100fab3fec07d339a6b67",
   },
   "uws_linux_arm64_115.node": {
     original: "6bdbc8ff976b4371af1906175e9025804bacc38a414969f4f02314e6b99f206c",
-    adapted: "bf75b7a529a73aa85b27dc4bf61ad564d12dcc563698ee45b5d916819c0a4e16",
+    adapted: "1e1f284f33972428780649394d043a8571250a360c598ce2a0572bb5bc05a464",
   },
   "uws_linux_arm64_127.node": {
     original: "82b79bd18d1e3563de336156005bd01b7f39fc387b65173d69a29da4ee79f895",
-    adapted: "c27a9ea36f94b764f63fe18b57d2ffc220764bc401e4e7d90df09a42af92b8f8",
+    adapted: "10bbc8c25b2fab9d8d522c4cc9b91d767220f9a24632f12e46faec8af0433bde",
   },
   "uws_linux_arm64_137.node": {
     original: "88618b30ddf6b2b62310db89f40a701616676352aac5e0f6184dd8ef876199ce",
-    adapted: "82ef4f0ef01c467289df715f4a8a73cb461ec19a27862d9dcbaf3924e99807fc",
+    adapted: "e37c4eb578b0f018276bdf75bde26802c2ccee4e47912415bf570583a74b5bcb",
   },
   "uws_linux_arm64_141.node": {
     original: "81d0186dd1549ed6a7f47e68e323573fc27d69d2920527654ce2dd993af2b0ec",
-    adapted: "03b78e9158796f420e39ad78aa936ba81de1bd13537253b0ce82605b8d7ef81d",
+    adapted: "45b182b6581fc83b83a03189cbcaa0677312f11d3b724568eb08d82577fe26af",
   },
 };
 
@@ -94,9 +95,9 @@ function asksForNewerGlibc(error: unknown): boolean {
   return /GLIBC_2\.\d+' not found/.test(messageOf(error));
 }
 
-/** The copy that is loaded in place of a listed file: it runs on glibc 2.36 and reads once per event. */
+/** The copy that is loaded in place of a listed file: it runs on glibc 2.36, and reads once per event and not too much. */
 export function adaptBinary(original: Uint8Array): Uint8Array {
-  return readOnceElf(retargetElf(original));
+  return shortRecvElf(readOnceElf(retargetElf(original)));
 }
 
 /** What was loaded. */

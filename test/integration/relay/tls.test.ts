@@ -80,6 +80,46 @@ test("a body of 4 MiB passes over TLS whole", async (t) => {
   assert.equal((await askSecurely(started, path, first.pem)).text.length, 4 << 20);
 });
 
+for (const direction of ["up", "down"] as const) {
+  test(`four bodies of 8 MiB at once over TLS, ${direction}, whole, and the tunnel lives on`, async (t) => {
+    const { started, first } = await setUp(t);
+    const body = Buffer.alloc(8 << 20, "b");
+    const device = await started.connect({
+      ca: first.pem,
+      http: (req, res) => {
+        let bytes = 0;
+        req.on("data", (piece: Buffer) => {
+          bytes += piece.length;
+        });
+        req.on("end", () => res.end(direction === "up" ? String(bytes) : body));
+      },
+    });
+    const transfer = async (): Promise<string> => {
+      const req = request({
+        host: "127.0.0.1",
+        port: started.relay.port,
+        path: `/d/${started.devices[0]?.deviceId}/`,
+        method: "POST",
+        ca: first.pem,
+        agent: false,
+        headers: { authorization: `Bearer ${started.key.text}` },
+      });
+      req.end(direction === "up" ? body : "");
+      const [response] = (await once(req, "response")) as [IncomingMessage];
+      let bytes = 0;
+      let text = "";
+      for await (const piece of response) {
+        bytes += (piece as Buffer).length;
+        if (direction === "up") text += piece;
+      }
+      return direction === "up" ? text : String(bytes);
+    };
+    const all = await Promise.all([transfer(), transfer(), transfer(), transfer()]);
+    assert.deepEqual(all, Array(4).fill(String(body.length)));
+    assert.equal(device.session.isOpen, true);
+  });
+}
+
 test("reload: new connections get the new certificate, open ones live on", async (t) => {
   const { started, first, second, tlsCertFile, tlsKeyFile } = await setUp(t);
   const device = await started.connect({ ca: first.pem, http: (_req, res) => res.end("hi") });

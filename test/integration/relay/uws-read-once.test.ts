@@ -9,7 +9,7 @@ import { loadUws, uwsAdapted } from "../../../src/relay/uws.ts";
 
 const MIB = 1_048_576;
 const UPLOAD_BYTES = 64 * MIB;
-/** One `recv` of 512 KiB may be under way when it pauses; the rest is slack. */
+/** One `recv` of 448 KiB may be under way when it pauses; the rest is slack. */
 const AFTER_PAUSE_MAX = MIB;
 
 const uws = loadUws({ headBytesMax: 32_768 });
