@@ -81,12 +81,15 @@ export function describeError(error: unknown, words: readonly string[]): ErrorRe
 function describeUsage(error: CommanderError, words: readonly string[]): ErrorReport | null {
   if (error.exitCode === 0) return null;
   const isUsage = error.code.startsWith("commander.");
+  const isUnknown = error.code === "commander.unknownCommand";
+  // There is no help for a command that there is not.
+  const known = isUnknown ? words.filter((word) => !error.message.includes(`'${word}'`)) : words;
   return {
     code: isUsage ? USAGE : error.code,
     message: withoutValue(error.message)
       .replace(/^error: /, "")
       .replace(/^\(outputHelp\)$/, "no command given"),
-    advice: isUsage ? `How to use it: ${helpLine(words)}.` : "",
+    advice: isUsage ? `How to use it: ${helpLine(known)}.` : "",
     problems: [],
     exitCode: isUsage ? EXIT.USAGE : EXIT.FAILED,
   };
