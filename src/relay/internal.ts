@@ -9,6 +9,7 @@ import { AppError, type HttpError } from "../core/errors.ts";
 import { isTokenRef } from "../core/token.ts";
 import { closeTunnels } from "./close-tunnels.ts";
 import type { RelayContext } from "./context.ts";
+import { endAnswer } from "./end-answer.ts";
 import { relayError } from "./errors.ts";
 import { Front } from "./forward.ts";
 import { checkMethod, checkTarget, RequestFields } from "./http1/index.ts";
@@ -106,7 +107,8 @@ class InternalApi {
     } else if (ready && this.#context.draining) {
       answerProblem(res, relayError("ERR_RELAY_DRAINING", { retryAfter: 1 }), requestId, isHead);
     } else {
-      writeText(res, "text/plain", ready ? "ready\n" : "ok\n", isHead);
+      writeHead(res, "text/plain");
+      endAnswer(res, ready ? "ready\n" : "ok\n", isHead);
     }
   }
 
@@ -308,9 +310,13 @@ function unescaped(segment: string): string {
   }
 }
 
+function writeHead(res: HttpResponse, contentType: string): void {
+  res.writeStatus(`200 OK\r\ncontent-type: ${contentType}\r\ncache-control: no-store`);
+}
+
 /** Answers 200 with an ASCII text. Call in the route handler or corked. */
 function writeText(res: HttpResponse, contentType: string, text: string, isHead: boolean): void {
-  res.writeStatus(`200 OK\r\ncontent-type: ${contentType}\r\ncache-control: no-store`);
+  writeHead(res, contentType);
   if (isHead) res.endWithoutBody(Buffer.byteLength(text));
   else res.end(text);
 }

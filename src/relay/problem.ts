@@ -1,5 +1,6 @@
 import type { HttpResponse } from "uWebSockets.js";
 import type { HttpError } from "../core/errors.ts";
+import { endAnswer } from "./end-answer.ts";
 
 /** Reason phrases of the statuses that the relay itself answers with. */
 const REASONS: Readonly<Record<number, string>> = {
@@ -78,9 +79,7 @@ export function answerProblem(
   if (allow !== "") head += `\r\nallow: ${allow}`;
   const body = problemBody(error, id);
   res.writeStatus(head);
-  // The body is ASCII, so that its length in characters is its length in bytes.
-  if (isHead) res.endWithoutBody(body.length, close);
-  else res.end(body, close);
+  endAnswer(res, body, isHead, close);
 }
 
 /**

@@ -16,9 +16,10 @@ class FakeResponse {
     return this;
   }
 
-  end(body: string): this {
+  tryEnd(body: string, length: number): [boolean, boolean] {
     this.body = body;
-    return this;
+    this.length = length;
+    return [true, true];
   }
 
   endWithoutBody(length: number): this {
