@@ -407,7 +407,8 @@ export class Exchange implements StreamHandler, ResponseSink, ResponseOutOwner, 
     if (this.#done) return;
     const { options } = this.#owner.context;
     const silent = now - this.#activeAt;
-    if (this.#stream === null) return;
+    // Without a stream it waits for its device, in the bounds of the hold, or is whole and waits for its client.
+    if (this.#stream === null && !this.#complete) return;
     if (!this.#headSeen && this.#in.complete) {
       if (silent > options.firstByteTimeoutMs)
         this.fail(relayError("ERR_RELAY_FIRST_BYTE_TIMEOUT"));

@@ -177,3 +177,37 @@ test("the end of an empty chunked body is said again on the second stream", asyn
   const taker = await second;
   await taker.endsWith("\r\n\r\n0\r\n\r\n");
 });
+
+test("a client that reads nothing is cut in time, its device being gone too", {
+  timeout: 20_000,
+}, async (t) => {
+  const relay = await startTestRelay(t, { idleTimeoutMs: 1_000 });
+  let opened: (stream: Stream) => void = () => {};
+  const stream = new Promise<Stream>((resolve) => {
+    opened = resolve;
+  });
+  const device = await relay.connect({ stream: (inbound) => opened(inbound) });
+  const socket = await clientOf(t, relay, "content-length: 0");
+  socket.pause();
+  const taker = new Taker(await stream, true);
+  taker.stream.write(Buffer.from("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"));
+  const chunk = Buffer.concat([
+    Buffer.from("4000\r\n"),
+    Buffer.alloc(0x4000),
+    Buffer.from("\r\n0\r\n\r\n"),
+  ]);
+  // Held bytes at the relay mean that the client's socket takes no more.
+  while (relay.relay.inspect().receivedBytes < WINDOW_BYTES / 2) {
+    taker.stream.write(chunk.subarray(0, -5));
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  // The response is whole, in the window that the device still has.
+  taker.stream.write(chunk);
+  while (taker.stream.queuedBytes > 0) await new Promise((resolve) => setImmediate(resolve));
+  device.webSocket.close();
+  await device.closed;
+  assert.equal(relay.relay.inspect().running, 1);
+  await relay.relay.whenIdle();
+  const line = relay.log.find((entry) => entry["msg"] === "request");
+  assert.equal(line?.["stage"], "mid_stream");
+});
