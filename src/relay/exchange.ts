@@ -8,7 +8,7 @@ import type { ForwardRoute } from "./forward.ts";
 import { BodyKind, ResponseParser, type ResponseSink, requestHead } from "./http1/index.ts";
 import { answerProblem } from "./problem.ts";
 import { RequestIn } from "./request-in.ts";
-import { ResponseOut, type ResponseOutOwner } from "./response-out.ts";
+import { keepsUntaken, ResponseOut, type ResponseOutOwner } from "./response-out.ts";
 import type { Tunnel } from "./tunnel.ts";
 import type { TurnTask } from "./turn.ts";
 
@@ -287,15 +287,16 @@ export class Exchange implements StreamHandler, ResponseSink, ResponseOutOwner, 
       return;
     }
     const head = arena.bytes.subarray(this.#parser.headStart, this.#parser.headEnd);
-    if (this.#complete) {
+    const close = !this.#in.complete;
+    if (this.#complete && (close || !keepsUntaken(length, this.serial))) {
       this.#taken(length);
-      const close = !this.#in.complete;
       const bodiless = this.#parser.bodyKind === BodyKind.NONE;
       this.#out.whole(head, bodiless ? null : body, this.#parser.contentLength, close);
       return;
     }
-    const declared = this.#parser.contentLength;
+    const declared = this.#complete ? length : this.#parser.contentLength;
     this.#taken(this.#out.begin(head, declared, body));
+    if (this.#complete) this.#out.end();
   }
 
   #answerError(res: HttpResponse, error: HttpError, requestId: string): void {

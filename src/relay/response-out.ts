@@ -5,6 +5,10 @@ import type { Arena } from "./turn.ts";
 /** Largest piece handed to uWS while its buffer may still hold earlier bytes. */
 const PROBE_BYTES = 32 * 1024;
 
+/** Bodies up to this size are handed to uWS at once, all but one in so many. */
+const SMALL_BODY_BYTES = 4_096;
+const SMALL_BODIES_AT_ONCE = 16;
+
 const NO_BODY = new Uint8Array(0);
 
 function nothing(): void {}
@@ -275,6 +279,17 @@ export class ResponseOut {
     });
     this.#owner.outOnFinished();
   }
+}
+
+/**
+ * Whether a body that is here as a whole is to be written by `begin`, which keeps with the exchange what the client does
+ * not take, rather than by `whole`: there uWS keeps it, without bound, answer after answer on one connection. Asking
+ * costs a little, so that small bodies ask now and then: who does not read is found soon enough.
+ *
+ * @param serial counts the requests of one exchange object
+ */
+export function keepsUntaken(length: number, serial: number): boolean {
+  return length > SMALL_BODY_BYTES || (length > 0 && serial % SMALL_BODIES_AT_ONCE === 0);
 }
 
 /** The bytes `[start, end)` of the arena as one view. */

@@ -7,6 +7,10 @@ import { startTestRelay } from "../../support/relay/start-relay.ts";
 /** Some 50 times what is needed to fill the sockets' own buffers with answers. */
 const REQUESTS_MAX = 500_000;
 const REQUESTS_PER_WRITE = 1_000;
+/** Some five times what the sockets' own buffers hold. */
+const ANSWER_BYTES_MAX = 20_000_000;
+/** Loop turns after which bytes that are still there are taken for held. */
+const TURNS_HELD = 100;
 
 /** Sends one request after the other and reads nothing. Resolves with how many were sent until the relay cut it. */
 async function sendWithoutReading(port: number, request: string): Promise<number> {
@@ -39,3 +43,46 @@ for (const [name, method, target] of [
     assert.ok(sent < REQUESTS_MAX, `${sent} requests were read`);
   });
 }
+
+for (const bodyBytes of [50_000, 4_000])
+  test(`answers of ${bodyBytes} bytes that a client does not read are not kept one after the other`, async (t) => {
+    const started = await startTestRelay(t);
+    let served = 0;
+    await started.connect({
+      http: (_request, response) => {
+        served += 1;
+        response.end(Buffer.alloc(bodyBytes));
+      },
+    });
+    const socket = connect({ port: started.relay.port, host: "127.0.0.1" });
+    t.after(() => socket.destroy());
+    socket.pause();
+    const request = [
+      `GET /d/${started.devices[0]?.deviceId}/ HTTP/1.1`,
+      "host: relay.example",
+      `authorization: Bearer ${started.key.text}`,
+      "\r\n",
+    ].join("\r\n");
+    let turnsHeld = 0;
+    while (turnsHeld < TURNS_HELD && served * bodyBytes < ANSWER_BYTES_MAX) {
+      const next = served + 1;
+      socket.write(request);
+      turnsHeld = 0;
+      // Answered, or held: its bytes stay at the relay, turn after turn.
+      while (turnsHeld < TURNS_HELD && (served < next || started.relay.inspect().running > 0)) {
+        await new Promise((resolve) => setImmediate(resolve));
+        turnsHeld = started.relay.inspect().receivedBytes > 0 ? turnsHeld + 1 : 0;
+      }
+    }
+    assert.ok(
+      served * bodyBytes < ANSWER_BYTES_MAX,
+      `${served} answers of ${bodyBytes} bytes were kept`,
+    );
+    let bytes = 0;
+    socket.on("data", (piece) => {
+      bytes += piece.length;
+    });
+    socket.resume();
+    while (bytes < served * bodyBytes) await once(socket, "data");
+    await started.relay.whenIdle();
+  });
