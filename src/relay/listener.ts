@@ -79,6 +79,7 @@ export class Listener {
   readonly #formerApps: TemplatedApp[] = [];
   #port = 0;
   #closed = false;
+  #paused = false;
 
   private constructor(uws: Uws, options: ListenerOptions) {
     this.#uws = uws;
@@ -124,6 +125,23 @@ export class Listener {
     setImmediate(() => this.#swap(app, onRetry));
   }
 
+  /** Takes no new connections: they are refused. Those that are open stay. */
+  pause(): void {
+    this.#paused = true;
+    this.#stopListening();
+  }
+
+  /**
+   * Takes connections again.
+   *
+   * @param onRetry told when the port could not be taken again at once; it is tried until it can
+   */
+  resume(onRetry: () => void): void {
+    if (!this.#paused) return;
+    this.#paused = false;
+    this.#listenAgain(onRetry);
+  }
+
   /** Stops listening and closes every connection at once. Idempotent. */
   close(): void {
     if (this.#closed) return;
@@ -146,7 +164,8 @@ export class Listener {
 
   /** Only another process that takes the port within the same instant can be in the way. */
   #listenAgain(onRetry: () => void): void {
-    if (this.#closed || this.#listen(this.#port)) return;
+    if (this.#closed || this.#paused || this.#socket !== null) return;
+    if (this.#listen(this.#port)) return;
     onRetry();
     setTimeout(() => this.#listenAgain(onRetry), LISTEN_RETRY_MS).unref();
   }

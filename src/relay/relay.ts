@@ -10,6 +10,7 @@ import type { LineSink } from "./ascii-lines.ts";
 import { ClientAddressRule } from "./client-address.ts";
 import { closeTunnels } from "./close-tunnels.ts";
 import type { RelayContext } from "./context.ts";
+import { DescriptorGuard, type Pausable } from "./descriptor-guard.ts";
 import { DeviceFights } from "./device-fights.ts";
 import { registerEdge } from "./edge.ts";
 import { Forwarder } from "./forward.ts";
@@ -236,6 +237,7 @@ class RunningRelay implements Relay {
   readonly #context: RelayContext;
   readonly #edge: Listener;
   readonly #internal: Listener;
+  readonly #descriptors: DescriptorGuard;
   readonly #interval: NodeJS.Timeout;
   readonly #expireAfterMs: number;
   #expiryAt = 0;
@@ -251,6 +253,7 @@ class RunningRelay implements Relay {
     const silenceMs = 2 * (keepAliveIntervalMs + keepAliveTimeoutMs);
     this.#expireAfterMs = keepAliveIntervalMs > 0 ? silenceMs : Number.POSITIVE_INFINITY;
     this.#addGauges();
+    this.#descriptors = this.#guardDescriptors();
     // The listening sockets keep the process alive, not the interval.
     this.#interval = setInterval(() => this.#tick(), TICK_MS).unref();
     const { options } = context;
@@ -330,6 +333,7 @@ class RunningRelay implements Relay {
     const now = clock.now();
     wheel.advance(now);
     forwarder.sweep(now);
+    this.#descriptors.check();
     if (now >= this.#expiryAt) {
       this.#expiryAt = now + EXPIRY_MS;
       store.cleanupExpired(this.#expireAfterMs, EXPIRED_AT_ONCE_MAX);
@@ -375,6 +379,7 @@ class RunningRelay implements Relay {
     const { log, forwarder, store, accessLog } = this.#context;
     this.#context.draining = true;
     clearInterval(this.#interval);
+    this.#descriptors.close();
     forwarder.close();
     const tunnels = [...store.handles(), ...this.#context.displaced];
     for (const tunnel of tunnels) tunnel.close(CloseCode.GOING_AWAY, "relay stops");
@@ -385,6 +390,19 @@ class RunningRelay implements Relay {
     await new Promise<void>((resolve) => setImmediate(resolve));
     accessLog.flush();
     log.info("relay stopped");
+  }
+
+  /** The edge stops first; health checks go on as long as they can. */
+  #guardDescriptors(): DescriptorGuard {
+    const { log } = this.#context;
+    const pausable = (listener: Listener): Pausable => ({
+      pause: () => listener.pause(),
+      resume: () => listener.resume(() => log.error("the port is taken; trying again")),
+    });
+    return new DescriptorGuard([pausable(this.#edge), pausable(this.#internal)], (accepting) => {
+      if (accepting) log.warn("file descriptors are free again: connections are accepted");
+      else log.error("no file descriptor is left: new connections are refused until some are free");
+    });
   }
 
   #addGauges(): void {

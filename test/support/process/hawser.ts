@@ -20,6 +20,8 @@ export interface RelayProcess {
   readonly key: string;
   /** Resident memory of the process now, in bytes. */
   rss(): number;
+  /** Resolves when standard output has held `text`. */
+  printed(text: string): Promise<void>;
   /** Ends it by SIGTERM and removes its folder. */
   stop(): Promise<void>;
 }
@@ -41,8 +43,15 @@ async function freePort(): Promise<number> {
   return address.port;
 }
 
-/** Starts `hawser relay` and waits until it is ready. */
-export async function startRelayProcess(args: readonly string[] = []): Promise<RelayProcess> {
+/**
+ * Starts `hawser relay` and waits until it is ready.
+ *
+ * @param descriptorsMax file descriptors that the process may have; 0 for as many as this one
+ */
+export async function startRelayProcess(
+  args: readonly string[] = [],
+  descriptorsMax = 0,
+): Promise<RelayProcess> {
   const folder = await mkdtemp(join(tmpdir(), "hawser-test-"));
   const token = mintToken("device");
   const key = mintToken("key");
@@ -59,9 +68,13 @@ export async function startRelayProcess(args: readonly string[] = []): Promise<R
   );
   const port = await freePort();
   const internalPort = await freePort();
+  const shell =
+    descriptorsMax === 0 ? [] : ["/bin/sh", "-c", `ulimit -n ${descriptorsMax}; exec "$@"`, "sh"];
+  const [command = "", ...words] = [...shell, process.execPath];
   const child = spawn(
-    process.execPath,
+    command,
     [
+      ...words,
       hawserMain(),
       "relay",
       ...["--credentials", credentials],
@@ -75,6 +88,10 @@ export async function startRelayProcess(args: readonly string[] = []): Promise<R
       stdio: ["ignore", "pipe", "pipe"],
     },
   );
+  let output = "";
+  child.stdout.on("data", (chunk: Buffer) => {
+    output += chunk.toString();
+  });
   await whenReady(child, internalPort);
   const pid = child.pid ?? 0;
   return {
@@ -85,6 +102,16 @@ export async function startRelayProcess(args: readonly string[] = []): Promise<R
     token: token.text,
     key: key.text,
     rss: () => rssOf(pid),
+    printed: (text) =>
+      new Promise((resolve) => {
+        const look = (): void => {
+          if (!output.includes(text)) return;
+          child.stdout.off("data", look);
+          resolve();
+        };
+        child.stdout.on("data", look);
+        look();
+      }),
     stop: async () => {
       if (child.exitCode === null && child.signalCode === null) {
         const exited = once(child, "exit");
