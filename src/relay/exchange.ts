@@ -287,11 +287,12 @@ export class Exchange implements StreamHandler, ResponseSink, ResponseOutOwner, 
       return;
     }
     const head = arena.bytes.subarray(this.#parser.headStart, this.#parser.headEnd);
-    const close = !this.#in.complete;
-    if (this.#complete && (close || !keepsUntaken(length, this.serial))) {
+    const early = !this.#in.complete;
+    const { draining } = this.#owner.context;
+    if (this.#complete && (early || !keepsUntaken(length, this.serial, draining))) {
       this.#taken(length);
       const bodiless = this.#parser.bodyKind === BodyKind.NONE;
-      this.#out.whole(head, bodiless ? null : body, this.#parser.contentLength, close);
+      this.#out.whole(head, bodiless ? null : body, this.#parser.contentLength, early || draining);
       return;
     }
     const declared = this.#complete ? length : this.#parser.contentLength;

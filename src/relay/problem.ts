@@ -79,7 +79,8 @@ export function answerProblem(
   if (allow !== "") head += `\r\nallow: ${allow}`;
   const body = problemBody(error, id);
   res.writeStatus(head);
-  endAnswer(res, body, isHead, close);
+  // Whoever comes again to a relay that stops shall come to another one.
+  endAnswer(res, body, isHead, close || error.code === "ERR_RELAY_DRAINING");
 }
 
 /**

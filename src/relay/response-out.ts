@@ -8,6 +8,8 @@ const PROBE_BYTES = 32 * 1024;
 /** Bodies up to this size are handed to uWS at once, all but one in so many. */
 const SMALL_BODY_BYTES = 4_096;
 const SMALL_BODIES_AT_ONCE = 16;
+/** The same while the relay stops: only so is the client told that its connection ends. A socket takes as much. */
+const LAST_BODY_BYTES = 16_384;
 
 const NO_BODY = new Uint8Array(0);
 
@@ -288,7 +290,8 @@ export class ResponseOut {
  *
  * @param serial counts the requests of one exchange object
  */
-export function keepsUntaken(length: number, serial: number): boolean {
+export function keepsUntaken(length: number, serial: number, draining: boolean): boolean {
+  if (draining) return length > LAST_BODY_BYTES;
   return length > SMALL_BODY_BYTES || (length > 0 && serial % SMALL_BODIES_AT_ONCE === 0);
 }
 

@@ -118,6 +118,29 @@ test("drain: not ready, no new tunnels, GoAway, and the running request is answe
   await assert.rejects(ask(started.relay.internalPort, "/healthz"), /ECONNREFUSED/);
 });
 
+test("drain: whoever keeps its connection is told to dial another relay", async (t) => {
+  const started = await startTestRelay(t);
+  const { http, release } = holdingHandler();
+  const device = await started.connect({ http });
+  const id = started.devices[0]?.deviceId;
+  const headers = { connection: "keep-alive" };
+  const before = started.edge(`/d/${id}/before`, { headers });
+  while (device.session.streamCount === 0) await turn();
+  release();
+  assert.equal((await before).headers.connection, undefined);
+  const running = started.edge(`/d/${id}/slow`, { headers });
+  while (started.relay.inspect().running === 0) await turn();
+  const drained = started.relay.drain();
+  await device.goneAway;
+  const late = await started.edge(`/d/${id}/late`, { headers });
+  assert.deepEqual([late.status, late.headers.connection], [503, "close"]);
+  const ended = running.then(({ status, headers: { connection } }) => [status, connection]);
+  // The handler may not have been asked yet.
+  while (!(await isSettled(ended))) release();
+  assert.deepEqual(await ended, [200, "close"]);
+  await drained;
+});
+
 test("drain: what runs longer than drainMs is ended, and told so where it can be", async (t) => {
   const started = await startTestRelay(t, { drainMs: 300 });
   const device = await started.connect({

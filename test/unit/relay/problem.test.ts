@@ -16,6 +16,11 @@ class FakeResponse {
     return this;
   }
 
+  end(body: string): this {
+    this.body = body;
+    return this;
+  }
+
   tryEnd(body: string, length: number): [boolean, boolean] {
     this.body = body;
     this.length = length;
