@@ -10,7 +10,7 @@ import { answerProblem } from "./problem.ts";
 import { RequestIn } from "./request-in.ts";
 import { keepsUntaken, ResponseOut, type ResponseOutOwner } from "./response-out.ts";
 import type { Tunnel } from "./tunnel.ts";
-import type { TurnTask } from "./turn.ts";
+import { ArenaRun, type TurnTask } from "./turn.ts";
 
 /** Status of the access line when the client left before the end. */
 const CLIENT_GONE = 499;
@@ -76,9 +76,8 @@ export class Exchange implements StreamHandler, ResponseSink, ResponseOutOwner, 
   #finishAfterParsing = false;
   #taskQueued = false;
   #error: HttpError | null = null;
-  /** Run of body bytes in the arena that waits for the end of the turn. */
-  #runStart = 0;
-  #runEnd = 0;
+  /** Body bytes that wait for the end of the turn. */
+  readonly #run = new ArenaRun();
   #bytesOut = 0;
   #startedAt = 0;
   #firstByteAt = 0;
@@ -105,8 +104,7 @@ export class Exchange implements StreamHandler, ResponseSink, ResponseOutOwner, 
     this.#finishAfterParsing = false;
     this.#retried = false;
     this.#error = null;
-    this.#runStart = 0;
-    this.#runEnd = 0;
+    this.#run.clear();
     this.#bytesOut = 0;
     this.heldUntil = 0;
     this.#startedAt = this.#owner.context.clock.now();
@@ -221,38 +219,25 @@ export class Exchange implements StreamHandler, ResponseSink, ResponseOutOwner, 
   }
 
   responseOnBody(chunk: Uint8Array, start: number, end: number): void {
-    if (this.#out.begun && this.#parser.contentLength >= 0 && this.#runEnd === this.#runStart) {
+    this.#bytesOut += end - start;
+    if (this.#out.begun && this.#parser.contentLength >= 0 && this.#run.length === 0) {
       // A piece of a running response goes straight from the received message to the client's socket.
-      this.#bytesOut += end - start;
       this.#out.push(chunk, start, end);
       return;
     }
-    const { arena } = this.#owner.context.turn;
-    if (this.#runEnd !== this.#runStart && this.#runEnd !== arena.used) {
-      // Another answer was put behind ours: move the run to the end, so that it stays one piece.
-      const { bytes } = arena;
-      const from = this.#runStart;
-      const to = this.#runEnd;
-      this.#runStart = arena.used;
-      arena.append(bytes, from, to);
-    } else if (this.#runEnd === this.#runStart) {
-      this.#runStart = arena.used;
-    }
-    arena.append(chunk, start, end);
-    this.#runEnd = arena.used;
-    this.#bytesOut += end - start;
+    this.#run.append(this.#owner.context.turn.arena, chunk, start, end);
     this.#queueTask();
   }
 
   responseOnEnd(): void {
     this.#complete = true;
     // With the head still to be written the end of the turn does it all.
-    if (this.#out.begun && this.#runEnd === this.#runStart) this.#out.end();
+    if (this.#out.begun && this.#run.length === 0) this.#out.end();
   }
 
   /** Body bytes received and not yet taken by the client. The run of this turn is not kept: it leaves with the turn. */
   get #keptBytes(): number {
-    return this.#out.pendingBytes + (this.#runEnd - this.#runStart);
+    return this.#out.pendingBytes + this.#run.length;
   }
 
   turnRun(): void {
@@ -276,10 +261,9 @@ export class Exchange implements StreamHandler, ResponseSink, ResponseOutOwner, 
       return;
     }
     const { arena } = this.#owner.context.turn;
-    const body = arena.bytes.subarray(this.#runStart, this.#runEnd);
-    const length = this.#runEnd - this.#runStart;
-    this.#runStart = 0;
-    this.#runEnd = 0;
+    const body = arena.bytes.subarray(this.#run.start, this.#run.end);
+    const { length } = body;
+    this.#run.clear();
     if (this.#out.begun) {
       const taken = this.#out.push(body, 0, length);
       this.#taken(taken);
@@ -361,8 +345,7 @@ export class Exchange implements StreamHandler, ResponseSink, ResponseOutOwner, 
       return;
     }
     this.#error = error;
-    this.#runStart = 0;
-    this.#runEnd = 0;
+    this.#run.clear();
     this.#queueTask();
   }
 
@@ -466,8 +449,7 @@ export class Exchange implements StreamHandler, ResponseSink, ResponseOutOwner, 
     this.serial += 1;
     const stream = this.#stream;
     if (stream !== null) {
-      this.#runStart = 0;
-      this.#runEnd = 0;
+      this.#run.clear();
       this.#out.detach();
       if (this.#complete && !stream.closed) {
         // uWS holds the rest of the body, at most a window of it, and sends it by itself.

@@ -92,3 +92,33 @@ export class Arena implements HeadArena {
     if (this.bytes.length > ARENA_KEEP_BYTES) this.bytes = new Uint8Array(ARENA_KEEP_BYTES);
   }
 }
+
+/** Bytes of one writer that lie in the arena in one piece, [start, end), whatever others put there between. */
+export class ArenaRun {
+  start = 0;
+  end = 0;
+
+  get length(): number {
+    return this.end - this.start;
+  }
+
+  /** Copies `chunk[start, end)` behind what is there already. */
+  append(arena: Arena, chunk: Uint8Array, start: number, end: number): void {
+    if (this.start === this.end) {
+      this.start = arena.used;
+    } else if (this.end !== arena.used) {
+      // Somebody else's bytes lie behind ours: ours move to the end.
+      const { bytes } = arena;
+      const from = this.start;
+      this.start = arena.used;
+      arena.append(bytes, from, this.end);
+    }
+    arena.append(chunk, start, end);
+    this.end = arena.used;
+  }
+
+  clear(): void {
+    this.start = 0;
+    this.end = 0;
+  }
+}

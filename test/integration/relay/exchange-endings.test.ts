@@ -197,13 +197,14 @@ test("a client that reads nothing is cut in time, its device being gone too", {
     Buffer.from("\r\n0\r\n\r\n"),
   ]);
   // Held bytes at the relay mean that the client's socket takes no more.
-  while (relay.relay.inspect().receivedBytes < WINDOW_BYTES / 2) {
+  const holdsHalf = (): boolean => {
     taker.stream.write(chunk.subarray(0, -5));
-    await new Promise((resolve) => setImmediate(resolve));
-  }
+    return relay.relay.inspect().receivedBytes >= WINDOW_BYTES / 2;
+  };
+  await until(holdsHalf, "half a window that waits for the client");
   // The response is whole, in the window that the device still has.
   taker.stream.write(chunk);
-  while (taker.stream.queuedBytes > 0) await new Promise((resolve) => setImmediate(resolve));
+  await until(() => taker.stream.queuedBytes === 0, "the stream without queued bytes");
   device.webSocket.close();
   await device.closed;
   assert.equal(relay.relay.inspect().running, 1);

@@ -9,6 +9,7 @@ import { connect } from "../../../src/agent/index.ts";
 import { ConfigError } from "../../../src/core/errors.ts";
 import type { RelayOptions } from "../../../src/relay/index.ts";
 import { ask, credentialsText, startTestRelay } from "../../support/relay/start-relay.ts";
+import { until } from "../../support/until.ts";
 
 /** Whether a promise is settled by the end of this turn of the loop. */
 async function isSettled(promise: Promise<unknown>): Promise<boolean> {
@@ -125,18 +126,26 @@ test("drain: whoever keeps its connection is told to dial another relay", async 
   const id = started.devices[0]?.deviceId;
   const headers = { connection: "keep-alive" };
   const before = started.edge(`/d/${id}/before`, { headers });
-  while (device.session.streamCount === 0) await turn();
+  await until(() => device.session.streamCount > 0, "the stream of the first request");
   release();
   assert.equal((await before).headers.connection, undefined);
   const running = started.edge(`/d/${id}/slow`, { headers });
-  while (started.relay.inspect().running === 0) await turn();
+  await until(() => started.relay.inspect().running > 0, "the running request");
   const drained = started.relay.drain();
   await device.goneAway;
   const late = await started.edge(`/d/${id}/late`, { headers });
   assert.deepEqual([late.status, late.headers.connection], [503, "close"]);
   const ended = running.then(({ status, headers: { connection } }) => [status, connection]);
+  let over = false;
+  void ended.finally(() => {
+    over = true;
+  });
   // The handler may not have been asked yet.
-  while (!(await isSettled(ended))) release();
+  const answered = (): boolean => {
+    release();
+    return over;
+  };
+  await until(answered, "the answer");
   assert.deepEqual(await ended, [200, "close"]);
   await drained;
 });

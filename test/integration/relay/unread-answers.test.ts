@@ -3,6 +3,7 @@ import { once } from "node:events";
 import { connect } from "node:net";
 import { test } from "node:test";
 import { startTestRelay } from "../../support/relay/start-relay.ts";
+import { until } from "../../support/until.ts";
 
 /** Some 50 times what is needed to fill the sockets' own buffers with answers. */
 const REQUESTS_MAX = 500_000;
@@ -68,11 +69,13 @@ for (const bodyBytes of [50_000, 4_000])
       const next = served + 1;
       socket.write(request);
       turnsHeld = 0;
-      // Answered, or held: its bytes stay at the relay, turn after turn.
-      while (turnsHeld < TURNS_HELD && (served < next || started.relay.inspect().running > 0)) {
-        await new Promise((resolve) => setImmediate(resolve));
-        turnsHeld = started.relay.inspect().receivedBytes > 0 ? turnsHeld + 1 : 0;
-      }
+      // Held: its bytes stay at the relay, turn after turn.
+      const answeredOrHeld = (): boolean => {
+        const { running, receivedBytes } = started.relay.inspect();
+        turnsHeld = receivedBytes > 0 ? turnsHeld + 1 : 0;
+        return turnsHeld === TURNS_HELD || (served === next && running === 0);
+      };
+      await until(answeredOrHeld, "an answer that is taken or held");
     }
     assert.ok(
       served * bodyBytes < ANSWER_BYTES_MAX,
