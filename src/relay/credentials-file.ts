@@ -45,7 +45,7 @@ const REFUSED = {
 
 /** What an unknown reference is compared with, so that it takes as long as a known one. */
 const NO_DIGEST = "0".repeat(64);
-const POLL_INTERVAL_MS = 2_000;
+const POLL_INTERVAL_MS = 1_000;
 /** A writer that does not replace the file at one stroke gets this long to finish. */
 const SETTLE_MS = 50;
 const PROBLEMS_LOGGED_MAX = 100;

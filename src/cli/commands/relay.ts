@@ -91,6 +91,12 @@ async function serve(
   process.on("SIGHUP", onHangup);
   const stopSignal = new Promise<NodeJS.Signals>((resolve) => onStopSignals(resolve));
   const credentials = await CredentialsFile.open(values.credentials ?? "", logger);
+  // The file may change while the relay starts, and devices may dial in meanwhile.
+  const early: string[] = [];
+  credentials.on("revoked", (refs) => {
+    if (relay === null) early.push(...refs);
+    else relay.revoke(refs);
+  });
   try {
     relay = await startRelay(relayOptions(values, secret), {
       tunnelGate: credentials,
@@ -98,7 +104,7 @@ async function serve(
       logger,
       accessLines,
     });
-    credentials.on("revoked", (refs) => relay?.revoke(refs));
+    relay.revoke(early);
     logger.info({ signal: await stopSignal }, "stopping");
     await relay.drain();
     logger.info("stopped");
