@@ -35,6 +35,8 @@ export interface RelayContext {
   readonly turn: Turn;
   readonly clientAddress: ClientAddressRule;
   readonly forwarder: Forwarder;
+  /** How often a response that its client does not take is kept awake: see `response-timeout.ts`. */
+  responseAwakeMs: number;
   /** True once a stop was asked for: no new tunnel, no new request. */
   draining: boolean;
 }

@@ -402,11 +402,14 @@ export class Exchange implements StreamHandler, ResponseSink, ResponseOutOwner, 
     }
   }
 
-  /** Keeps uWS from aborting a slow client: see `ResponseOut.keepAwake`. */
-  keepAwake(): void {
-    if (this.#done) return;
-    this.#in.keepAwake();
-    this.#out.keepAwake();
+  /** Keeps uWS from aborting a slow client: see `RequestIn.keepAwake`. */
+  keepRequestAwake(): void {
+    if (!this.#done) this.#in.keepAwake();
+  }
+
+  /** The same for a client that takes its response slowly: see `ResponseOut.keepAwake`. */
+  keepResponseAwake(): void {
+    if (!this.#done) this.#out.keepAwake();
   }
 
   /** The message is over: the stream goes back to the pool, or is ended. */

@@ -5,13 +5,11 @@ import { relayError } from "./errors.ts";
 import { Exchange, type ExchangeOwner } from "./exchange.ts";
 import { HoldQueue } from "./hold-queue.ts";
 import type { RequestFields, RequestHop } from "./http1/index.ts";
+import { KEEP_AWAKE_MS } from "./response-timeout.ts";
 import type { Tunnel } from "./tunnel.ts";
 
 /** Exchanges kept for later requests. */
 const SPARE_EXCHANGES_MAX = 512;
-
-/** How often a running exchange's uWS timer is reset; uWS gives up after about 30 s without progress. */
-const KEEP_AWAKE_MS = 8_000;
 
 /** Where a request came in: at the edge, or over the internal API. */
 export const Front = { EDGE: 0, INTERNAL: 1 } as const;
@@ -49,7 +47,9 @@ export class Forwarder implements ExchangeOwner {
   readonly #holds: HoldQueue;
   #first: Exchange | null = null;
   #running = 0;
-  #awakeAt = 0;
+  /** When uWS's timers were reset last: those of request bodies, those of responses. */
+  #requestsAwakeAt = 0;
+  #responsesAwakeAt = 0;
   #closed = false;
   #onIdle: (() => void) | null = null;
 
@@ -174,13 +174,16 @@ export class Forwarder implements ExchangeOwner {
     for (const exchange of this.#holds.takeDue(now)) {
       exchange.fail(relayError("ERR_RELAY_OFFLINE", { retryAfter: 1 }));
     }
-    const awake = now - this.#awakeAt >= KEEP_AWAKE_MS;
-    if (awake) this.#awakeAt = now;
+    const requests = now - this.#requestsAwakeAt >= KEEP_AWAKE_MS.SHORT;
+    if (requests) this.#requestsAwakeAt = now;
+    const responses = now - this.#responsesAwakeAt >= this.context.responseAwakeMs;
+    if (responses) this.#responsesAwakeAt = now;
     let exchange = this.#first;
     while (exchange !== null) {
       const { next } = exchange;
       exchange.sweep(now);
-      if (awake) exchange.keepAwake();
+      if (requests) exchange.keepRequestAwake();
+      if (responses) exchange.keepResponseAwake();
       exchange = next;
     }
   }

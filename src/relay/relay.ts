@@ -21,6 +21,7 @@ import { RelayMetrics } from "./metrics.ts";
 import type { RelayOptions } from "./options.ts";
 import { PeerAddresses } from "./peer-address.ts";
 import type { CallerGate, TunnelGate } from "./ports.ts";
+import { KEEP_AWAKE_MS, lengthenResponseTimeout } from "./response-timeout.ts";
 import { InMemorySessionStore } from "./session-store.ts";
 import { CloseCode, type Tunnel } from "./tunnel.ts";
 import { registerTunnelEndpoint } from "./tunnel-endpoint.ts";
@@ -172,6 +173,7 @@ function buildContext(options: RelayOptions, mux: MuxOptions, deps: RelayDeps): 
     turn: new Turn(),
     clientAddress: new ClientAddressRule(options.trustedProxyCidrs),
     forwarder: null,
+    responseAwakeMs: KEEP_AWAKE_MS.SHORT,
     draining: false,
   };
   // The forwarder needs the context, and the context the forwarder.
@@ -197,6 +199,7 @@ export async function startRelay(options: RelayOptions, deps: RelayDeps): Promis
     portSetting: "listenPort",
     tls: certFile === null || keyFile === null ? null : { certFile, keyFile },
     routes: (app) => {
+      context.responseAwakeMs = lengthenResponseTimeout(app);
       const peers = new PeerAddresses(app);
       registerTunnelEndpoint(app, context, peers);
       registerEdge(app, context, peers);
@@ -209,7 +212,10 @@ export async function startRelay(options: RelayOptions, deps: RelayDeps): Promis
       hostSetting: "internalHost",
       portSetting: "internalPort",
       tls: null,
-      routes: (app) => registerInternal(app, context),
+      routes: (app) => {
+        lengthenResponseTimeout(app);
+        registerInternal(app, context);
+      },
     });
     return new RunningRelay(context, edge, internal);
   } catch (error) {
