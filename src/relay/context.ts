@@ -1,9 +1,9 @@
 import type { Logger } from "pino";
+import type { ClientAddressRule } from "../core/client-address.ts";
 import type { Clock } from "../core/clock.ts";
 import type { TimerWheel } from "../core/timer-wheel.ts";
 import type { MuxOptions, MuxPools } from "../mux/index.ts";
 import type { AccessLog } from "./access-log.ts";
-import type { ClientAddressRule } from "./client-address.ts";
 import type { DeviceFights } from "./device-fights.ts";
 import type { Forwarder } from "./forward.ts";
 import type { HandshakeGuard } from "./handshake-guard.ts";

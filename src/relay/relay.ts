@@ -1,13 +1,13 @@
 import { randomInt } from "node:crypto";
 import { BlockList, isIP } from "node:net";
 import pino, { type DestinationStream, type Logger } from "pino";
+import { ClientAddressRule } from "../core/client-address.ts";
 import { type Clock, monotonicClock } from "../core/clock.ts";
 import { ConfigError, type ConfigProblem } from "../core/errors.ts";
 import { TimerWheel } from "../core/timer-wheel.ts";
 import { type MuxOptions, MuxPools, muxOptions } from "../mux/index.ts";
 import { AccessLog } from "./access-log.ts";
 import type { LineSink } from "./ascii-lines.ts";
-import { ClientAddressRule } from "./client-address.ts";
 import { closeTunnels } from "./close-tunnels.ts";
 import type { RelayContext } from "./context.ts";
 import { DescriptorGuard, type Pausable } from "./descriptor-guard.ts";

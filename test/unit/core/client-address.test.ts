@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
+import { ClientAddressRule, canonicalAddress } from "../../../src/core/client-address.ts";
 import { ConfigError } from "../../../src/core/errors.ts";
-import { ClientAddressRule, canonicalAddress } from "../../../src/relay/client-address.ts";
 
 describe("canonicalAddress", () => {
   for (const [text, expected] of [

@@ -1,5 +1,5 @@
 import { BlockList, isIP, isIPv4, isIPv6 } from "node:net";
-import { ConfigError } from "../core/errors.ts";
+import { ConfigError } from "./errors.ts";
 
 /** Proxies in a row that are walked back through; a longer list ends there. */
 const HOPS_MAX = 32;
@@ -34,7 +34,7 @@ function groupsOf(text: string): number[] {
  * The one spelling of an address: IPv4 dotted, IPv6 by RFC 5952, IPv4 mapped into IPv6 as IPv4. "" for a text that
  * is no address.
  *
- * uWS spells an IPv6 peer out in full; a listener on `::` sees IPv4 peers as mapped ones.
+ * uWS spells an IPv6 peer out in full, Node shortens it; a listener on `::` sees IPv4 peers as mapped ones.
  *
  * @see RFC 5952, section 4
  */
@@ -140,7 +140,7 @@ export class ClientAddressRule {
    * The client's address in its one spelling. Behind trusted proxies it is the last element of `X-Forwarded-For`
    * that is not such a proxy itself; an element that is no address ends the walk.
    *
-   * @param peer address of the connection, as uWS spells it
+   * @param peer address of the connection, in any spelling
    * @param xForwardedFor the field as received, several lines joined by commas; "" for none
    */
   clientOf(peer: string, xForwardedFor: string): string {
