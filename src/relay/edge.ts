@@ -1,5 +1,6 @@
 import type { HttpRequest, HttpResponse, TemplatedApp } from "uWebSockets.js";
 import { HttpError } from "../core/errors.ts";
+import { RequestIds } from "../core/request-ids.ts";
 import type { RelayContext } from "./context.ts";
 import { type DeviceSelection, selectDevice } from "./device-selector.ts";
 import { relayError } from "./errors.ts";
@@ -8,7 +9,6 @@ import { checkMethod, checkTarget, RequestFields } from "./http1/index.ts";
 import type { PeerAddresses } from "./peer-address.ts";
 import type { Caller, Verdict } from "./ports.ts";
 import { answerProblem, answerUnframed } from "./problem.ts";
-import { RequestIds } from "./request-ids.ts";
 import type { Tunnel } from "./tunnel.ts";
 
 /** Registers the edge: everything on the public listener that is not `/tunnel/connect`. */

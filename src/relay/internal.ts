@@ -6,6 +6,7 @@ import {
   type SessionDetail,
 } from "../core/contract.ts";
 import { AppError, type HttpError } from "../core/errors.ts";
+import { RequestIds } from "../core/request-ids.ts";
 import { isTokenRef } from "../core/token.ts";
 import { closeTunnels } from "./close-tunnels.ts";
 import type { RelayContext } from "./context.ts";
@@ -17,7 +18,6 @@ import { InternalSecret } from "./internal-auth.ts";
 import { peerAddress } from "./peer-address.ts";
 import { answerProblem, answerUnframed } from "./problem.ts";
 import { registerRawStream } from "./raw-stream.ts";
-import { RequestIds } from "./request-ids.ts";
 import { SessionListing } from "./session-listing.ts";
 
 /** Registers the internal API: everything on the internal listener. */

@@ -6,6 +6,7 @@ import type {
   WebSocket,
 } from "uWebSockets.js";
 import type { AppError, HttpError } from "../core/errors.ts";
+import type { RequestIds } from "../core/request-ids.ts";
 import { isTokenRef } from "../core/token.ts";
 import type { Stream, StreamHandler } from "../mux/index.ts";
 import type { RelayContext } from "./context.ts";
@@ -13,7 +14,6 @@ import { relayError } from "./errors.ts";
 import { framingProblem } from "./http1/index.ts";
 import type { InternalSecret } from "./internal-auth.ts";
 import { answerProblem, answerUnframed } from "./problem.ts";
-import type { RequestIds } from "./request-ids.ts";
 import type { Tunnel } from "./tunnel.ts";
 
 /** Largest message from a client of a raw stream. */

@@ -1,5 +1,6 @@
 import type { HttpRequest, HttpResponse, TemplatedApp, us_socket_context_t } from "uWebSockets.js";
 import type { HttpError } from "../core/errors.ts";
+import { RequestIds } from "../core/request-ids.ts";
 import type { RelayContext } from "./context.ts";
 import { deviceOfHost } from "./device-selector.ts";
 import { relayError } from "./errors.ts";
@@ -7,7 +8,6 @@ import { framingProblem } from "./http1/index.ts";
 import type { PeerAddresses } from "./peer-address.ts";
 import type { DeviceIdentity, Verdict } from "./ports.ts";
 import { answerProblem, answerUnframed } from "./problem.ts";
-import { RequestIds } from "./request-ids.ts";
 import { Tunnel } from "./tunnel.ts";
 
 const PATH = "/tunnel/connect";
