@@ -1,4 +1,5 @@
 import { AGENT_ERRORS } from "../src/agent/index.ts";
+import { API_ERRORS } from "../src/api/index.ts";
 import { CLI_ERRORS } from "../src/cli/errors.ts";
 import { MUX_ERRORS } from "../src/mux/index.ts";
 import { HTTP1_ERRORS } from "../src/relay/http1/index.ts";
@@ -73,6 +74,7 @@ export function errorsMarkdown(): string {
       "A request is answered with 400, 414 or 501. A device's response is answered with 502, `ERR_RELAY_RESPONSE_INVALID`, and the exact code stands in the log.",
       HTTP1_ERRORS,
     ),
+    apiTable(),
     section("Sessions", "Of the store behind the internal API.", SESSION_STORE_ERRORS),
     section(
       "The multiplexer",
@@ -99,6 +101,17 @@ function relayTable(): string {
     "| --- | --- | --- | --- | --- |",
   ];
   return `${[...head, ...rows].join("\n")}\n`;
+}
+
+function apiTable(): string {
+  const rows = Object.entries(API_ERRORS).map(
+    ([code, { status, retriable, text }]) =>
+      `| \`${code}\` | ${status} | ${retriable ? "yes" : "no"} | ${text} |`,
+  );
+  const lead =
+    "Problem JSON as well, with `code`, `retriable` and `request_id`; pages that a person sees answer in HTML. `issues` says which members of a query or body do not fit, and never repeats them.";
+  const head = ["| code | status | retriable | meaning |", "| --- | --- | --- | --- |"];
+  return `## Answers of the API server\n\n${lead}\n\n${[...head, ...rows].join("\n")}\n`;
 }
 
 function section(title: string, text: string, errors: Texts): string {

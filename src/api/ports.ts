@@ -1,0 +1,95 @@
+/**
+ * What the HTTP layer needs from others: who the caller is, whether the server is ready, where events of security go.
+ * Declared here, implemented elsewhere, passed in by `cli`.
+ */
+
+/** Who may use a route. There is no default. */
+export type RouteClass = "public" | "page" | "session" | "key" | "device" | "internal";
+
+/** What a credential turned out to be. */
+export type PrincipalKind = "session" | "key" | "service" | "device" | "internal";
+
+/**
+ * The one table of what opens which class. A principal of any other kind is answered 401, as if it were unknown.
+ *
+ * A person's session may do what a key may; a key may not do what needs a person.
+ */
+export const CLASS_ADMITS: Readonly<Record<RouteClass, readonly PrincipalKind[]>> = {
+  public: [],
+  page: [],
+  session: ["session"],
+  key: ["session", "key", "service"],
+  device: ["device"],
+  internal: ["internal"],
+};
+
+/** The one credential of a request. Secret: neither kept nor logged. */
+export type Credential =
+  | { readonly kind: "cookie"; readonly value: string }
+  | { readonly kind: "bearer"; readonly token: string };
+
+/** Who is asking. Holds no secret. */
+export interface Principal {
+  readonly kind: PrincipalKind;
+  /** Public name for logs: a token's reference, or the digest prefix of a session. */
+  readonly ref: string;
+  /** "" for `internal` alone. */
+  readonly tenantId: string;
+  readonly userId: string;
+  readonly role: "member" | "admin";
+  /** What a key, service or device may do. A session is not bound by scopes. */
+  readonly scopes: ReadonlySet<string>;
+}
+
+/** How a request reached us, for limits and audit. */
+export interface Asker {
+  readonly requestId: string;
+  /** The client's address in its one spelling. */
+  readonly address: string;
+  readonly userAgent: string;
+}
+
+/** The verdict on a credential. Unknown, expired and revoked are one and the same. */
+export type AuthVerdict =
+  | { readonly ok: true; readonly principal: Principal }
+  | { readonly ok: false; readonly reason: "rejected" }
+  | { readonly ok: false; readonly reason: "unavailable"; readonly retryAfter: number };
+
+/** Decides credentials. */
+export interface Authenticator {
+  /**
+   * @param admits the kinds that the route takes, so that nothing else need be looked up; the router checks the
+   *   answer all the same
+   */
+  authenticate(
+    credential: Credential,
+    admits: readonly PrincipalKind[],
+    asker: Asker,
+  ): AuthVerdict | Promise<AuthVerdict>;
+}
+
+/** Whether requests can be served. `detail` is public: words such as `up`, never addresses or causes. */
+export interface Readiness {
+  check(): Promise<{ readonly ready: boolean; readonly detail: Readonly<Record<string, string>> }>;
+}
+
+/** What the HTTP layer itself has to tell the audit log. */
+export interface HttpAuditEvent {
+  readonly event:
+    | "malicious_csrf"
+    | "authz_fail"
+    | "excess_rate_limit_exceeded"
+    | "credential_in_url"
+    | "duplicate_cookie";
+  readonly asker: Asker;
+  readonly principal: Principal | null;
+  /** The route's pattern; "" before there is one. */
+  readonly route: string;
+  /** A fixed word: which rule failed. */
+  readonly reason: string;
+}
+
+/** Takes events of security. Must not throw. */
+export interface HttpAudit {
+  record(event: HttpAuditEvent): void;
+}

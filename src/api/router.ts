@@ -1,0 +1,148 @@
+import { assert } from "../core/assert.ts";
+import { METHODS, type Route } from "./route.ts";
+
+/** Where a router is served: to everybody, or on the internal listener. */
+export type RouterFace = "public" | "internal";
+
+/** What a path and a method come to. */
+export type Match =
+  | {
+      readonly kind: "route";
+      readonly route: Route;
+      /** Raw segments of the path by the names of the pattern. */
+      readonly params: Readonly<Record<string, string>>;
+    }
+  | { readonly kind: "options"; readonly allow: string }
+  | { readonly kind: "method"; readonly allow: string }
+  | { readonly kind: "none" };
+
+/** One segment deep in the tree of patterns. */
+interface Node {
+  readonly literals: Map<string, Node>;
+  param: Node | null;
+  /** Routes that end here by their methods. */
+  readonly own: Map<string, Route>;
+  /** Routes whose tail begins here. */
+  readonly tail: Map<string, Route>;
+}
+
+function node(): Node {
+  return { literals: new Map(), param: null, own: new Map(), tail: new Map() };
+}
+
+function segmentsOf(path: string): string[] {
+  return path.slice(1).split("/");
+}
+
+/**
+ * The routes of one listener: what is not in it does not exist. Literal segments win over parameters; the case of
+ * letters and a slash at the end count. Nothing but the path and the method decides.
+ */
+export class Router {
+  readonly face: RouterFace;
+  readonly #root = node();
+  readonly #routes: Route[] = [];
+
+  constructor(face: RouterFace, routes: readonly Route[] = []) {
+    this.face = face;
+    for (const each of routes) this.add(each);
+  }
+
+  /** Every route, in the order in which they were added: the inventory that tests and the description walk. */
+  get routes(): readonly Route[] {
+    return this.#routes;
+  }
+
+  /** Adds a route. Breaks an assertion where another one has its place, or where it belongs on the other listener. */
+  add(route: Route): void {
+    const where = `${route.method} ${route.path}`;
+    assert(!route.internalOnly || this.face === "internal", `${where} is served internally alone`);
+    let at = this.#root;
+    let isTail = false;
+    for (const segment of segmentsOf(route.path)) {
+      if (segment.startsWith("*")) isTail = true;
+      else if (segment.startsWith(":")) at = at.param ??= node();
+      else at = child(at, segment);
+    }
+    const methods = isTail ? at.tail : at.own;
+    for (const method of route.method === "ANY" ? METHODS : [route.method]) {
+      assert(!methods.has(method), `${where} is declared once`);
+      methods.set(method, route);
+    }
+    this.#routes.push(route);
+  }
+
+  /** Finds the route of a path that `decidePath` let through. */
+  match(method: string, path: string): Match {
+    const methods = find(this.#root, segmentsOf(path), 0);
+    if (methods === null) return { kind: "none" };
+    const route = methods.get(method) ?? (method === "HEAD" ? headRoute(methods) : undefined);
+    if (route !== undefined) return { kind: "route", route, params: paramsOf(route, path) };
+    return { kind: method === "OPTIONS" ? "options" : "method", allow: allowOf(methods) };
+  }
+
+  /** Where the tail begins when the path belongs to a tail route, -1 where it does not. */
+  readonly findTail = (path: string): number => {
+    const segments = segmentsOf(path);
+    const depth = tailDepth(this.#root, segments, 0);
+    if (depth < 0) return -1;
+    return segments.slice(0, depth).reduce((length, segment) => length + segment.length + 1, 1);
+  };
+}
+
+function child(at: Node, segment: string): Node {
+  const known = at.literals.get(segment);
+  if (known !== undefined) return known;
+  const made = node();
+  at.literals.set(segment, made);
+  return made;
+}
+
+/** The nodes that the next segment leads to, the best one first. */
+function next(at: Node, segment: string): Node[] {
+  const literal = at.literals.get(segment);
+  const nodes = literal === undefined ? [] : [literal];
+  return at.param === null || segment === "" ? nodes : [...nodes, at.param];
+}
+
+function find(at: Node, segments: readonly string[], depth: number): Map<string, Route> | null {
+  const segment = segments[depth];
+  if (segment === undefined) return at.own.size > 0 ? at.own : null;
+  for (const deeper of next(at, segment)) {
+    const found = find(deeper, segments, depth + 1);
+    if (found !== null) return found;
+  }
+  return at.tail.size > 0 ? at.tail : null;
+}
+
+/** How many segments come before the tail of the route that `find` would choose; -1 for none. */
+function tailDepth(at: Node, segments: readonly string[], depth: number): number {
+  const segment = segments[depth];
+  if (segment === undefined) return -1;
+  for (const deeper of next(at, segment)) {
+    if (find(deeper, segments, depth + 1) === null) continue;
+    return tailDepth(deeper, segments, depth + 1);
+  }
+  return at.tail.size > 0 ? depth : -1;
+}
+
+function headRoute(methods: Map<string, Route>): Route | undefined {
+  const get = methods.get("GET");
+  return get?.head === true ? get : undefined;
+}
+
+function allowOf(methods: Map<string, Route>): string {
+  const allowed = METHODS.filter((method) => methods.has(method)) as string[];
+  if (headRoute(methods) !== undefined) allowed.push("HEAD");
+  return [...allowed, "OPTIONS"].join(", ");
+}
+
+function paramsOf(route: Route, path: string): Record<string, string> {
+  const segments = segmentsOf(path);
+  const params: Record<string, string> = {};
+  for (const [index, part] of segmentsOf(route.path).entries()) {
+    // The path decision let through only what decodes.
+    if (part.startsWith(":")) params[part.slice(1)] = decodeURIComponent(segments[index] ?? "");
+  }
+  return params;
+}
