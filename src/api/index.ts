@@ -1,4 +1,9 @@
 /** The API server: its HTTP layer. Routes are declared, a router holds them. */
+
+export { AuthFailures } from "./auth-failures.ts";
+export { corsHeaders, isPreflight } from "./cors.ts";
+export { hasTokenInQuery, presentedBy, sessionCookieName } from "./credential.ts";
+export { csrfFault, isForeignRead, type Origins } from "./csrf.ts";
 export {
   API_ERRORS,
   ApiError,
