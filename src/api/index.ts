@@ -1,9 +1,5 @@
-/** The API server: its HTTP layer. Routes are declared, a router holds them. */
-
-export { AuthFailures } from "./auth-failures.ts";
-export { corsHeaders, isPreflight } from "./cors.ts";
-export { hasTokenInQuery, presentedBy, sessionCookieName } from "./credential.ts";
-export { csrfFault, isForeignRead, type Origins } from "./csrf.ts";
+/** The API server: its HTTP layer. Routes are declared, a router holds them, a listener serves them. */
+export { sessionCookieName } from "./credential.ts";
 export {
   API_ERRORS,
   ApiError,
@@ -12,16 +8,28 @@ export {
   type ApiErrorRow,
   apiError,
 } from "./errors.ts";
-export { decidePath, type PathDecision } from "./path.ts";
+export { type ApiInfo, describeApi } from "./openapi.ts";
+export { API_DEFAULTS, type ApiOptions } from "./options.ts";
 export type {
   Asker,
   Authenticator,
   AuthVerdict,
   Credential,
+  HttpAudit,
+  HttpAuditEvent,
   Principal,
   PrincipalKind,
+  Readiness,
   RouteClass,
 } from "./ports.ts";
+export { escapeHtml } from "./problem.ts";
 export { empty, html, json, type Reply, redirect, stream, TAKEN, text } from "./reply.ts";
 export { type BodyRule, type Call, type ResponseRule, type Route, route } from "./route.ts";
 export { Router, type RouterFace } from "./router.ts";
+export {
+  type ApiServer,
+  type ApiServerDeps,
+  apiOptionsProblems,
+  startApiServer,
+} from "./server.ts";
+export { descriptionRoute, healthRoutes, metricsRoute } from "./service-routes.ts";

@@ -1,0 +1,53 @@
+import type { Logger } from "pino";
+import type { Exchange } from "./exchange.ts";
+
+const PATH_CHARACTERS_MAX = 256;
+/** A token of ours, or what began as one: its public part may be logged, the rest not. */
+const TOKENS = /(vAc|hwk|hwe)_([0-9A-Za-z]{8})\w*|(hwp)_\w*/g;
+
+/** A path as it may stand in a log: without a tail that belongs to a device, without secrets, short. */
+export function loggablePath(path: string): string {
+  const shown = path.replace(TOKENS, (_all, prefix, id, code) =>
+    code === undefined ? `${prefix}_${id}` : `${code}_`,
+  );
+  return shown.slice(0, PATH_CHARACTERS_MAX);
+}
+
+/**
+ * One line a request, when its response is over. It has no query, no field of the request but its method, and names
+ * the caller by its public reference.
+ */
+export function logRequest(log: Logger, exchange: Exchange, nowMs: number): void {
+  const { response, route, principal } = exchange;
+  const isOver = response.writableFinished;
+  log.info(
+    {
+      request_id: exchange.requestId,
+      client: exchange.address,
+      method: exchange.method,
+      path: loggablePath(exchange.path),
+      route: route?.path ?? "",
+      class: route?.class ?? "",
+      principal: principal?.ref ?? "",
+      status: response.headersSent ? response.statusCode : 499,
+      ...(exchange.code === "" ? {} : { code: exchange.code }),
+      ...(isOver ? {} : { cut: true }),
+      // On the wire, head included.
+      bytes_out: Math.max(0, exchange.bytesWritten - exchange.bytesWrittenBefore),
+      total_us: Math.round((nowMs - exchange.startedAt) * 1_000),
+    },
+    "request",
+  );
+}
+
+/** The line of an answer to bytes that never became a request. */
+export function logRefusal(
+  log: Logger,
+  requestId: string,
+  client: string,
+  status: number,
+  code: string,
+): void {
+  const fields = { request_id: requestId, client, method: "", path: "", route: "", class: "" };
+  log.info({ ...fields, principal: "", status, code }, "request");
+}

@@ -1,0 +1,132 @@
+import type { AuthFailures } from "./auth-failures.ts";
+import { mediaTypesOf } from "./body.ts";
+import { hasTokenInQuery, type Presented, presentedBy } from "./credential.ts";
+import { csrfFault, isForeignRead, isSafe, type Origins } from "./csrf.ts";
+import { apiError, insufficientScope, unauthenticated } from "./errors.ts";
+import type { Exchange } from "./exchange.ts";
+import {
+  type Authenticator,
+  CLASS_ADMITS,
+  type Credential,
+  type HttpAudit,
+  type HttpAuditEvent,
+  type Principal,
+  type PrincipalKind,
+} from "./ports.ts";
+import type { Route } from "./route.ts";
+
+/** What a {@link Guard} works with. */
+export interface GuardDeps {
+  readonly authenticator: Authenticator;
+  readonly failures: AuthFailures;
+  readonly audit: HttpAudit;
+  readonly origins: Origins;
+  readonly cookieName: string;
+}
+
+/** Who passed. */
+export interface Admitted {
+  readonly principal: Principal | null;
+  /** The login cookie's value on page routes. */
+  readonly cookie: string | null;
+}
+
+/** Stands before every handler: who asks, does a browser ask on its own behalf, may the caller do this. */
+export class RouteGuard {
+  readonly #deps: GuardDeps;
+
+  constructor(deps: GuardDeps) {
+    this.#deps = deps;
+  }
+
+  /**
+   * Lets a request through to the handler of its route, or throws.
+   *
+   * @param query of the request where it is ours; "" for that of a tail
+   * @throws ApiError `unauthenticated`, `rate_limited`, `unavailable`, `csrf_failed`, `cross_site`,
+   *   `insufficient_scope`, `insufficient_role`
+   */
+  async admit(exchange: Exchange, route: Route, query: string): Promise<Admitted> {
+    const presented = presentedBy(exchange.request, this.#deps.cookieName);
+    if (presented.duplicateCookie) this.#tell(exchange, "duplicate_cookie", "cookie");
+    if (hasTokenInQuery(query)) this.#tell(exchange, "credential_in_url", "query");
+    const { credential } = presented;
+    const admits = CLASS_ADMITS[route.class];
+    if (admits.length === 0) {
+      const isPage = route.class === "page" && credential?.kind === "cookie";
+      return { principal: null, cookie: isPage ? credential.value : null };
+    }
+    const principal = await this.#principalOf(exchange, presented, admits);
+    exchange.principal = principal;
+    if (credential?.kind === "cookie") this.#checkBrowser(exchange, route);
+    this.#checkRights(exchange, route, principal);
+    return { principal, cookie: null };
+  }
+
+  async #principalOf(
+    exchange: Exchange,
+    { credential, presented }: Presented,
+    admits: readonly PrincipalKind[],
+  ): Promise<Principal> {
+    if (!presented) throw unauthenticated(false);
+    const { failures, authenticator } = this.#deps;
+    const retryAfter = failures.retryAfter(exchange.address);
+    if (retryAfter > 0) {
+      this.#tell(exchange, "excess_rate_limit_exceeded", "auth_failures");
+      throw apiError("rate_limited", { retryAfter });
+    }
+    if (credential !== null) {
+      const verdict = await authenticator.authenticate(credential, admits, exchange);
+      if (!verdict.ok && verdict.reason === "unavailable") {
+        throw apiError("unavailable", { retryAfter: verdict.retryAfter });
+      }
+      if (verdict.ok && fits(verdict.principal, credential, admits)) return verdict.principal;
+    }
+    failures.failed(exchange.address);
+    throw unauthenticated(true);
+  }
+
+  #checkBrowser(exchange: Exchange, route: Route): void {
+    const { request, method } = exchange;
+    const { origins } = this.#deps;
+    if (isSafe(method)) {
+      if (isForeignRead(request, origins)) {
+        this.#tell(exchange, "authz_fail", "cross_site");
+        throw apiError("cross_site");
+      }
+      return;
+    }
+    const types = mediaTypesOf(route.body) ?? ["application/json"];
+    const fault = csrfFault(request, origins, types);
+    if (fault === null) return;
+    this.#tell(exchange, "malicious_csrf", fault);
+    throw apiError("csrf_failed");
+  }
+
+  #checkRights(exchange: Exchange, route: Route, principal: Principal): void {
+    const isBound = principal.kind !== "session" && principal.kind !== "internal";
+    if (route.scope !== null && isBound && !principal.scopes.has(route.scope)) {
+      this.#tell(exchange, "authz_fail", "scope");
+      throw insufficientScope(route.scope);
+    }
+    if (route.role === "admin" && principal.role !== "admin") {
+      this.#tell(exchange, "authz_fail", "role");
+      throw apiError("insufficient_role");
+    }
+  }
+
+  #tell(exchange: Exchange, event: HttpAuditEvent["event"], reason: string): void {
+    const { requestId, address, userAgent, principal, route } = exchange;
+    const asker = { requestId, address, userAgent };
+    this.#deps.audit.record({ event, asker, principal, route: route?.path ?? "", reason });
+  }
+}
+
+/** Whether a principal is of a kind that the route takes and that this sort of credential can prove. */
+function fits(
+  { kind }: Principal,
+  credential: Credential,
+  admits: readonly PrincipalKind[],
+): boolean {
+  return admits.includes(kind) && (kind === "session") === (credential.kind === "cookie");
+}

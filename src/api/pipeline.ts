@@ -1,0 +1,255 @@
+import type { IncomingMessage, ServerResponse } from "node:http";
+import type { Logger } from "pino";
+import { assert } from "../core/assert.ts";
+import type { ClientAddressRule } from "../core/client-address.ts";
+import type { Clock } from "../core/clock.ts";
+import type { RequestIds } from "../core/request-ids.ts";
+import { logRequest } from "./access-log.ts";
+import { bodyOf, checked, parsePairs } from "./body.ts";
+import { corsHeaders, isPreflight } from "./cors.ts";
+import type { Origins } from "./csrf.ts";
+import { type ApiErrorCode, apiError } from "./errors.ts";
+import { Exchange } from "./exchange.ts";
+import type { RouteGuard } from "./guard.ts";
+import type { ApiOptions } from "./options.ts";
+import { decidePath, type PathDecision } from "./path.ts";
+import { PROBLEM_TYPE, problemOf, problemPage } from "./problem.ts";
+import { empty, type Reply } from "./reply.ts";
+import { checkFields, fieldOf, linesOf } from "./request-fields.ts";
+import type { Call, Route } from "./route.ts";
+import type { Router } from "./router.ts";
+import { securityHeaders } from "./security-headers.ts";
+import { sendReply, setHeaders } from "./send.ts";
+import type { Timers } from "./timers.ts";
+
+/** What a {@link Pipeline} works with. */
+export interface PipelineDeps {
+  readonly router: Router;
+  readonly guard: RouteGuard;
+  readonly options: ApiOptions;
+  readonly origins: Origins;
+  readonly isHttps: boolean;
+  readonly addresses: ClientAddressRule;
+  readonly requestIds: RequestIds;
+  readonly logger: Logger;
+  readonly clock: Clock;
+  readonly timers: Timers;
+}
+
+type Decided = Extract<PathDecision, { ok: true }>;
+
+/**
+ * What happens to a request, in this order: name, head, path, route, guard, input, handler, answer. Each step may
+ * throw; one place maps what was thrown.
+ */
+export class Pipeline {
+  readonly #deps: PipelineDeps;
+  readonly #running = new Set<Exchange>();
+  /** By connection, in the order of their requests. */
+  readonly #bySocket = new WeakMap<object, Exchange[]>();
+  #isStopping = false;
+
+  constructor(deps: PipelineDeps) {
+    this.#deps = deps;
+  }
+
+  /** Requests whose response is not over. */
+  get running(): number {
+    return this.#running.size;
+  }
+
+  /** The request that was last begun on a connection and is not answered in full. */
+  runningOn(socket: object): Exchange | null {
+    return this.#bySocket.get(socket)?.at(-1) ?? null;
+  }
+
+  /** Answers one request. Never throws and never rejects. */
+  async handle(
+    request: IncomingMessage,
+    response: ServerResponse,
+    special: { awaitsContinue?: boolean; refusal?: ApiErrorCode } = {},
+  ): Promise<void> {
+    const exchange = this.#begin(request, response, special.awaitsContinue ?? false);
+    if ((this.#bySocket.get(request.socket)?.length ?? 0) > this.#deps.options.pipelinedMax) {
+      request.socket.destroy();
+      return;
+    }
+    try {
+      if (special.refusal !== undefined) throw apiError(special.refusal);
+      await this.#serve(exchange);
+    } catch (error) {
+      this.fail(exchange, error);
+    }
+  }
+
+  /** From now on every answer ends its connection. */
+  stop(): void {
+    this.#isStopping = true;
+    for (const { response } of this.#running) closeAfter(response);
+  }
+
+  /** Ends a request whose body cannot be read on, and its connection. */
+  break(exchange: Exchange, code: ApiErrorCode): void {
+    closeAfter(exchange.response);
+    this.fail(exchange, apiError(code));
+  }
+
+  /** Answers with the problem that an error comes to; cuts the connection where an answer has begun. */
+  fail(exchange: Exchange, error: unknown): void {
+    const { response, route, requestId } = exchange;
+    const problem = problemOf(error, requestId);
+    exchange.code = problem.code;
+    if (problem.unexpected) {
+      this.#deps.logger.error({ request_id: requestId, err: error }, "request failed");
+    }
+    if (response.headersSent || response.destroyed) {
+      if (!response.writableFinished) exchange.request.socket.destroy();
+      return;
+    }
+    const isPage = route?.class === "page";
+    // What a handler has set so far belongs to an answer that there will not be.
+    for (const name of response.getHeaderNames()) {
+      if (name !== "connection") response.removeHeader(name);
+    }
+    setHeaders(response, exchange.baseHeaders);
+    if (isPage) setHeaders(response, securityHeaders("html", this.#deps.isHttps));
+    const body = isPage ? problemPage(problem) : problem.body;
+    setHeaders(response, problem.headers);
+    response.setHeader("content-type", isPage ? "text/html; charset=utf-8" : PROBLEM_TYPE);
+    response.setHeader("content-length", Buffer.byteLength(body));
+    response.statusCode = problem.status;
+    response.end(body);
+  }
+
+  #begin(request: IncomingMessage, response: ServerResponse, awaitsContinue: boolean): Exchange {
+    const { addresses, requestIds, clock, isHttps, options, logger } = this.#deps;
+    const peer = request.socket.remoteAddress ?? "";
+    const exchange = new Exchange(request, response, {
+      requestId: requestIds.accept(fieldOf(request, "x-request-id")),
+      address: addresses.clientOf(peer, linesOf(request, "x-forwarded-for")),
+      startedAt: clock.now(),
+      awaitsContinue,
+    });
+    this.#running.add(exchange);
+    const pipelined = this.#bySocket.get(request.socket) ?? [];
+    pipelined.push(exchange);
+    this.#bySocket.set(request.socket, pipelined);
+    // A client that leaves midway is seen at the response's end; without a listener it would end the process.
+    request.on("error", () => {});
+    response.on("error", () => {});
+    response.on("finish", () => this.#linger(request));
+    response.on("close", () => {
+      exchange.ended();
+      this.#running.delete(exchange);
+      pipelined.splice(pipelined.indexOf(exchange), 1);
+      logRequest(logger, exchange, clock.now());
+      if (this.#isStopping) request.socket.destroySoon();
+    });
+    if (this.#isStopping) closeAfter(response);
+    exchange.baseHeaders = {
+      ...securityHeaders("api", isHttps),
+      "x-request-id": exchange.requestId,
+      vary: `Cookie, Authorization${options.corsOrigins.length > 0 ? ", Origin" : ""}`,
+    };
+    setHeaders(response, exchange.baseHeaders);
+    return exchange;
+  }
+
+  /** The rest of a body that nobody reads is dropped for a while, so that the client gets to read its answer. */
+  #linger(request: IncomingMessage): void {
+    if (request.complete) return;
+    const { timers, options } = this.#deps;
+    const cancel = timers.after(options.lingerMs, () => {
+      if (!request.complete) request.socket.destroy();
+    });
+    request.once("close", cancel);
+  }
+
+  async #serve(exchange: Exchange): Promise<void> {
+    const { router, guard, options, origins, isHttps } = this.#deps;
+    const { request, response, method } = exchange;
+    checkFields(request, options.headFieldsMax);
+    const shared = corsHeaders(request, origins.others, "");
+    exchange.baseHeaders = { ...exchange.baseHeaders, ...shared };
+    setHeaders(response, shared);
+    const decided = this.#decide(exchange);
+    const match = router.match(method, decided.path);
+    if (match.kind === "none") throw apiError("not_found");
+    if (match.kind === "method") {
+      throw apiError("method_not_allowed", { headers: { allow: match.allow } });
+    }
+    if (match.kind === "options") {
+      const preflight = isPreflight(request)
+        ? corsHeaders(request, origins.others, match.allow)
+        : {};
+      sendReply(exchange, empty(204, { allow: match.allow, ...preflight }), isHttps);
+      return;
+    }
+    const { route } = match;
+    exchange.route = route;
+    const isTail = decided.tailStart < decided.path.length;
+    const admitted = await guard.admit(exchange, route, isTail ? "" : decided.query);
+    const params = paramsOf(route, match.params);
+    const query = route.query === null ? undefined : queryOf(route.query, decided.query);
+    const body = await bodyOf(request, route.body, {
+      timers: this.#deps.timers,
+      timeoutMs: options.bodyTimeoutMs,
+      onRead: () => exchange.goOn(),
+    });
+    const call: Call<unknown, unknown, unknown> = {
+      method,
+      requestId: exchange.requestId,
+      address: exchange.address,
+      userAgent: exchange.userAgent,
+      params,
+      query,
+      body,
+      tail: tailOf(decided),
+      principal: admitted.principal,
+      cookie: admitted.cookie,
+      request,
+      response,
+      signal: exchange.signal,
+    };
+    const reply = await route.handler(call);
+    assertDescribed(route, reply);
+    sendReply(exchange, reply, isHttps);
+  }
+
+  #decide(exchange: Exchange): Decided {
+    const { router, options } = this.#deps;
+    const decided = decidePath(exchange.request.url ?? "", options.targetBytesMax, router.findTail);
+    if (!decided.ok) {
+      throw apiError(decided.fault === "too_long" ? "uri_too_long" : "bad_path");
+    }
+    exchange.path = decided.path.slice(0, decided.tailStart);
+    return decided;
+  }
+}
+
+function closeAfter(response: ServerResponse): void {
+  if (!response.headersSent) response.setHeader("connection", "close");
+}
+
+/** A parameter that does not fit names nothing: the same answer as for what is unknown. */
+function paramsOf(route: Route, raw: Readonly<Record<string, string>>): unknown {
+  if (route.params === null) return undefined;
+  const result = route.params.safeParse(raw);
+  if (!result.success) throw apiError("not_found");
+  return result.data;
+}
+
+function queryOf(schema: NonNullable<Route["query"]>, query: string): unknown {
+  return checked(schema, parsePairs(query, "query"), "query");
+}
+
+function tailOf({ path, query, tailStart }: Decided): string {
+  if (tailStart >= path.length) return query === "" ? "" : `?${query}`;
+  return query === "" ? path.slice(tailStart) : `${path.slice(tailStart)}?${query}`;
+}
+
+function assertDescribed(route: Route, reply: Reply): void {
+  if (reply.kind === "taken") return;
+  const where = `${route.method} ${route.path}`;
+  assert(Object.hasOwn(route.responses, reply.status), `${where} describes ${reply.status}`);
+}

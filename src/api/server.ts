@@ -1,0 +1,235 @@
+import { createServer, type Server } from "node:http";
+import type { AddressInfo, Socket } from "node:net";
+import type { Duplex } from "node:stream";
+import type { Logger } from "pino";
+import { ClientAddressRule, canonicalAddress } from "../core/client-address.ts";
+import { type Clock, monotonicClock } from "../core/clock.ts";
+import { ConfigError, type ConfigProblem } from "../core/errors.ts";
+import { RequestIds } from "../core/request-ids.ts";
+import { logRefusal } from "./access-log.ts";
+import { AuthFailures } from "./auth-failures.ts";
+import { sessionCookieName } from "./credential.ts";
+import type { Origins } from "./csrf.ts";
+import type { ApiErrorCode } from "./errors.ts";
+import { RouteGuard } from "./guard.ts";
+import type { ApiOptions } from "./options.ts";
+import { Pipeline } from "./pipeline.ts";
+import type { Authenticator, HttpAudit } from "./ports.ts";
+import { answerRaw, codeOfParserError } from "./raw-answer.ts";
+import type { Router } from "./router.ts";
+import { processTimers, type Timers } from "./timers.ts";
+
+/** What an API listener is given besides its options. */
+export interface ApiServerDeps {
+  readonly router: Router;
+  readonly authenticator: Authenticator;
+  readonly logger: Logger;
+  readonly audit: HttpAudit;
+  /** Default: the process's monotonic clock and timers. Time-outs of heads and idle connections are node:http's. */
+  readonly clock?: Clock;
+  readonly timers?: Timers;
+}
+
+/** A running API listener. */
+export interface ApiServer {
+  readonly port: number;
+  /** Requests whose response is not over. */
+  readonly running: number;
+  /**
+   * Stops accepting, lets running requests finish for up to `drainMs`, then cuts what is left. A second call gives
+   * the same promise.
+   */
+  stop(): Promise<void>;
+  /** Cuts everything at once. Idempotent. */
+  close(): Promise<void>;
+}
+
+/**
+ * Starts an API listener.
+ *
+ * @throws ConfigError for a base URL, an origin or an address block that is none; the system's error where the port
+ *   cannot be had
+ */
+export async function startApiServer(options: ApiOptions, deps: ApiServerDeps): Promise<ApiServer> {
+  const listener = new ApiListener(options, deps);
+  await listener.listen();
+  return listener;
+}
+
+/** Every setting of the options that cannot be used. */
+export function apiOptionsProblems(options: ApiOptions): ConfigProblem[] {
+  const problems: ConfigProblem[] = [];
+  if (originOf(options.publicBaseUrl) === "") {
+    problems.push({ setting: "publicBaseUrl", problem: "must be an http or https URL" });
+  }
+  const wrong = options.corsOrigins.filter((origin) => originOf(origin) !== origin);
+  if (wrong.length > 0) {
+    problems.push({ setting: "corsOrigins", problem: `not an origin: ${wrong.join(", ")}` });
+  }
+  return problems;
+}
+
+/** The origin of an http or https URL, "" for anything else. */
+function originOf(text: string): string {
+  if (!URL.canParse(text)) return "";
+  const { protocol, origin } = new URL(text);
+  return protocol === "https:" || protocol === "http:" ? origin : "";
+}
+
+class ApiListener implements ApiServer {
+  readonly #options: ApiOptions;
+  readonly #logger: Logger;
+  readonly #timers: Timers;
+  readonly #isHttps: boolean;
+  readonly #requestIds = new RequestIds();
+  readonly #pipeline: Pipeline;
+  readonly #server: Server;
+  /** Connections that got a raw answer: whatever else comes on them is dropped. */
+  readonly #refused = new WeakSet<Duplex>();
+  readonly #sockets = new Set<Socket>();
+  #stopped: Promise<void> | null = null;
+
+  constructor(options: ApiOptions, deps: ApiServerDeps) {
+    const problems = apiOptionsProblems(options);
+    if (problems.length > 0) throw new ConfigError(problems);
+    const { clock = monotonicClock, timers = processTimers } = deps;
+    const own = originOf(options.publicBaseUrl);
+    const origins: Origins = { own, others: new Set(options.corsOrigins) };
+    this.#options = options;
+    this.#logger = deps.logger;
+    this.#timers = timers;
+    this.#isHttps = own.startsWith("https:");
+    const limits = {
+      failuresMax: options.authFailuresMax,
+      windowMs: options.authFailureWindowMs,
+      addressesMax: options.authFailureAddressesMax,
+    };
+    const guard = new RouteGuard({
+      authenticator: deps.authenticator,
+      audit: deps.audit,
+      failures: new AuthFailures(limits, clock),
+      origins,
+      cookieName: sessionCookieName(this.#isHttps),
+    });
+    this.#pipeline = new Pipeline({
+      router: deps.router,
+      guard,
+      options,
+      origins,
+      isHttps: this.#isHttps,
+      addresses: new ClientAddressRule(options.trustedProxyCidrs),
+      requestIds: this.#requestIds,
+      logger: deps.logger,
+      clock,
+      timers,
+    });
+    this.#server = this.#create();
+  }
+
+  get port(): number {
+    return (this.#server.address() as AddressInfo | null)?.port ?? 0;
+  }
+
+  get running(): number {
+    return this.#pipeline.running;
+  }
+
+  listen(): Promise<void> {
+    const { listenHost: host, listenPort: port } = this.#options;
+    return new Promise((resolve, reject) => {
+      this.#server.once("error", reject);
+      this.#server.listen({ host, port }, () => {
+        this.#server.off("error", reject);
+        resolve();
+      });
+    });
+  }
+
+  stop(): Promise<void> {
+    this.#stopped ??= new Promise((resolve) => {
+      const cancel = this.#timers.after(this.#options.drainMs, () => {
+        this.#server.closeAllConnections();
+      });
+      this.#server.close(() => {
+        cancel();
+        resolve();
+      });
+      this.#pipeline.stop();
+      this.#server.closeIdleConnections();
+      // For node:http a connection that has not sent a byte yet is busy with its first request.
+      for (const socket of this.#sockets) if (socket.bytesRead === 0) socket.destroy();
+    });
+    return this.#stopped;
+  }
+
+  close(): Promise<void> {
+    const stopped = this.stop();
+    this.#server.closeAllConnections();
+    return stopped;
+  }
+
+  #create(): Server {
+    const options = this.#options;
+    const server = createServer({
+      maxHeaderSize: options.headBytesMax,
+      headersTimeout: options.headTimeoutMs,
+      // A body that is read whole has a time-out of ours; a streamed one may take as long as it goes on.
+      requestTimeout: 0,
+      keepAliveTimeout: options.keepAliveMs,
+      connectionsCheckingInterval: Math.max(10, Math.min(1_000, options.headTimeoutMs / 4)),
+      // Checked by us, so that the answer has the fields that all answers have.
+      requireHostHeader: false,
+      insecureHTTPParser: false,
+    });
+    // Node drops fields beyond its limit without a word; ours answers 431.
+    server.maxHeadersCount = 0;
+    server.timeout = options.idleMs;
+    server.maxConnections = options.connectionsMax;
+    server.on("connection", (socket) => {
+      this.#sockets.add(socket);
+      socket.on("close", () => this.#sockets.delete(socket));
+    });
+    server.on("request", (request, response) => {
+      void this.#pipeline.handle(request, response);
+    });
+    server.on("checkContinue", (request, response) => {
+      void this.#pipeline.handle(request, response, { awaitsContinue: true });
+    });
+    server.on("checkExpectation", (request, response) => {
+      void this.#pipeline.handle(request, response, { refusal: "expectation_failed" });
+    });
+    server.on("connect", (_request, socket) => this.#refuse(socket, "bad_path"));
+    server.on("clientError", (error, socket) => this.#onClientError(error, socket));
+    return server;
+  }
+
+  /** What node:http would answer by itself, without our fields. */
+  #onClientError(error: Error, socket: Duplex): void {
+    if (this.#refused.has(socket)) return;
+    const running = this.#pipeline.runningOn(socket);
+    if (!socket.writable || ("code" in error && error.code === "ECONNRESET")) {
+      socket.destroy();
+    } else if (running === null) {
+      this.#refuse(socket, codeOfParserError(error));
+    } else if (!running.request.complete) {
+      // Its body is malformed.
+      this.#refused.add(socket);
+      this.#pipeline.break(running, codeOfParserError(error));
+    } else {
+      // What is malformed is what comes after it.
+      this.#refused.add(socket);
+      running.response.once("close", () => socket.destroy());
+    }
+  }
+
+  #refuse(socket: Duplex, code: ApiErrorCode): void {
+    this.#refused.add(socket);
+    const requestId = this.#requestIds.next();
+    const peer = (socket as Socket).remoteAddress ?? "";
+    const status = answerRaw(socket, code, requestId, this.#isHttps);
+    logRefusal(this.#logger, requestId, canonicalAddress(peer), status, code);
+    socket.on("error", () => {});
+    const cancel = this.#timers.after(this.#options.lingerMs, () => socket.destroy());
+    socket.once("close", cancel);
+  }
+}
