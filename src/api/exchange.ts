@@ -47,6 +47,11 @@ export class Exchange implements Asker {
     return this.#abort.signal;
   }
 
+  /** Whether nothing can be answered any more. */
+  get isOver(): boolean {
+    return this.response.writableEnded || this.response.destroyed;
+  }
+
   /** Lets a client that waits for 100 send its body. */
   goOn(): void {
     if (this.awaitsContinue) this.response.writeContinue();

@@ -189,6 +189,8 @@ export class Pipeline {
     exchange.route = route;
     const isTail = decided.tailStart < decided.path.length;
     const admitted = await guard.admit(exchange, route, isTail ? "" : decided.query);
+    // Gone, or answered because the rest was malformed, while the caller was looked up: nothing more is to be done.
+    if (exchange.isOver) return;
     const params = paramsOf(route, match.params);
     const query = route.query === null ? undefined : queryOf(route.query, decided.query);
     const body = await bodyOf(request, route.body, {
@@ -196,6 +198,7 @@ export class Pipeline {
       timeoutMs: options.bodyTimeoutMs,
       onRead: () => exchange.goOn(),
     });
+    if (exchange.isOver) return;
     const call: Call<unknown, unknown, unknown> = {
       method,
       requestId: exchange.requestId,

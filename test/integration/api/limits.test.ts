@@ -3,11 +3,13 @@ import { once } from "node:events";
 import { connect, type Socket } from "node:net";
 import { Readable } from "node:stream";
 import { describe, it, type TestContext } from "node:test";
-import { API_DEFAULTS, route, stream } from "../../../src/api/index.ts";
+import { setImmediate } from "node:timers/promises";
+import { API_DEFAULTS, type AuthVerdict, route, stream } from "../../../src/api/index.ts";
 import {
   bearer,
   cookie,
   GOOD,
+  principal,
   problem,
   sampleRoutes,
   startApi,
@@ -129,6 +131,31 @@ describe("the limit of", () => {
     const answered = answerOn(socket);
     api.timers.fire(API_DEFAULTS.bodyTimeoutMs);
     assert.equal(problem(await answered)["code"], "request_timeout");
+  });
+
+  it("time for a body, which is not waited for when the client left before", async (t) => {
+    const api = await startApi(t);
+    let decide: (verdict: AuthVerdict) => void = () => {};
+    const asked = new Promise<void>((resolve) => {
+      api.authenticator.verdicts.set(GOOD.key, () => {
+        resolve();
+        return new Promise((done) => {
+          decide = done;
+        });
+      });
+    });
+    const socket = await dial(t, api.port);
+    socket.write(
+      `POST /api/things HTTP/1.1\r\nHost: a\r\n${KEY}\r\n${JSON_TYPE}\r\nContent-Length: 12\r\n\r\n{"n`,
+    );
+    await asked;
+    socket.destroy();
+    const line = await api.logged(({ path }) => path === "/api/things");
+    // Half a body and then the end is malformed; whoever can still read is told so.
+    assert.equal(line["status"], 400);
+    decide({ ok: true, principal: principal("key") });
+    await setImmediate();
+    assert.ok(!api.timers.delays.includes(API_DEFAULTS.bodyTimeoutMs));
   });
 
   it("time for a head", async (t) => {

@@ -44,9 +44,11 @@ export function principal(kind: PrincipalKind, over: Partial<Principal> = {}): P
 export class FakeAuthenticator implements Authenticator {
   readonly asked: string[] = [];
   /** Overrides the verdict for one credential. */
-  readonly verdicts = new Map<string, () => AuthVerdict>();
+  readonly verdicts = new Map<string, () => AuthVerdict | Promise<AuthVerdict>>();
 
-  authenticate(credential: Parameters<Authenticator["authenticate"]>[0]): AuthVerdict {
+  authenticate(
+    credential: Parameters<Authenticator["authenticate"]>[0],
+  ): AuthVerdict | Promise<AuthVerdict> {
     const secret = credential.kind === "cookie" ? credential.value : credential.token;
     this.asked.push(secret);
     const scripted = this.verdicts.get(secret);
