@@ -1,6 +1,6 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Asker, Principal } from "./ports.ts";
-import type { ReplyHeaders } from "./reply.ts";
+import { type ReplyHeaders, setHeaders } from "./reply.ts";
 import type { Route } from "./route.ts";
 
 /** One request and its answer, as far as the pipeline has come with it. */
@@ -21,8 +21,7 @@ export class Exchange implements Asker {
   principal: Principal | null = null;
   /** The problem that was answered, "" for none. */
   code = "";
-  /** Fields of every answer to this request, errors included. */
-  baseHeaders: ReplyHeaders = {};
+  #baseHeaders: ReplyHeaders = {};
   /** True while the client waits for 100 before it sends the body. */
   awaitsContinue: boolean;
   readonly #abort = new AbortController();
@@ -45,6 +44,17 @@ export class Exchange implements Asker {
 
   get signal(): AbortSignal {
     return this.#abort.signal;
+  }
+
+  /** Fields of every answer to this request, errors included. */
+  get baseHeaders(): ReplyHeaders {
+    return this.#baseHeaders;
+  }
+
+  /** Adds to {@link baseHeaders}, and sets them on the response, whose head is not sent. */
+  addHeaders(headers: ReplyHeaders): void {
+    this.#baseHeaders = { ...this.#baseHeaders, ...headers };
+    setHeaders(this.response, headers);
   }
 
   /** Whether nothing can be answered any more. */

@@ -80,7 +80,11 @@ export class RouteGuard {
       if (!verdict.ok && verdict.reason === "unavailable") {
         throw apiError("unavailable", { retryAfter: verdict.retryAfter });
       }
-      if (verdict.ok && fits(verdict.principal, credential, admits)) return verdict.principal;
+      if (verdict.ok && fits(verdict.principal, credential, admits)) {
+        if (verdict.setCookie !== undefined)
+          exchange.addHeaders({ "set-cookie": verdict.setCookie });
+        return verdict.principal;
+      }
     }
     failures.failed(exchange.address);
     throw unauthenticated(true);

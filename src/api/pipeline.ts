@@ -14,12 +14,12 @@ import type { RouteGuard } from "./guard.ts";
 import type { ApiOptions } from "./options.ts";
 import { decidePath, type PathDecision } from "./path.ts";
 import { PROBLEM_TYPE, problemOf, problemPage } from "./problem.ts";
-import { empty, type Reply } from "./reply.ts";
+import { empty, type Reply, setHeaders } from "./reply.ts";
 import { checkFields, fieldOf, linesOf } from "./request-fields.ts";
 import type { Call, Route } from "./route.ts";
 import type { Router } from "./router.ts";
 import { securityHeaders } from "./security-headers.ts";
-import { sendReply, setHeaders } from "./send.ts";
+import { sendReply } from "./send.ts";
 import type { Timers } from "./timers.ts";
 
 /** What a {@link Pipeline} works with. */
@@ -146,12 +146,11 @@ export class Pipeline {
       if (this.#isStopping) request.socket.destroySoon();
     });
     if (this.#isStopping) closeAfter(response);
-    exchange.baseHeaders = {
+    exchange.addHeaders({
       ...securityHeaders("api", isHttps),
       "x-request-id": exchange.requestId,
       vary: `Cookie, Authorization${options.corsOrigins.length > 0 ? ", Origin" : ""}`,
-    };
-    setHeaders(response, exchange.baseHeaders);
+    });
     return exchange;
   }
 
@@ -169,9 +168,7 @@ export class Pipeline {
     const { router, guard, options, origins, isHttps } = this.#deps;
     const { request, response, method } = exchange;
     checkFields(request, options.headFieldsMax);
-    const shared = corsHeaders(request, origins.others, "");
-    exchange.baseHeaders = { ...exchange.baseHeaders, ...shared };
-    setHeaders(response, shared);
+    exchange.addHeaders(corsHeaders(request, origins.others, ""));
     const decided = this.#decide(exchange);
     const match = router.match(method, decided.path);
     if (match.kind === "none") throw apiError("not_found");

@@ -51,7 +51,12 @@ export interface Asker {
 
 /** The verdict on a credential. Unknown, expired and revoked are one and the same. */
 export type AuthVerdict =
-  | { readonly ok: true; readonly principal: Principal }
+  | {
+      readonly ok: true;
+      readonly principal: Principal;
+      /** A whole `Set-Cookie` value where the login cookie is to be issued anew, under a newer key. */
+      readonly setCookie?: string;
+    }
   | { readonly ok: false; readonly reason: "rejected" }
   | { readonly ok: false; readonly reason: "unavailable"; readonly retryAfter: number };
 

@@ -1,4 +1,5 @@
 import { createHash } from "node:crypto";
+import type { ServerResponse } from "node:http";
 import type { Readable } from "node:stream";
 
 /** Fields of an answer by their names in lower case; a list becomes several lines. */
@@ -69,3 +70,8 @@ export function stream(
 
 /** For a handler that writes the response itself. Security headers are set on it already. */
 export const TAKEN: Reply = { kind: "taken" };
+
+/** Sets fields on a response whose head is not sent. */
+export function setHeaders(response: ServerResponse, headers: ReplyHeaders): void {
+  for (const [name, value] of Object.entries(headers)) response.setHeader(name, value);
+}

@@ -2,13 +2,8 @@ import type { ServerResponse } from "node:http";
 import { pipeline } from "node:stream";
 import { assert } from "../core/assert.ts";
 import type { Exchange } from "./exchange.ts";
-import type { Reply, ReplyHeaders } from "./reply.ts";
+import { type Reply, setHeaders } from "./reply.ts";
 import { securityHeaders } from "./security-headers.ts";
-
-/** Sets fields on a response whose head is not sent. */
-export function setHeaders(response: ServerResponse, headers: ReplyHeaders): void {
-  for (const [name, value] of Object.entries(headers)) response.setHeader(name, value);
-}
 
 /** Writes what a handler answered. A handler may not loosen a security header; only a public route may be cached. */
 export function sendReply(exchange: Exchange, reply: Reply, isHttps: boolean): void {

@@ -1,7 +1,14 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import type { ApiOptions } from "../../../src/api/index.ts";
-import { bearer, cookie, GOOD, sampleRoutes, startApi } from "../../support/api/harness.ts";
+import {
+  bearer,
+  cookie,
+  GOOD,
+  principal,
+  sampleRoutes,
+  startApi,
+} from "../../support/api/harness.ts";
 import { rawRequest } from "../../support/forward/raw-request.ts";
 
 const CSP = "default-src 'none'; frame-ancestors 'none'; base-uri 'none'";
@@ -188,6 +195,24 @@ describe("every answer has the same fields", () => {
     for (const request of ["GET /healthz", "GET /x y"]) {
       const answer = await api.send(request);
       assert.equal(answer.fields.has("strict-transport-security"), false);
+    }
+  });
+
+  it("a cookie that is issued anew comes with whatever is answered", async (t) => {
+    const api = await startApi(t);
+    api.authenticator.verdicts.set("old", () => {
+      return { ok: true, principal: principal("session"), setCookie: "__Host-hawser_sid=new" };
+    });
+    for (const [request, status] of [
+      ["GET /api/auth/me", 200],
+      ["GET /api/things/UPPER", 404],
+      ["GET /api/things/abcd/http/x", 200],
+      ["POST /api/things/abcd/boom", 403],
+    ] as const) {
+      const answer = await api.send(request, [cookie("old")]);
+      assert.equal(answer.status, status);
+      assert.equal(answer.fields.get("set-cookie"), "__Host-hawser_sid=new");
+      assert.equal(answer.fields.get("cache-control"), "no-store");
     }
   });
 
