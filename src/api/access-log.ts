@@ -2,15 +2,37 @@ import type { Logger } from "pino";
 import type { Exchange } from "./exchange.ts";
 
 const PATH_CHARACTERS_MAX = 256;
+const MESSAGE_CHARACTERS_MAX = 500;
 /** A token of ours, or what began as one: its public part may be logged, the rest not. */
 const TOKENS = /(vAc|hwk|hwe)_([0-9A-Za-z]{8})\w*|(hwp)_\w*/g;
 
 /** A path as it may stand in a log: without a tail that belongs to a device, without secrets, short. */
 export function loggablePath(path: string): string {
-  const shown = path.replace(TOKENS, (_all, prefix, id, code) =>
+  return withoutTokens(path).slice(0, PATH_CHARACTERS_MAX);
+}
+
+function withoutTokens(text: string): string {
+  return text.replace(TOKENS, (_all, prefix, id, code) =>
     code === undefined ? `${prefix}_${id}` : `${code}_`,
   );
-  return shown.slice(0, PATH_CHARACTERS_MAX);
+}
+
+/**
+ * The line of a fault of ours. Kind, code, message and places alone: causes and further members of an error may hold
+ * what somebody sent.
+ */
+export function logFailure(log: Logger, requestId: string, error: unknown): void {
+  const isError = error instanceof Error;
+  const places = isError
+    ? (error.stack ?? "").split("\n").filter((line) => /^\s+at /.test(line))
+    : [];
+  const fault = {
+    type: isError ? error.name : typeof error,
+    code: isError && "code" in error ? String(error.code) : "",
+    message: isError ? withoutTokens(error.message).slice(0, MESSAGE_CHARACTERS_MAX) : "",
+    places: places.map((line) => line.trim()),
+  };
+  log.error({ request_id: requestId, fault }, "request failed");
 }
 
 /**

@@ -4,7 +4,7 @@ import { assert } from "../core/assert.ts";
 import type { ClientAddressRule } from "../core/client-address.ts";
 import type { Clock } from "../core/clock.ts";
 import type { RequestIds } from "../core/request-ids.ts";
-import { logRequest } from "./access-log.ts";
+import { logFailure, logRequest } from "./access-log.ts";
 import { bodyOf, checked, parsePairs } from "./body.ts";
 import { corsHeaders, isPreflight } from "./cors.ts";
 import type { Origins } from "./csrf.ts";
@@ -97,13 +97,13 @@ export class Pipeline {
   /** Answers with the problem that an error comes to; cuts the connection where an answer has begun. */
   fail(exchange: Exchange, error: unknown): void {
     const { response, route, requestId } = exchange;
+    // What fails behind an answer, or behind a client that left, is no failure of the request.
+    if (exchange.isOver) return;
     const problem = problemOf(error, requestId);
     exchange.code = problem.code;
-    if (problem.unexpected) {
-      this.#deps.logger.error({ request_id: requestId, err: error }, "request failed");
-    }
-    if (response.headersSent || response.destroyed) {
-      if (!response.writableFinished) exchange.request.socket.destroy();
+    if (problem.unexpected) logFailure(this.#deps.logger, requestId, error);
+    if (response.headersSent) {
+      exchange.request.socket.destroy();
       return;
     }
     const isPage = route?.class === "page";

@@ -167,6 +167,7 @@ describe("streams", () => {
     await called.promise;
     socket.destroy();
     await aborted.promise;
+    assert.equal(api.server.running, 0);
     assert.equal((await api.logged(({ status }) => status === 499))["path"], "/open");
   });
 
@@ -234,6 +235,26 @@ describe("the access log", () => {
     assert.equal(api.lines.length, 2);
     for (const secret of [canary, GOOD.key, "private", "x=1"]) assert.ok(!all.includes(secret));
     assert.match(all, /"path":"\/api\/things\/hwk_abcdefgh"/);
+  });
+
+  it("of a fault of ours has message and places, and neither cause nor members", async (t) => {
+    const canary = `hwk_abcdefgh_${"s".repeat(49)}`;
+    const fail = (): never => {
+      throw Object.assign(
+        new Error(`It broke on ${canary}.`, { cause: new Error("canary-cause") }),
+        {
+          code: "E_BROKEN",
+          parameters: "canary-member",
+        },
+      );
+    };
+    const api = await startApi(t, [open(fail)]);
+    await api.send("GET /open");
+    const { fault } = await api.logged(({ msg }) => msg === "request failed");
+    const { type, code, message, places } = fault as Record<string, unknown>;
+    assert.deepEqual([type, code, message], ["Error", "E_BROKEN", "It broke on hwk_abcdefgh."]);
+    assert.match(String(places), /^at .*fail /);
+    assert.ok(!/canary|ssss/.test(JSON.stringify(api.lines)));
   });
 
   it("has a line for bytes that are no request", async (t) => {
