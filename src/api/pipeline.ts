@@ -184,12 +184,13 @@ export class Pipeline {
     }
     const { route } = match;
     exchange.route = route;
-    const isTail = decided.tailStart < decided.path.length;
-    const admitted = await guard.admit(exchange, route, isTail ? "" : decided.query);
+    // What a device is asked is its own affair.
+    const query = route.path.includes("*") ? "" : decided.query;
+    const admitted = await guard.admit(exchange, route, query);
     // Gone, or answered because the rest was malformed, while the caller was looked up: nothing more is to be done.
     if (exchange.isOver) return;
     const params = paramsOf(route, match.params);
-    const query = route.query === null ? undefined : queryOf(route.query, decided.query);
+    const input = route.query === null ? undefined : queryOf(route.query, query);
     const body = await bodyOf(request, route.body, {
       timers: this.#deps.timers,
       timeoutMs: options.bodyTimeoutMs,
@@ -202,7 +203,7 @@ export class Pipeline {
       address: exchange.address,
       userAgent: exchange.userAgent,
       params,
-      query,
+      query: input,
       body,
       tail: tailOf(decided),
       principal: admitted.principal,

@@ -35,4 +35,7 @@ it("a tail is handed on byte for byte, query included", async (t) => {
     assert.equal(answer.status, 200);
     assert.equal(answer.fields.get("x-tail"), tail);
   }
+  // The query is the device's as well.
+  await api.send("GET /api/things/abcd/http/?token=x", [bearer(GOOD.key)]);
+  assert.deepEqual(api.audit, []);
 });

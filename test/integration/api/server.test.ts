@@ -101,6 +101,16 @@ describe("stop", () => {
     await Promise.all([closed, stopped]);
   });
 
+  it("close does not wait for a connection that was refused", async (t) => {
+    const api = await startApi(t);
+    const socket = connect({ port: api.port, host: "127.0.0.1", allowHalfOpen: true });
+    t.after(() => socket.destroy());
+    socket.write("CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\n\r\n");
+    await once(socket, "data");
+    await api.timers.set(API_DEFAULTS.lingerMs);
+    await api.server.close();
+  });
+
   it("close cuts at once", async (t) => {
     const called = later<void>();
     const handler = (): Promise<Reply> => {
