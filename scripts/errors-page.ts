@@ -1,5 +1,6 @@
 import { AGENT_ERRORS } from "../src/agent/index.ts";
 import { API_ERRORS } from "../src/api/index.ts";
+import { OIDC_ERRORS } from "../src/api/oidc/index.ts";
 import { CLI_ERRORS } from "../src/cli/errors.ts";
 import { MUX_ERRORS } from "../src/mux/index.ts";
 import { HTTP1_ERRORS } from "../src/relay/http1/index.ts";
@@ -85,6 +86,11 @@ export function errorsMarkdown(): string {
       ...AGENT_ERRORS,
       ...AGENT_NETWORK_ERRORS,
     }),
+    section(
+      "Signing in",
+      "Of the identity provider's side of the API server: sign-in, sign-out and machine tokens.",
+      Object.fromEntries(Object.entries(OIDC_ERRORS).map(([code, { text }]) => [code, text])),
+    ),
     section("Loading uWebSockets.js", "When the relay starts.", UWS_ERRORS),
     section("The command line", "`error.code` with `--json`.", CLI_ERRORS),
     section("Everywhere", "", CORE_ERRORS),

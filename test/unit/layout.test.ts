@@ -20,8 +20,8 @@ const MAY_IMPORT: Readonly<
   },
 };
 const FILE_LINES_MAX = 500;
-/** Faces of folders that no command starts yet. */
-const NOT_YET_WIRED = ["api/index.ts"];
+/** Faces of parts that are complete in themselves and that no command builds yet. */
+const NOT_YET_WIRED = ["api/index.ts", "api/oidc/index.ts"];
 
 interface Import {
   readonly target: string;
