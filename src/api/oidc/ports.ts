@@ -72,7 +72,7 @@ export const PENDING_TTL_MS = 600_000;
 /** A logout that the identity provider announced, verified. */
 export interface LogoutNotice {
   readonly issuer: string;
-  /** Ends the sessions of this provider session. Where it is null, all of `sub` that began before `issuedAtMs`. */
+  /** Ends the sessions of this provider session. Where it is null, all of `sub` that began by `issuedAtMs`. */
   readonly sid: string | null;
   readonly sub: string | null;
   readonly issuedAtMs: number;
@@ -109,13 +109,14 @@ export interface SignInRef {
 
 /**
  * Whether a logout ends this sign-in: by the provider's session where the notice names one, else by the subject where
- * the sign-in is older than the notice, so that a late notice does not end a newer sign-in.
+ * the sign-in is not newer than the notice, so that a late notice does not end a newer sign-in. Both times are whole
+ * seconds: within one second the notice wins.
  */
 export function noticeCovers(notice: LogoutNotice, signIn: SignInRef): boolean {
   if (notice.issuer !== signIn.issuer) return false;
   if (notice.sub !== null && notice.sub !== signIn.sub) return false;
   if (notice.sid !== null) return notice.sid === signIn.sid;
-  return notice.sub !== null && signIn.issuedAtMs < notice.issuedAtMs;
+  return notice.sub !== null && signIn.issuedAtMs <= notice.issuedAtMs;
 }
 
 /** A machine client that an administrator registered. */

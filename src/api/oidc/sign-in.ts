@@ -27,12 +27,15 @@ import {
   type PendingSignIns,
 } from "./ports.ts";
 import type { Provider } from "./provider.ts";
+import { requireTexts } from "./response-shape.ts";
 import { readReturnTo, returnToUrl } from "./return-to.ts";
 import { Secret } from "./secret.ts";
 import type { OidcSettings } from "./settings.ts";
 
 /** How much older than the start `auth_time` may be: the two clocks differ. */
 const REAUTH_SLACK_MS = 30_000;
+/** RFC 6749, section 5.1. */
+const TOKEN_RESPONSE_TEXTS = ["access_token", "token_type"];
 
 /** What a sign-in is begun with. */
 export interface BeginSignIn {
@@ -143,6 +146,7 @@ export class SignIn {
     checkIssuer(response, pending, metadata);
     if (response.error !== null) throw authorizationError(response.error);
     const config = await this.#configuration(metadata);
+    config[customFetch] = requireTexts(this.#provider.http.libraryFetch, TOKEN_RESPONSE_TEXTS);
     const tokens = await authorizationCodeGrant(config, this.#callbackUrl(response), {
       pkceCodeVerifier: pending.codeVerifier,
       expectedState: pending.state,
@@ -200,6 +204,7 @@ export class SignIn {
     metadata: ProviderMetadata,
   ): Promise<Claims> {
     if (metadata.userinfoEndpoint === null || !wantsUserinfo(claims.all, this.#settings)) return {};
+    config[customFetch] = requireTexts(this.#provider.http.libraryFetch, ["sub"]);
     return await fetchUserInfo(config, accessToken, claims.sub);
   }
 

@@ -1,4 +1,9 @@
-import { createPublicKey, generateKeyPairSync, type KeyObject } from "node:crypto";
+import {
+  createPublicKey,
+  sign as cryptoSign,
+  generateKeyPairSync,
+  type KeyObject,
+} from "node:crypto";
 import { base64url, type JSONWebKeySet, SignJWT } from "jose";
 
 /** A key that a provider signs with. */
@@ -45,6 +50,12 @@ export async function sign(
   return await new SignJWT({ ...claims })
     .setProtectedHeader(Object.fromEntries(kept) as { alg: string })
     .sign(key.privateKey);
+}
+
+/** Signs with RS256 under a header that jose would not write. */
+export function signRaw(header: object, claims: object, key: SigningKey): string {
+  const signed = `${encoded(header)}.${encoded(claims)}`;
+  return `${signed}.${cryptoSign("sha256", Buffer.from(signed), key.privateKey).toString("base64url")}`;
 }
 
 /** A token without a signature. */
