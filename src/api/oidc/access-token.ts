@@ -2,6 +2,7 @@ import { decodeJwt, type JWTPayload } from "jose";
 import { OidcError, toOidcError } from "./errors.ts";
 import { headerType, textOrNull } from "./id-token.ts";
 import { asTokenError } from "./logout-token.ts";
+import { isSameIssuer } from "./metadata.ts";
 import type { MachineClients, OidcPorts } from "./ports.ts";
 import { Provider } from "./provider.ts";
 import type { OidcSettings } from "./settings.ts";
@@ -76,12 +77,19 @@ export class AccessTokens {
   async #verify(token: string): Promise<MachinePrincipal> {
     if (token.length > TOKEN_LENGTH_MAX) throw invalid("length");
     // Unverified, and used for nothing but to choose the keys: an unknown issuer causes no call.
-    const provider = this.#providers.get(unverifiedIssuer(token));
+    const provider = this.#providerOf(unverifiedIssuer(token));
     if (provider === undefined) throw invalid("iss");
     const typ = headerType(token);
     if (typ !== "at+jwt" && typ !== "application/at+jwt") throw invalid("typ");
     const payload = await this.#signedClaims(token, provider);
     return await this.#principal(payload);
+  }
+
+  #providerOf(issuer: string): Provider | undefined {
+    for (const [known, provider] of this.#providers) {
+      if (isSameIssuer(known, issuer)) return provider;
+    }
+    return undefined;
   }
 
   async #signedClaims(token: string, provider: Provider): Promise<JWTPayload> {

@@ -191,6 +191,16 @@ function tokenError(error: string): OidcError {
   }
 }
 
+/**
+ * The same for what a token request threw. A 401 is about the client's own credentials, with a challenge in the header
+ * or with a body.
+ */
+export function toTokenRequestError(thrown: unknown): OidcError {
+  return thrown instanceof WWWAuthenticateChallengeError
+    ? new OidcError("ERR_OIDC_CLIENT_REFUSED", "challenge")
+    : toOidcError(thrown);
+}
+
 /** Codes of openid-client and of jose. */
 const LIBRARY_CODES: Readonly<Record<string, OidcErrorCode>> = {
   OAUTH_INVALID_RESPONSE: "ERR_OIDC_ID_TOKEN_INVALID",

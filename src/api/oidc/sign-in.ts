@@ -15,7 +15,7 @@ import {
 } from "openid-client";
 import { type CallbackQuery, readCallbackQuery } from "./callback-query.ts";
 import { clientAuthOf } from "./client-auth.ts";
-import { authorizationError, OidcError, toOidcError } from "./errors.ts";
+import { authorizationError, OidcError, toOidcError, toTokenRequestError } from "./errors.ts";
 import { type IdTokenClaims, verifyIdToken } from "./id-token.ts";
 import { type Claims, type Identity, identityOf, wantsUserinfo } from "./identity.ts";
 import type { ProviderMetadata } from "./metadata.ts";
@@ -84,9 +84,17 @@ export class SignIn {
    * Errors: those of reaching the provider; nothing is kept then.
    * @see OpenID Connect Core 1.0, section 3.1.2.1; RFC 7636, section 4; RFC 9700, section 2.1.1
    */
-  async begin({ returnTo, reauth }: BeginSignIn, browser: PendingSignIns): Promise<string> {
+  async begin(request: BeginSignIn, browser: PendingSignIns): Promise<string> {
+    try {
+      return await this.#begin(request, browser);
+    } catch (thrown) {
+      throw this.#logged(thrown, "sign-in cannot begin");
+    }
+  }
+
+  async #begin({ returnTo, reauth }: BeginSignIn, browser: PendingSignIns): Promise<string> {
     const { scopes, publicBaseUrl, redirectUri, refresh } = this.#settings;
-    const metadata = await this.#metadata();
+    const metadata = await this.#provider.metadata();
     const pending: PendingSignIn = {
       state: randomState(),
       nonce: randomNonce(),
@@ -126,10 +134,7 @@ export class SignIn {
       const pending = await this.#take(response.state, browser);
       return await this.#exchange(response, pending);
     } catch (thrown) {
-      const error = toOidcError(thrown);
-      const level = error.row.severity === "alarm" ? "error" : "warn";
-      this.#ports.log[level]({ code: error.code, rule: error.rule }, "sign-in failed");
-      throw error;
+      throw this.#logged(thrown, "sign-in failed");
     }
   }
 
@@ -152,6 +157,8 @@ export class SignIn {
       expectedState: pending.state,
       expectedNonce: pending.nonce,
       idTokenExpected: true,
+    }).catch((thrown: unknown) => {
+      throw toTokenRequestError(thrown);
     });
     if (tokens.id_token === undefined) throw new OidcError("ERR_OIDC_ID_TOKEN_INVALID", "missing");
     const claims = await this.#verify(tokens.id_token, tokens.access_token, pending, metadata);
@@ -208,12 +215,12 @@ export class SignIn {
     return await fetchUserInfo(config, accessToken, claims.sub);
   }
 
-  async #metadata(): Promise<ProviderMetadata> {
-    try {
-      return await this.#provider.metadata();
-    } catch (error) {
-      throw toOidcError(error);
-    }
+  /** The error of the table, after a line about it that names codes alone. */
+  #logged(thrown: unknown, message: string): OidcError {
+    const error = toOidcError(thrown);
+    const level = error.row.severity === "alarm" ? "error" : "warn";
+    this.#ports.log[level]({ code: error.code, rule: error.rule }, message);
+    return error;
   }
 
   /** Made anew for each use, which costs nothing: it takes the newest metadata and the difference of the clocks. */

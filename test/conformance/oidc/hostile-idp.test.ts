@@ -149,6 +149,12 @@ const TOKEN_ANSWERS: readonly {
     status: 500,
   },
   {
+    name: "401 with a challenge",
+    answer: plain(401, "", { "www-authenticate": 'Basic realm="idp"' }),
+    code: "ERR_OIDC_CLIENT_REFUSED",
+    status: 500,
+  },
+  {
     name: "unauthorized_client",
     answer: failure("unauthorized_client"),
     code: "ERR_OIDC_CLIENT_REFUSED",

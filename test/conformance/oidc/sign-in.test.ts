@@ -1,10 +1,11 @@
 /** Start and end of a sign-in: what is sent, what is kept, what a callback may and may not do. */
 import assert from "node:assert/strict";
-import { createHash } from "node:crypto";
+import { createHash, generateKeyPairSync } from "node:crypto";
 import test from "node:test";
+import { jwtVerify } from "jose";
 import type { OidcErrorCode } from "../../../src/api/oidc/index.ts";
 import { MemoryPending } from "../../support/oidc/ports.ts";
-import { BASE_URL, rejected, rig } from "../../support/oidc/rig.ts";
+import { BASE_URL, CLIENT_SECRET, rejected, rig } from "../../support/oidc/rig.ts";
 
 test("start: the URL has state, nonce and S256 challenge, and not the verifier", async (t) => {
   const { begin, browser } = await rig(t);
@@ -62,6 +63,43 @@ test("start: a refresh token is asked for by its setting alone, with prompt=cons
   assert.equal(asked.get("prompt"), "consent");
   refreshing.idp.script.tokenResponse = { refresh_token: "refresh-token" };
   assert.equal((await refreshing.signIn()).refreshToken?.reveal(), "refresh-token");
+});
+
+test("start: a client with a key signs an assertion for the token endpoint, and sends no secret", async (t) => {
+  const { privateKey, publicKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
+  const { signIn, idp, time } = await rig(t, {
+    oidcClientAuth: "private_key_jwt",
+    oidcClientSecret: "",
+    oidcClientPrivateKey: privateKey.export({ type: "pkcs8", format: "pem" }).toString(),
+    oidcClientKeyId: "client-key-1",
+  });
+  await signIn();
+  const { authorization, form } = idp.tokenRequest;
+  assert.equal(authorization, null);
+  assert.equal(form.has("client_secret"), false);
+  const { payload, protectedHeader } = await jwtVerify(
+    form.get("client_assertion") ?? "",
+    publicKey,
+    {
+      issuer: "hawser",
+      subject: "hawser",
+      currentDate: new Date(time.epochMs()),
+    },
+  );
+  assert.equal(protectedHeader.kid, "client-key-1");
+  assert.ok([payload.aud].flat().includes(idp.issuer) || payload.aud === `${idp.issuer}/token`);
+});
+
+test("start: post sends the secret in the form, and a public client sends none", async (t) => {
+  const post = await rig(t, { oidcClientAuth: "client_secret_post" });
+  await post.signIn();
+  assert.equal(post.idp.tokenRequest.authorization, null);
+  assert.equal(post.idp.tokenRequest.form.get("client_secret"), CLIENT_SECRET);
+  const open = await rig(t, { oidcClientAuth: "none", oidcClientSecret: "" });
+  await open.signIn();
+  assert.equal(open.idp.tokenRequest.authorization, null);
+  assert.equal(open.idp.tokenRequest.form.get("client_id"), "hawser");
+  assert.ok(!open.idp.tokenRequest.form.toString().includes("secret"));
 });
 
 test("start: a provider that is down leaves nothing behind", async (t) => {
