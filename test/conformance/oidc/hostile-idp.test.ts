@@ -193,6 +193,18 @@ test("hostile: a token request that gets no answer ends after 5 s and is not rep
   await signIn();
 });
 
+test("hostile: an answer of 256 KiB is taken, one byte more is not", async (t) => {
+  const { refused, signIn, idp } = await rig(t);
+  const whole = (bytes: number): Answer => {
+    const body = JSON.stringify(idp.script.userinfo);
+    return plain(200, body.padEnd(bytes), { "content-type": "application/json" });
+  };
+  idp.script.answers.set("/userinfo", whole(262_144));
+  await signIn();
+  idp.script.answers.set("/userinfo", whole(262_145));
+  assert.equal((await refused("ERR_OIDC_IDP_RESPONSE")).rule, "too_large");
+});
+
 test("hostile: a body that trickles ends after 5 s too", async (t) => {
   const { refused, idp, time } = await rig(t);
   idp.script.answers.set("/token", (response) => {
