@@ -166,6 +166,17 @@ test("logout token: sid and sub that do not belong together end nothing", async 
   assert.deepEqual([...it.logouts.sessions.keys()], ["mine"]);
 });
 
+test("logout token: a session of another provider with the same ids lives", async (t) => {
+  const it = await rig(t);
+  await signedIn(it, "mine");
+  const [mine] = it.logouts.sessions.values();
+  assert.ok(mine !== undefined);
+  it.logouts.sessions.set("other", { ...mine, id: "other", issuer: "https://another.example" });
+  await send(it, await tokenOf(it));
+  await send(it, await tokenOf(it, { sid: undefined }));
+  assert.deepEqual([...it.logouts.sessions.keys()], ["other"]);
+});
+
 test("logout token: a replay is 200 and has no effect on a sign-in since", async (t) => {
   const it = await rig(t);
   await signedIn(it, "first");
