@@ -1,6 +1,7 @@
 import { AGENT_ERRORS } from "../src/agent/index.ts";
 import { API_ERRORS } from "../src/api/index.ts";
 import { OIDC_ERRORS } from "../src/api/oidc/index.ts";
+import { STORE_ERRORS } from "../src/api/store/index.ts";
 import { CLI_ERRORS } from "../src/cli/errors.ts";
 import { MUX_ERRORS } from "../src/mux/index.ts";
 import { HTTP1_ERRORS } from "../src/relay/http1/index.ts";
@@ -81,6 +82,11 @@ export function errorsMarkdown(): string {
       "The multiplexer",
       "In logs of relay and agent, and on streams of the library `hawser/mux`.",
       MUX_ERRORS,
+    ),
+    section(
+      "The storage of the API server",
+      "What its functions raise; the server's answers have codes of their own.",
+      STORE_ERRORS,
     ),
     section("The agent", "In its log lines, its events and the promises of `hawser/agent`.", {
       ...AGENT_ERRORS,
