@@ -1,0 +1,123 @@
+import type { Selectable } from "kysely";
+import { storeError } from "./errors.ts";
+import type { AuditEventsTable } from "./schema.ts";
+import type { Queries, Store } from "./store.ts";
+import { scoped, type TenantId } from "./tenant.ts";
+
+/** Something that happened. It is never changed nor removed; the database itself refuses that. */
+export interface AuditEvent extends Omit<Selectable<AuditEventsTable>, "detail"> {
+  readonly detail: Readonly<Record<string, unknown>> | null;
+}
+
+/** What is known of an event. Texts are stored with control characters escaped. No field may hold a secret. */
+export interface NewAuditEvent {
+  readonly event: string;
+  readonly requestId?: string | null;
+  readonly actor?: string | null;
+  readonly objectId?: string | null;
+  readonly ip?: string | null;
+  readonly userAgent?: string | null;
+  /** The first 12 hex digits of SHA-256 of the login session's id. */
+  readonly sessionRef?: string | null;
+  readonly detail?: Readonly<Record<string, unknown>> | null;
+}
+
+/** Adds an event. Those of nobody's tenant, such as a sign-in that failed, are given null. */
+export function appendAuditEvent(
+  store: Store,
+  tenant: TenantId | null,
+  event: NewAuditEvent,
+): Promise<void> {
+  return insertAuditEvent(store.query, tenant, store.now(), event);
+}
+
+/** Adds an event within the caller's transaction. */
+export async function insertAuditEvent(
+  queries: Queries,
+  tenant: TenantId | null,
+  time: number,
+  event: NewAuditEvent,
+): Promise<void> {
+  await queries
+    .insertInto("auditEvents")
+    .values({
+      time,
+      tenant: tenant === null ? null : scoped(tenant),
+      event: event.event,
+      requestId: escaped(event.requestId),
+      actor: escaped(event.actor),
+      objectId: escaped(event.objectId),
+      ip: escaped(event.ip),
+      userAgent: escaped(event.userAgent),
+      sessionRef: escaped(event.sessionRef),
+      // JSON has its own escapes; PostgreSQL takes no NUL, and this leaves none.
+      detail: event.detail == null ? null : JSON.stringify(event.detail),
+    })
+    .execute();
+}
+
+/** Which events {@link queryAuditEvents} gives. */
+export interface AuditFilter {
+  /** At most so many a page. */
+  readonly limit: number;
+  readonly cursor?: string;
+  readonly event?: string;
+  readonly actor?: string;
+  readonly objectId?: string;
+  /** The first millisecond. */
+  readonly since?: number;
+  /** The millisecond after the last. */
+  readonly until?: number;
+}
+
+/** A page of events, the newest first. Without `next` it is the last one. */
+export interface AuditPage {
+  readonly events: readonly AuditEvent[];
+  readonly next?: string;
+}
+
+/**
+ * The events of a tenant.
+ *
+ * @throws AppError `ERR_STORE_CURSOR_INVALID`
+ */
+export async function queryAuditEvents(
+  store: Store,
+  tenant: TenantId,
+  { limit, cursor, event, actor, objectId, since, until }: AuditFilter,
+): Promise<AuditPage> {
+  let query = store.query
+    .selectFrom("auditEvents")
+    .selectAll()
+    .where("tenant", "=", scoped(tenant))
+    .orderBy("id", "desc")
+    .limit(limit + 1);
+  if (cursor !== undefined) query = query.where("id", "<", readCursor(cursor));
+  if (event !== undefined) query = query.where("event", "=", event);
+  if (actor !== undefined) query = query.where("actor", "=", actor);
+  if (objectId !== undefined) query = query.where("objectId", "=", objectId);
+  if (since !== undefined) query = query.where("time", ">=", since);
+  if (until !== undefined) query = query.where("time", "<", until);
+  const rows = await query.execute();
+  const events = rows
+    .slice(0, limit)
+    .map((row) => ({ ...row, detail: row.detail === null ? null : JSON.parse(row.detail) }));
+  const last = events.at(-1);
+  return rows.length > limit && last !== undefined
+    ? { events, next: last.id.toString(36) }
+    : { events };
+}
+
+function readCursor(cursor: string): number {
+  const id = /^[0-9a-z]{1,10}$/.test(cursor) ? Number.parseInt(cursor, 36) : 0;
+  if (id < 1) throw storeError("ERR_STORE_CURSOR_INVALID");
+  return id;
+}
+
+function escaped(text: string | null | undefined): string | null {
+  if (text == null) return null;
+  return text.replace(
+    /\p{Cc}/gu,
+    (control) => `\\u${control.charCodeAt(0).toString(16).padStart(4, "0")}`,
+  );
+}
