@@ -8,7 +8,31 @@ export {
   queryAuditEvents,
 } from "./audit-events.ts";
 export { STORE_ERRORS, type StoreErrorCode, type StoreLimit, StoreLimitError } from "./errors.ts";
+export { endLoginSessionsByProvider, type LogoutToken } from "./idp-logouts.ts";
+export {
+  type CurrentLoginSession,
+  type EndedSession,
+  endLoginSession,
+  endLoginSessionByKey,
+  endLoginSessionsOfUser,
+  findLoginSession,
+  LAST_SEEN_WRITE_MS,
+  type LoginSession,
+  listLoginSessions,
+  type NewLoginSession,
+  rotateLoginSession,
+  SESSIONS_PER_USER_MAX,
+  startLoginSession,
+  TOMBSTONE_MS,
+} from "./login-sessions.ts";
 export { type OpenOptions, openDatabase } from "./open.ts";
+export {
+  addPendingSignIn,
+  PENDING_LIMITS,
+  type PendingLimits,
+  type PendingSignIn,
+  takePendingSignIn,
+} from "./pending-sign-ins.ts";
 export type { PairingCodeState, Role } from "./schema.ts";
 export type { DatabaseKind, Store } from "./store.ts";
 export { type TenantId, tenantId } from "./tenant.ts";

@@ -1,0 +1,279 @@
+import type { Selectable, Transaction } from "kysely";
+import { type LoginSessionsTable, type Role, readList, type Schema, writeList } from "./schema.ts";
+import { mintObjectId, type Queries, type Store } from "./store.ts";
+import { scoped, type TenantId } from "./tenant.ts";
+
+/** A browser that is signed in. `key` is SHA-256 of the id in its cookie, `publicId` what listings show. */
+export interface LoginSession extends Omit<Selectable<LoginSessionsTable>, "amr"> {
+  readonly amr: readonly string[];
+}
+
+/** A session as {@link findLoginSession} finds it, with the role that its user has now. */
+export interface CurrentLoginSession extends LoginSession {
+  readonly role: Role;
+}
+
+/** What a sign-in brings. */
+export interface NewLoginSession {
+  readonly key: string;
+  readonly userId: string;
+  readonly iss: string;
+  readonly sub: string;
+  readonly idpSid: string | null;
+  /** From the beginning on; other events of the session do not move it. */
+  readonly absoluteExpiresAt: number;
+  readonly authTime: number;
+  readonly acr: string | null;
+  readonly amr: readonly string[];
+  readonly userAgent: string | null;
+  readonly ip: string | null;
+  /** The provider's tokens, encrypted by the caller with the session's key as additional data. */
+  readonly sealedTokens: string | null;
+}
+
+/** A session that is no more: its sockets must be closed, its tokens given back. */
+export type EndedSession = Pick<
+  LoginSession,
+  "key" | "publicId" | "tenant" | "userId" | "sealedTokens"
+>;
+
+export const ENDED_COLUMNS = ["key", "publicId", "tenant", "userId", "sealedTokens"] as const;
+
+export const SESSIONS_PER_USER_MAX = 10;
+
+/** A session's last use is written at most once in this time, so it may end by idleness as much earlier. */
+export const LAST_SEEN_WRITE_MS = 60_000;
+
+/** How long a provider's logout keeps a sign-in of the same `sid` from completing. */
+export const TOMBSTONE_MS = 10 * 60_000;
+
+/** The lock between the sign-in of a provider's session and its logout. */
+export function idpSessionLock(iss: string, sid: string): string {
+  return `idp:${JSON.stringify([iss, sid])}`;
+}
+
+/** The lock of what adds to a user's sessions. */
+export function userSessionsLock(userId: string): string {
+  return `sessions:${userId}`;
+}
+
+/**
+ * Signs a browser in. In one step: the session of the old cookie ends, all pending sign-ins of that browser are
+ * dropped, and where the user has as many sessions as are allowed the oldest end.
+ *
+ * @param options.replacesKey the key of the cookie that the browser had
+ * @returns null where the provider has ended its session already, or the user may not sign in
+ */
+export function startLoginSession(
+  store: Store,
+  tenant: TenantId,
+  entry: NewLoginSession,
+  options: { readonly replacesKey: string | null; readonly perUserMax?: number },
+): Promise<{ session: LoginSession; ended: readonly EndedSession[] } | null> {
+  return store.transaction(async (queries) => {
+    if (entry.idpSid !== null) await store.lock(queries, idpSessionLock(entry.iss, entry.idpSid));
+    await store.lock(queries, userSessionsLock(entry.userId));
+    const now = store.now();
+    const ended = await dropBrowser(queries, options.replacesKey);
+    if (await isLoggedOut(queries, entry, now)) return null;
+    if (!(await maySignIn(queries, tenant, entry.userId))) return null;
+    const perUserMax = options.perUserMax ?? SESSIONS_PER_USER_MAX;
+    ended.push(...(await endOldest(queries, tenant, entry.userId, perUserMax - 1)));
+    const session = await queries
+      .insertInto("loginSessions")
+      .values({
+        ...entry,
+        amr: writeList(entry.amr),
+        publicId: mintObjectId(),
+        tenant: scoped(tenant),
+        createdAt: now,
+        lastSeenAt: now,
+      })
+      .returningAll()
+      .executeTakeFirstOrThrow();
+    return { session: { ...session, amr: readList(session.amr) }, ended };
+  });
+}
+
+/** Deletes what is stored under a browser's cookie. */
+async function dropBrowser(queries: Queries, key: string | null): Promise<EndedSession[]> {
+  if (key === null) return [];
+  await queries.deleteFrom("pendingSignIns").where("browserKey", "=", key).execute();
+  return queries
+    .deleteFrom("loginSessions")
+    .where("key", "=", key)
+    .returning(ENDED_COLUMNS)
+    .execute();
+}
+
+async function isLoggedOut(
+  queries: Queries,
+  { iss, idpSid }: NewLoginSession,
+  now: number,
+): Promise<boolean> {
+  if (idpSid === null) return false;
+  const tombstone = await queries
+    .selectFrom("logoutTombstones")
+    .select("sid")
+    .where("iss", "=", iss)
+    .where("sid", "=", idpSid)
+    .where("expiresAt", ">", now)
+    .executeTakeFirst();
+  return tombstone !== undefined;
+}
+
+async function maySignIn(queries: Queries, tenant: TenantId, userId: string): Promise<boolean> {
+  const user = await queries
+    .selectFrom("users")
+    .innerJoin("tenants", "tenants.id", "users.tenant")
+    .select("users.id")
+    .where("users.id", "=", userId)
+    .where("users.tenant", "=", scoped(tenant))
+    .where("users.disabledAt", "is", null)
+    .where("tenants.disabledAt", "is", null)
+    .executeTakeFirst();
+  return user !== undefined;
+}
+
+async function endOldest(
+  queries: Transaction<Schema>,
+  tenant: TenantId,
+  userId: string,
+  keep: number,
+): Promise<EndedSession[]> {
+  const all = await queries
+    .selectFrom("loginSessions")
+    .select("key")
+    .where("tenant", "=", scoped(tenant))
+    .where("userId", "=", userId)
+    .orderBy("createdAt", "desc")
+    .execute();
+  const surplus = all.slice(keep).map(({ key }) => key);
+  if (surplus.length === 0) return [];
+  return queries
+    .deleteFrom("loginSessions")
+    .where("key", "in", surplus)
+    .returning(ENDED_COLUMNS)
+    .execute();
+}
+
+/**
+ * Finds the session of a cookie, if neither its idle nor its absolute limit is reached and its user may sign in.
+ *
+ * @param options.slide whether this is activity: it moves the idle limit
+ */
+export async function findLoginSession(
+  store: Store,
+  key: string,
+  options: { readonly idleMs: number; readonly slide: boolean },
+): Promise<CurrentLoginSession | null> {
+  const now = store.now();
+  const session = await store.query
+    .selectFrom("loginSessions")
+    .innerJoin("users", "users.id", "loginSessions.userId")
+    .innerJoin("tenants", "tenants.id", "loginSessions.tenant")
+    .selectAll("loginSessions")
+    .select("users.role")
+    .where("key", "=", key)
+    .where("absoluteExpiresAt", ">", now)
+    .where("lastSeenAt", ">", now - options.idleMs)
+    .where("users.disabledAt", "is", null)
+    .where("tenants.disabledAt", "is", null)
+    .whereRef("users.tenant", "=", "loginSessions.tenant")
+    .executeTakeFirst();
+  if (session === undefined) return null;
+  if (options.slide && session.lastSeenAt <= now - LAST_SEEN_WRITE_MS) {
+    await store.query
+      .updateTable("loginSessions")
+      .set({ lastSeenAt: now })
+      .where("key", "=", key)
+      .where("lastSeenAt", "<", now)
+      .execute();
+  }
+  return { ...session, amr: readList(session.amr) };
+}
+
+/**
+ * Gives a session a new id after the person has authenticated anew or gained a privilege. The old id and the pending
+ * sign-ins under it are gone in the same step; public id and absolute limit stay.
+ *
+ * @returns null where there is no session under the old key
+ */
+export function rotateLoginSession(
+  store: Store,
+  oldKey: string,
+  change: Pick<LoginSession, "key" | "sealedTokens"> & { readonly authTime?: number },
+): Promise<LoginSession | null> {
+  return store.transaction(async (queries) => {
+    await queries.deleteFrom("pendingSignIns").where("browserKey", "=", oldKey).execute();
+    const session = await queries
+      .updateTable("loginSessions")
+      .set({ ...change, lastSeenAt: store.now() })
+      .where("key", "=", oldKey)
+      .where("absoluteExpiresAt", ">", store.now())
+      .returningAll()
+      .executeTakeFirst();
+    return session === undefined ? null : { ...session, amr: readList(session.amr) };
+  });
+}
+
+/** The live sessions of a user, the newest first. */
+export async function listLoginSessions(
+  store: Store,
+  tenant: TenantId,
+  userId: string,
+  options: { readonly idleMs: number },
+): Promise<LoginSession[]> {
+  const now = store.now();
+  const sessions = await store.query
+    .selectFrom("loginSessions")
+    .selectAll()
+    .where("tenant", "=", scoped(tenant))
+    .where("userId", "=", userId)
+    .where("absoluteExpiresAt", ">", now)
+    .where("lastSeenAt", ">", now - options.idleMs)
+    .orderBy("createdAt", "desc")
+    .orderBy("publicId")
+    .execute();
+  return sessions.map((session) => ({ ...session, amr: readList(session.amr) }));
+}
+
+/** Signs a browser out, its pending sign-ins included. */
+export function endLoginSessionByKey(store: Store, key: string): Promise<EndedSession | null> {
+  return store.transaction(async (queries) => (await dropBrowser(queries, key))[0] ?? null);
+}
+
+/** Ends one session of a user, by its public id. Null where this user has no such session. */
+export async function endLoginSession(
+  store: Store,
+  tenant: TenantId,
+  userId: string,
+  publicId: string,
+): Promise<EndedSession | null> {
+  const ended = await store.query
+    .deleteFrom("loginSessions")
+    .where("tenant", "=", scoped(tenant))
+    .where("userId", "=", userId)
+    .where("publicId", "=", publicId)
+    .returning(ENDED_COLUMNS)
+    .executeTakeFirst();
+  return ended ?? null;
+}
+
+/** Ends all sessions of a user, but the one whose key is given. */
+export function endLoginSessionsOfUser(
+  store: Store,
+  tenant: TenantId,
+  userId: string,
+  exceptKey: string | null,
+): Promise<EndedSession[]> {
+  return store.transaction((queries) =>
+    queries
+      .deleteFrom("loginSessions")
+      .where("tenant", "=", scoped(tenant))
+      .where("userId", "=", userId)
+      .where("key", "!=", exceptKey ?? "")
+      .returning(ENDED_COLUMNS)
+      .execute(),
+  );
+}
