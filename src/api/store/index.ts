@@ -7,6 +7,34 @@ export {
   type NewAuditEvent,
   queryAuditEvents,
 } from "./audit-events.ts";
+export {
+  AUTHORIZE_MAX,
+  type AuthorizedDevice,
+  authorizeDeviceTokens,
+  type DeviceToken,
+  listDeviceTokens,
+  type NotedConnection,
+  noteDeviceConnected,
+  ROTATION_GRACE_MS,
+  revokeDeviceTokens,
+  rotateDeviceToken,
+  TOKENS_PER_DEVICE_MAX,
+  type TokenDigest,
+} from "./device-tokens.ts";
+export {
+  ACTIVATION_MS,
+  changeDevice,
+  createDevice,
+  type Device,
+  type DeviceFilter,
+  deleteDevice,
+  getDevice,
+  listDevices,
+  type NewDevice,
+  noteDeviceClosed,
+  type RemovedDevice,
+  removeUnconnectedDevices,
+} from "./devices.ts";
 export { STORE_ERRORS, type StoreErrorCode, type StoreLimit, StoreLimitError } from "./errors.ts";
 export { endLoginSessionsByProvider, type LogoutToken } from "./idp-logouts.ts";
 export {

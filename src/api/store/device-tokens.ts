@@ -1,0 +1,312 @@
+import type { Selectable } from "kysely";
+import { assert } from "../../core/assert.ts";
+import { digestsEqual } from "../../core/token.ts";
+import { type Device, deviceOf } from "./devices.ts";
+import { StoreLimitError } from "./errors.ts";
+import type { DeviceTokensTable } from "./schema.ts";
+import type { Queries, Store } from "./store.ts";
+import { scoped, type TenantId } from "./tenant.ts";
+
+/** A device's token as the store has it: without the secret. */
+export type DeviceToken = Omit<Selectable<DeviceTokensTable>, "digest">;
+
+/** What is stored of a token that the caller has minted, or what a handshake presents. */
+export interface TokenDigest {
+  readonly ref: string;
+  readonly secretDigest: string;
+}
+
+/** Where a tunnel may lead. */
+export interface AuthorizedDevice {
+  readonly ref: string;
+  readonly deviceId: string;
+  readonly tenant: TenantId;
+  readonly ownerId: string;
+  /** When the token stops to be good by itself, or null. */
+  readonly expiresAt: number | null;
+}
+
+/** How long a rotated token is good while the new one is not used. */
+export const ROTATION_GRACE_MS = 24 * 60 * 60_000;
+
+/** Good tokens that a device may have at once. */
+export const TOKENS_PER_DEVICE_MAX = 8;
+
+export const AUTHORIZE_MAX = 1_000;
+
+const PUBLIC_COLUMNS = [
+  "ref",
+  "tenant",
+  "deviceId",
+  "generation",
+  "createdAt",
+  "expiresAt",
+  "goodUntil",
+  "lastUsedAt",
+  "endedAt",
+] as const;
+
+/** Inserts the first token of a device that was made in the same transaction. */
+export async function insertFirstToken(
+  queries: Queries,
+  tenant: TenantId,
+  deviceId: string,
+  token: TokenDigest,
+  times: { readonly now: number; readonly expiresAt: number | null },
+): Promise<void> {
+  await insertToken(queries, tenant, deviceId, token, { ...times, generation: 1 });
+}
+
+/**
+ * Adds a token to a device; those that it has stay good until this one is first used, or for 24 hours. So it is a
+ * rotation, or the first token of a device. It does not end a tunnel.
+ *
+ * @returns null where the tenant has no such device
+ * @throws StoreLimitError `tokens_per_device`
+ */
+export function rotateDeviceToken(
+  store: Store,
+  tenant: TenantId,
+  deviceId: string,
+  token: TokenDigest,
+  options: { readonly expiresAt: number | null },
+): Promise<DeviceToken | null> {
+  return store.transaction(async (queries) => {
+    await store.lock(queries, tokensLock(deviceId));
+    const now = store.now();
+    const device = await queries
+      .selectFrom("devices")
+      .select("id")
+      .where("tenant", "=", scoped(tenant))
+      .where("id", "=", deviceId)
+      .executeTakeFirst();
+    if (device === undefined) return null;
+    const tokens = await queries
+      .selectFrom("deviceTokens")
+      .select(PUBLIC_COLUMNS)
+      .where("deviceId", "=", deviceId)
+      .execute();
+    if (tokens.filter((known) => isGood(known, now)).length >= TOKENS_PER_DEVICE_MAX) {
+      throw new StoreLimitError("tokens_per_device");
+    }
+    await queries
+      .updateTable("deviceTokens")
+      .set({ goodUntil: now + ROTATION_GRACE_MS })
+      .where("deviceId", "=", deviceId)
+      .where("goodUntil", "is", null)
+      .execute();
+    const generation = 1 + Math.max(0, ...tokens.map((known) => known.generation));
+    return insertToken(queries, tenant, deviceId, token, { ...options, now, generation });
+  });
+}
+
+async function insertToken(
+  queries: Queries,
+  tenant: TenantId,
+  deviceId: string,
+  token: TokenDigest,
+  made: { readonly now: number; readonly expiresAt: number | null; readonly generation: number },
+): Promise<DeviceToken> {
+  return queries
+    .insertInto("deviceTokens")
+    .values({
+      ref: token.ref,
+      digest: token.secretDigest,
+      tenant: scoped(tenant),
+      deviceId,
+      generation: made.generation,
+      createdAt: made.now,
+      expiresAt: made.expiresAt,
+      goodUntil: null,
+      lastUsedAt: null,
+      endedAt: null,
+    })
+    .returning(PUBLIC_COLUMNS)
+    .executeTakeFirstOrThrow();
+}
+
+/** The tokens of a device that are good, the newest first. Null where the tenant has no such device. */
+export async function listDeviceTokens(
+  store: Store,
+  tenant: TenantId,
+  deviceId: string,
+): Promise<DeviceToken[] | null> {
+  const device = await store.query
+    .selectFrom("devices")
+    .select("id")
+    .where("tenant", "=", scoped(tenant))
+    .where("id", "=", deviceId)
+    .executeTakeFirst();
+  if (device === undefined) return null;
+  const tokens = await store.query
+    .selectFrom("deviceTokens")
+    .select(PUBLIC_COLUMNS)
+    .where("tenant", "=", scoped(tenant))
+    .where("deviceId", "=", deviceId)
+    .orderBy("generation", "desc")
+    .execute();
+  return tokens.filter((token) => isGood(token, store.now()));
+}
+
+/**
+ * Ends tokens of a device at once: the one of that reference, or all. Null where the tenant has no such device or
+ * token. The tunnels of the references returned must be closed.
+ */
+export function revokeDeviceTokens(
+  store: Store,
+  tenant: TenantId,
+  deviceId: string,
+  ref?: string,
+): Promise<readonly string[] | null> {
+  return store.transaction(async (queries) => {
+    await store.lock(queries, tokensLock(deviceId));
+    const tokens = await queries
+      .selectFrom("devices")
+      .leftJoin("deviceTokens", "deviceTokens.deviceId", "devices.id")
+      .select(["deviceTokens.ref", "deviceTokens.endedAt"])
+      .where("devices.tenant", "=", scoped(tenant))
+      .where("devices.id", "=", deviceId)
+      .execute();
+    if (tokens.length === 0) return null;
+    if (ref !== undefined && !tokens.some((token) => token.ref === ref)) return null;
+    const ended = await queries
+      .updateTable("deviceTokens")
+      .set({ endedAt: store.now() })
+      .where("deviceId", "=", deviceId)
+      .where("endedAt", "is", null)
+      .$if(ref !== undefined, (query) => query.where("ref", "=", ref ?? ""))
+      .returning("ref")
+      .execute();
+    return ended.map((token) => token.ref);
+  });
+}
+
+/**
+ * Says for each token presented, in order, which device it opens a tunnel for, or null: unknown, wrong secret, ended,
+ * expired, of a device that had its time to connect, or of a disabled user or tenant. Changes nothing.
+ *
+ * @param presented at most {@link AUTHORIZE_MAX}
+ */
+export async function authorizeDeviceTokens(
+  store: Store,
+  presented: readonly TokenDigest[],
+): Promise<(AuthorizedDevice | null)[]> {
+  assert(presented.length <= AUTHORIZE_MAX, "a batch of tokens is within its limit");
+  const known = await findTokens(
+    store.query,
+    presented.map(({ ref }) => ref),
+  );
+  const now = store.now();
+  return presented.map(({ ref, secretDigest }) => {
+    const token = known.get(ref);
+    // An unknown reference costs a comparison too.
+    const equal = digestsEqual(token?.digest ?? NO_DIGEST, secretDigest);
+    if (token === undefined || !equal || !opensTunnel(token, now)) return null;
+    const { deviceId, tenant, ownerId } = token;
+    const until = Math.min(token.expiresAt ?? Infinity, token.goodUntil ?? Infinity);
+    return { ref, deviceId, tenant, ownerId, expiresAt: until === Infinity ? null : until };
+  });
+}
+
+const NO_DIGEST = "0".repeat(64);
+
+/** What became of a connection that is told to {@link noteDeviceConnected}. */
+export interface NotedConnection {
+  readonly device: Device;
+  readonly firstConnection: boolean;
+  /** References of older tokens of the device that ended because this one is in use now. */
+  readonly endedRefs: readonly string[];
+}
+
+/**
+ * Notes that a tunnel is up with this token: the device is active from now on, and its older tokens end. Null where
+ * the token has stopped to be good meanwhile; the tunnel must be closed then.
+ */
+export function noteDeviceConnected(
+  store: Store,
+  ref: string,
+  tunnel: { readonly remoteAddr: string; readonly agentVersion: string | null },
+): Promise<NotedConnection | null> {
+  return store.transaction(async (queries) => {
+    const found = (await findTokens(queries, [ref])).get(ref);
+    if (found === undefined) return null;
+    await store.lock(queries, tokensLock(found.deviceId));
+    const now = store.now();
+    const token = (await findTokens(queries, [ref])).get(ref);
+    if (token === undefined || !opensTunnel(token, now)) return null;
+    const row = await queries
+      .updateTable("devices")
+      .set({
+        state: "active",
+        activateBy: null,
+        firstConnectedAt: token.firstConnectedAt ?? now,
+        lastSeenAt: now,
+        lastRemoteAddr: tunnel.remoteAddr,
+        agentVersion: tunnel.agentVersion,
+      })
+      .where("id", "=", token.deviceId)
+      .returningAll()
+      .executeTakeFirst();
+    // Removed by another process since it was read.
+    if (row === undefined) return null;
+    await queries
+      .updateTable("deviceTokens")
+      .set({ lastUsedAt: now })
+      .where("ref", "=", ref)
+      .execute();
+    const ended = await queries
+      .updateTable("deviceTokens")
+      .set({ endedAt: now })
+      .where("deviceId", "=", token.deviceId)
+      .where("generation", "<", token.generation)
+      .where("endedAt", "is", null)
+      .returning("ref")
+      .execute();
+    const endedRefs = ended.map((older) => older.ref);
+    return { device: deviceOf(row), firstConnection: token.firstConnectedAt === null, endedRefs };
+  });
+}
+
+type FoundToken = Awaited<ReturnType<typeof selectTokens>>[number];
+
+async function findTokens(
+  queries: Queries,
+  refs: readonly string[],
+): Promise<Map<string, FoundToken>> {
+  if (refs.length === 0) return new Map();
+  return new Map((await selectTokens(queries, refs)).map((token) => [token.ref, token]));
+}
+
+function selectTokens(queries: Queries, refs: readonly string[]) {
+  return queries
+    .selectFrom("deviceTokens")
+    .innerJoin("devices", "devices.id", "deviceTokens.deviceId")
+    .innerJoin("users", "users.id", "devices.ownerId")
+    .innerJoin("tenants", "tenants.id", "devices.tenant")
+    .selectAll("deviceTokens")
+    .select(["devices.ownerId", "devices.activateBy", "devices.firstConnectedAt"])
+    .select(["users.disabledAt as userDisabledAt", "tenants.disabledAt as tenantDisabledAt"])
+    .where("deviceTokens.ref", "in", refs)
+    .execute();
+}
+
+function opensTunnel(token: FoundToken, now: number): boolean {
+  return (
+    isGood(token, now) &&
+    (token.activateBy === null || token.activateBy > now) &&
+    token.userDisabledAt === null &&
+    token.tenantDisabledAt === null
+  );
+}
+
+function isGood(
+  { endedAt, expiresAt, goodUntil }: Pick<DeviceToken, "endedAt" | "expiresAt" | "goodUntil">,
+  now: number,
+): boolean {
+  if (endedAt !== null) return false;
+  return (expiresAt === null || expiresAt > now) && (goodUntil === null || goodUntil > now);
+}
+
+function tokensLock(deviceId: string): string {
+  return `tokens:${deviceId}`;
+}

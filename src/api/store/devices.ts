@@ -1,0 +1,226 @@
+import { type Selectable, sql } from "kysely";
+import { mintDeviceId } from "../../core/token.ts";
+import { insertAuditEvent } from "./audit-events.ts";
+import { type DevicesTable, readList, writeList } from "./schema.ts";
+import type { Queries, Store } from "./store.ts";
+import { scoped, type TenantId } from "./tenant.ts";
+
+/** A device. Only its tenant and owner are facts; model and serial are what it says of itself. */
+export interface Device extends Omit<Selectable<DevicesTable>, "tags"> {
+  readonly tags: readonly string[];
+}
+
+/** What a new device is made of. */
+export interface NewDevice {
+  readonly name: string;
+  readonly tags: readonly string[];
+  readonly model: string | null;
+  readonly serial: string | null;
+}
+
+/** A paired device must connect within this time, or it is removed. */
+export const ACTIVATION_MS = 10 * 60_000;
+
+/** Makes a device for a user. It is pending until it connects, and may take its time. */
+export async function createDevice(
+  store: Store,
+  tenant: TenantId,
+  ownerId: string,
+  device: NewDevice,
+): Promise<Device> {
+  return insertDevice(store.query, tenant, ownerId, device, {
+    id: mintDeviceId(),
+    now: store.now(),
+    activateBy: null,
+  });
+}
+
+/** Inserts a pending device. */
+export async function insertDevice(
+  queries: Queries,
+  tenant: TenantId,
+  ownerId: string,
+  device: NewDevice,
+  made: { readonly id: string; readonly now: number; readonly activateBy: number | null },
+): Promise<Device> {
+  const row = await queries
+    .insertInto("devices")
+    .values({
+      id: made.id,
+      tenant: scoped(tenant),
+      ownerId,
+      name: device.name,
+      tags: writeList(device.tags),
+      model: device.model,
+      serial: device.serial,
+      agentVersion: null,
+      state: "pending",
+      createdAt: made.now,
+      activateBy: made.activateBy,
+      firstConnectedAt: null,
+      lastSeenAt: null,
+      lastRemoteAddr: null,
+      lastCloseReason: null,
+    })
+    .returningAll()
+    .executeTakeFirstOrThrow();
+  return deviceOf(row);
+}
+
+/** The device of a row. */
+export function deviceOf(row: Selectable<DevicesTable>): Device {
+  return { ...row, tags: readList(row.tags) };
+}
+
+/** The device of that id in the tenant. */
+export async function getDevice(
+  store: Store,
+  tenant: TenantId,
+  id: string,
+): Promise<Device | null> {
+  const row = await store.query
+    .selectFrom("devices")
+    .selectAll()
+    .where("tenant", "=", scoped(tenant))
+    .where("id", "=", id)
+    .executeTakeFirst();
+  return row === undefined ? null : deviceOf(row);
+}
+
+/** Which devices {@link listDevices} lists. */
+export interface DeviceFilter {
+  readonly limit: number;
+  /** The id of the last device of the page before. */
+  readonly after?: string;
+  readonly ownerId?: string;
+  /** A tag that the device must have. */
+  readonly tag?: string;
+}
+
+/** The tenant's devices in the order of their ids. */
+export async function listDevices(
+  store: Store,
+  tenant: TenantId,
+  { limit, after = "", ownerId, tag }: DeviceFilter,
+): Promise<Device[]> {
+  let query = store.query
+    .selectFrom("devices")
+    .selectAll()
+    .where("tenant", "=", scoped(tenant))
+    .where("id", ">", after)
+    .orderBy("id")
+    .limit(limit);
+  if (ownerId !== undefined) query = query.where("ownerId", "=", ownerId);
+  if (tag !== undefined) {
+    // Within a JSON string a quotation mark follows a backslash, so a comma and one begin an element.
+    const elements = sql<string>`',' || substr(tags, 2)`;
+    const element = `,${JSON.stringify(tag)}`;
+    query = query.where(
+      store.kind === "sqlite"
+        ? sql<boolean>`instr(${elements}, ${element}) > 0`
+        : sql<boolean>`strpos(${elements}, ${element}) > 0`,
+    );
+  }
+  return (await query.execute()).map(deviceOf);
+}
+
+/** Changes name or tags. Null where the tenant has no such device. */
+export async function changeDevice(
+  store: Store,
+  tenant: TenantId,
+  id: string,
+  change: { readonly name?: string; readonly tags?: readonly string[] },
+): Promise<Device | null> {
+  const { name, tags } = change;
+  if (name === undefined && tags === undefined) return getDevice(store, tenant, id);
+  const row = await store.query
+    .updateTable("devices")
+    .set({
+      ...(name === undefined ? {} : { name }),
+      ...(tags === undefined ? {} : { tags: writeList(tags) }),
+    })
+    .where("tenant", "=", scoped(tenant))
+    .where("id", "=", id)
+    .returningAll()
+    .executeTakeFirst();
+  return row === undefined ? null : deviceOf(row);
+}
+
+/** A device that is no more. The tunnels of these tokens must be closed. */
+export interface RemovedDevice {
+  readonly id: string;
+  readonly tenant: TenantId;
+  readonly name: string;
+  readonly tokenRefs: readonly string[];
+}
+
+/** Deletes a device with its tokens. Null where the tenant has no such device. */
+export function deleteDevice(
+  store: Store,
+  tenant: TenantId,
+  id: string,
+): Promise<RemovedDevice | null> {
+  return store.transaction(async (queries) => {
+    const tokens = await queries
+      .selectFrom("deviceTokens")
+      .select("ref")
+      .where("tenant", "=", scoped(tenant))
+      .where("deviceId", "=", id)
+      .where("endedAt", "is", null)
+      .execute();
+    const removed = await queries
+      .deleteFrom("devices")
+      .where("tenant", "=", scoped(tenant))
+      .where("id", "=", id)
+      .returning(["id", "tenant", "name"])
+      .executeTakeFirst();
+    if (removed === undefined) return null;
+    return { ...removed, tokenRefs: tokens.map(({ ref }) => ref) };
+  });
+}
+
+/** Removes the paired devices that have not connected in time, with their tokens, and notes that in the audit log. */
+export function removeUnconnectedDevices(store: Store): Promise<RemovedDevice[]> {
+  return store.transaction(async (queries) => {
+    const now = store.now();
+    const due = await queries
+      .selectFrom("devices")
+      .innerJoin("deviceTokens", "deviceTokens.deviceId", "devices.id")
+      .select(["devices.id", "deviceTokens.ref"])
+      .where("devices.state", "=", "pending")
+      .where("activateBy", "<=", now)
+      .execute();
+    const removed = await queries
+      .deleteFrom("devices")
+      .where("state", "=", "pending")
+      .where("activateBy", "<=", now)
+      .returning(["id", "tenant", "name"])
+      .execute();
+    for (const { id, tenant } of removed) {
+      await insertAuditEvent(queries, tenant, now, {
+        event: "pairing_failed",
+        objectId: id,
+        detail: { reason: "not_connected" },
+      });
+    }
+    return removed.map((device) => ({
+      ...device,
+      tokenRefs: due.filter(({ id }) => id === device.id).map(({ ref }) => ref),
+    }));
+  });
+}
+
+/** Notes that a device's tunnel is gone. */
+export async function noteDeviceClosed(
+  store: Store,
+  tenant: TenantId,
+  id: string,
+  reason: string,
+): Promise<void> {
+  await store.query
+    .updateTable("devices")
+    .set({ lastSeenAt: store.now(), lastCloseReason: reason })
+    .where("tenant", "=", scoped(tenant))
+    .where("id", "=", id)
+    .execute();
+}
