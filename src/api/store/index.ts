@@ -35,7 +35,21 @@ export {
   type RemovedDevice,
   removeUnconnectedDevices,
 } from "./devices.ts";
+export {
+  createEnrolmentKey,
+  ENROLMENT_KEYS_PER_TENANT_MAX,
+  type EnrolmentKey,
+  listEnrolmentKeys,
+  revokeEnrolmentKey,
+} from "./enrolment-keys.ts";
 export { STORE_ERRORS, type StoreErrorCode, type StoreLimit, StoreLimitError } from "./errors.ts";
+export {
+  type Credential,
+  type EnrollingDevice,
+  type ExchangeOptions,
+  type ExchangeStep,
+  exchangeCredential,
+} from "./exchange.ts";
 export { endLoginSessionsByProvider, type LogoutToken } from "./idp-logouts.ts";
 export {
   type CurrentLoginSession,
@@ -54,6 +68,14 @@ export {
   TOMBSTONE_MS,
 } from "./login-sessions.ts";
 export { type OpenOptions, openDatabase } from "./open.ts";
+export {
+  cancelPairingCode,
+  createPairingCode,
+  listPairingCodes,
+  PAIRING_LIMITS,
+  type PairingCode,
+  type PairingLimits,
+} from "./pairing-codes.ts";
 export {
   addPendingSignIn,
   PENDING_LIMITS,
