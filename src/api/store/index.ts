@@ -1,5 +1,18 @@
 /** The storage of the API server, on SQLite or PostgreSQL. The only folder that knows SQL. */
 export {
+  type ApiKey,
+  type CurrentApiKey,
+  createApiKey,
+  findApiKey,
+  getApiKey,
+  KEYS_PER_USER_MAX,
+  LAST_USED_WRITE_MS,
+  listApiKeys,
+  type NewApiKey,
+  noteApiKeyUsed,
+  revokeApiKey,
+} from "./api-keys.ts";
+export {
   type AuditEvent,
   type AuditFilter,
   type AuditPage,
@@ -36,6 +49,13 @@ export {
   removeUnconnectedDevices,
 } from "./devices.ts";
 export {
+  type Disabled,
+  disableTenant,
+  disableUser,
+  enableTenant,
+  enableUser,
+} from "./disabling.ts";
+export {
   createEnrolmentKey,
   ENROLMENT_KEYS_PER_TENANT_MAX,
   type EnrolmentKey,
@@ -50,6 +70,7 @@ export {
   type ExchangeStep,
   exchangeCredential,
 } from "./exchange.ts";
+export { ENDED_KEPT_MS, removeExpired } from "./housekeeping.ts";
 export { endLoginSessionsByProvider, type LogoutToken } from "./idp-logouts.ts";
 export {
   type CurrentLoginSession,
@@ -67,6 +88,13 @@ export {
   startLoginSession,
   TOMBSTONE_MS,
 } from "./login-sessions.ts";
+export {
+  disableMachineClient,
+  findMachineClient,
+  listMachineClients,
+  type MachineClient,
+  registerMachineClient,
+} from "./machine-clients.ts";
 export { type OpenOptions, openDatabase } from "./open.ts";
 export {
   cancelPairingCode,
