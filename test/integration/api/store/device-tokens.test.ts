@@ -1,0 +1,197 @@
+import assert from "node:assert/strict";
+import {
+  AUTHORIZE_MAX,
+  authorizeDeviceTokens,
+  createDevice,
+  ENDED_KEPT_MS,
+  listDeviceTokens,
+  noteDeviceConnected,
+  ROTATION_GRACE_MS,
+  removeExpired,
+  revokeDeviceTokens,
+  rotateDeviceToken,
+  type Store,
+  StoreLimitError,
+  TOKENS_PER_DEVICE_MAX,
+  type TokenDigest,
+} from "../../../../src/api/store/index.ts";
+import { type MintedToken, mintToken } from "../../../../src/core/token.ts";
+import { onEachDatabase } from "../../../support/api-store/each-database.ts";
+import {
+  activeDevice,
+  digestOf,
+  IDLE_MS,
+  person,
+  TENANT,
+  TUNNEL,
+} from "../../../support/api-store/people.ts";
+
+async function good(store: Store, ...tokens: readonly TokenDigest[]): Promise<boolean[]> {
+  return (await authorizeDeviceTokens(store, tokens)).map((device) => device !== null);
+}
+
+async function rotate(store: Store, id: string, expiresAt: number | null = null) {
+  const token = mintToken("device");
+  assert.ok((await rotateDeviceToken(store, TENANT, id, token, { expiresAt })) !== null);
+  return token;
+}
+
+onEachDatabase("device token: opens its device's tunnel, by reference and digest", async (on) => {
+  const store = await on.open();
+  const ann = await person(store, "ann");
+  const { id, token } = await activeDevice(store, ann);
+  const { ref, secretDigest } = token;
+  const unknown = mintToken("device");
+  assert.deepEqual(
+    await authorizeDeviceTokens(store, [
+      unknown,
+      { ref, secretDigest },
+      { ref, secretDigest: digestOf("another secret") },
+      { ref, secretDigest: "" },
+      { ref: unknown.ref, secretDigest },
+      { ref, secretDigest },
+    ]),
+    [
+      null,
+      { ref, deviceId: id, tenant: TENANT, ownerId: ann.id, expiresAt: null },
+      null,
+      null,
+      null,
+      { ref, deviceId: id, tenant: TENANT, ownerId: ann.id, expiresAt: null },
+    ],
+  );
+  assert.deepEqual(await authorizeDeviceTokens(store, []), []);
+});
+
+onEachDatabase("device token: a batch may be a thousand", async (on) => {
+  const store = await on.open();
+  const { token } = await activeDevice(store, await person(store, "ann"));
+  const batch: MintedToken[] = Array.from({ length: AUTHORIZE_MAX - 1 }, () => mintToken("device"));
+  const answers = await good(store, ...batch, token);
+  assert.equal(answers.length, AUTHORIZE_MAX);
+  assert.deepEqual(
+    answers.flatMap((known, at) => (known ? [at] : [])),
+    [AUTHORIZE_MAX - 1],
+  );
+  await assert.rejects(good(store, ...batch, token, token), { code: "ERR_ASSERTION" });
+});
+
+onEachDatabase("device token: the old one is good until the new one is first used", async (on) => {
+  const store = await on.open();
+  const { id, token: old } = await activeDevice(store, await person(store, "ann"));
+  const fresh = await rotate(store, id);
+  assert.deepEqual(await good(store, old, fresh), [true, true]);
+  assert.deepEqual((await noteDeviceConnected(store, old.ref, TUNNEL))?.endedRefs, []);
+  assert.deepEqual(await good(store, old, fresh), [true, true]);
+  assert.deepEqual((await noteDeviceConnected(store, fresh.ref, TUNNEL))?.endedRefs, [old.ref]);
+  assert.deepEqual(await good(store, old, fresh), [false, true]);
+  assert.equal(await noteDeviceConnected(store, old.ref, TUNNEL), null);
+});
+
+onEachDatabase("device token: the old one is good for 24 hours at most", async (on) => {
+  const store = await on.open();
+  const { id, token: old } = await activeDevice(store, await person(store, "ann"));
+  const fresh = await rotate(store, id);
+  on.clock.advance(ROTATION_GRACE_MS - 1);
+  assert.deepEqual(await good(store, old, fresh), [true, true]);
+  on.clock.advance(1);
+  assert.deepEqual(await good(store, old, fresh), [false, true]);
+  const tokens = await listDeviceTokens(store, TENANT, id);
+  assert.deepEqual(
+    tokens?.map(({ ref }) => ref),
+    [fresh.ref],
+  );
+});
+
+onEachDatabase(
+  "device token: rotated twice, each ends those before it and none after",
+  async (on) => {
+    const store = await on.open();
+    const { id, token: first } = await activeDevice(store, await person(store, "ann"));
+    const second = await rotate(store, id);
+    on.clock.advance(1_000);
+    const third = await rotate(store, id);
+    await noteDeviceConnected(store, second.ref, TUNNEL);
+    assert.deepEqual(await good(store, first, second, third), [false, true, true]);
+    // The grace of a token runs from its own rotation.
+    on.clock.advance(ROTATION_GRACE_MS - 1);
+    assert.deepEqual(await good(store, second, third), [true, true]);
+    on.clock.advance(1);
+    assert.deepEqual(await good(store, second, third), [false, true]);
+  },
+);
+
+onEachDatabase("device token: one with an end is good until then", async (on) => {
+  const store = await on.open();
+  const device = await createDevice(store, TENANT, (await person(store, "ann")).id, {
+    name: "press",
+    tags: [],
+    model: null,
+    serial: null,
+  });
+  const token = await rotate(store, device.id, store.now() + 1_000);
+  const [authorized] = await authorizeDeviceTokens(store, [token]);
+  assert.equal(authorized?.expiresAt, store.now() + 1_000);
+  on.clock.advance(999);
+  assert.deepEqual(await good(store, token), [true]);
+  on.clock.advance(1);
+  assert.deepEqual(await good(store, token), [false]);
+});
+
+onEachDatabase("device token: one or all of a device are revoked at once, for good", async (on) => {
+  const store = await on.open();
+  const { id, token: old } = await activeDevice(store, await person(store, "ann"));
+  const fresh = await rotate(store, id);
+  assert.equal(await revokeDeviceTokens(store, TENANT, id, mintToken("device").ref), null);
+  assert.deepEqual(await revokeDeviceTokens(store, TENANT, id, old.ref), [old.ref]);
+  assert.deepEqual(await good(store, old, fresh), [false, true]);
+  const last = await rotate(store, id);
+  const ended = await revokeDeviceTokens(store, TENANT, id);
+  assert.deepEqual([...(ended ?? [])].sort(), [fresh.ref, last.ref].sort());
+  assert.deepEqual(await good(store, old, fresh, last), [false, false, false]);
+  assert.deepEqual(await revokeDeviceTokens(store, TENANT, id), []);
+  assert.equal(await noteDeviceConnected(store, last.ref, TUNNEL), null);
+  assert.equal(await revokeDeviceTokens(store, TENANT, "none"), null);
+});
+
+onEachDatabase(
+  "device token: a device has eight good ones at most, also when they come at once",
+  async (on) => {
+    const stores = [await on.open(), await on.open()];
+    const [store] = stores;
+    assert.ok(store !== undefined);
+    const { id } = await activeDevice(store, await person(store, "ann"));
+    const rotations = Array.from({ length: 20 }, (_, index) =>
+      rotateDeviceToken(stores[index % 2] ?? store, TENANT, id, mintToken("device"), {
+        expiresAt: null,
+      }).then(
+        () => "added",
+        (error: unknown) => {
+          assert.ok(error instanceof StoreLimitError, String(error));
+          return error.limit;
+        },
+      ),
+    );
+    const outcomes = await Promise.all(rotations);
+    const added = outcomes.filter((outcome) => outcome === "added");
+    assert.equal(added.length, TOKENS_PER_DEVICE_MAX - 1);
+    assert.equal((await listDeviceTokens(store, TENANT, id))?.length, TOKENS_PER_DEVICE_MAX);
+    assert.deepEqual([...new Set(outcomes)].sort(), ["added", "tokens_per_device"]);
+  },
+);
+
+onEachDatabase("device token: one that ended is forgotten after a month", async (on) => {
+  const store = await on.open();
+  const { id, token: old } = await activeDevice(store, await person(store, "ann"));
+  await revokeDeviceTokens(store, TENANT, id);
+  const fresh = await rotate(store, id);
+  const kept = async () => {
+    await removeExpired(store, { idleMs: IDLE_MS });
+    const rows = await store.query.selectFrom("deviceTokens").select("ref").execute();
+    return rows.map(({ ref }) => ref).sort();
+  };
+  on.clock.advance(ENDED_KEPT_MS - 1);
+  assert.deepEqual(await kept(), [fresh.ref, old.ref].sort());
+  on.clock.advance(1);
+  assert.deepEqual(await kept(), [fresh.ref]);
+});
