@@ -68,13 +68,15 @@ class Edge {
     const { deviceId } = selection;
     const tunnel = this.#context.store.findDevice(deviceId);
     const verdict = this.#authenticate(fields);
-    if (verdict instanceof Promise) {
+    const admission =
+      verdict instanceof Promise
+        ? verdict.then((late) => this.#admit(late, deviceId, false))
+        : this.#admit(verdict, deviceId, tunnel !== null);
+    if (admission instanceof Promise) {
       const route = this.#route(res, method, selection, tunnel, target, requestId, "");
-      const admission = verdict.then((late) => this.#admit(late, deviceId, false));
       this.#context.forwarder.forwardWhen(res, route, admission);
       return;
     }
-    const admission = this.#admit(verdict, deviceId, tunnel !== null);
     if (admission instanceof HttpError) {
       this.#refuse(res, req, admission, requestId, deviceId);
       return;
@@ -98,14 +100,29 @@ class Edge {
    *
    * @param connected the device has a tunnel now; without one it is looked for again
    */
-  #admit(verdict: Verdict<Caller>, deviceId: string, connected: boolean): HttpError | Caller {
-    if (!verdict.ok)
-      return relayError(REFUSALS[verdict.status], { retryAfter: verdict.retryAfter });
+  #admit(
+    verdict: Verdict<Caller>,
+    deviceId: string,
+    connected: boolean,
+  ): HttpError | Caller | Promise<HttpError | Caller> {
+    if (!verdict.ok) return refusalOf(verdict);
     const caller = verdict.value;
+    const { tunnelGate } = this.#context;
+    if (connected && caller.allows(deviceId)) return caller;
+    if (tunnelGate.lookUpDevice === undefined || tunnelGate.knowsDevice(deviceId)) {
+      return this.#admitKnown(caller, deviceId);
+    }
+    const found = tunnelGate.lookUpDevice(deviceId);
+    const decide = (late: Verdict<boolean>): HttpError | Caller =>
+      late.ok ? this.#admitKnown(caller, deviceId) : refusalOf(late);
+    return found instanceof Promise ? found.then(decide) : decide(found);
+  }
+
+  /** The same when all is known that can be known about the device. */
+  #admitKnown(caller: Caller, deviceId: string): HttpError | Caller {
     const { store, tunnelGate } = this.#context;
     if (!caller.allows(deviceId)) return relayError("ERR_RELAY_NO_DEVICE");
-    const known =
-      connected || store.findDevice(deviceId) !== null || tunnelGate.knowsDevice(deviceId);
+    const known = store.findDevice(deviceId) !== null || tunnelGate.knowsDevice(deviceId);
     return known ? caller : relayError("ERR_RELAY_NO_DEVICE");
   }
 
@@ -170,6 +187,11 @@ const REFUSALS = {
   429: "ERR_RELAY_LIMITED",
   503: "ERR_RELAY_GATE_UNAVAILABLE",
 } as const;
+
+/** What a gate's refusal is to the caller. */
+function refusalOf(verdict: Exclude<Verdict<unknown>, { ok: true }>): HttpError {
+  return relayError(REFUSALS[verdict.status], { retryAfter: verdict.retryAfter });
+}
 
 const NO_CREDENTIAL: Verdict<Caller> = {
   ok: false,

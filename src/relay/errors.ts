@@ -121,6 +121,12 @@ export const RELAY_ERRORS = {
     retriable: false,
     text: "A parameter of the query is malformed or out of range.",
   },
+  ERR_RELAY_BAD_BODY: {
+    status: 400,
+    stage: "request",
+    retriable: false,
+    text: "The request body is not one that this path takes, or is too large.",
+  },
   ERR_RELAY_BAD_REFERENCE: {
     status: 404,
     stage: "request",

@@ -3,6 +3,13 @@ export type { LineSink } from "./ascii-lines.ts";
 export { CredentialsFile } from "./credentials-file.ts";
 export { RELAY_ERRORS, type RelayErrorCode } from "./errors.ts";
 export { RELAY_DEFAULTS, type RelayOptions } from "./options.ts";
-export type { Caller, CallerGate, DeviceIdentity, TunnelGate, Verdict } from "./ports.ts";
+export type {
+  Caller,
+  CallerGate,
+  DeviceIdentity,
+  GateMemory,
+  TunnelGate,
+  Verdict,
+} from "./ports.ts";
 export { type Relay, type RelayDeps, relayOptionsProblems, startRelay } from "./relay.ts";
 export { SESSION_STORE_ERRORS } from "./session-store.ts";

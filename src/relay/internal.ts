@@ -1,5 +1,8 @@
 import type { HttpRequest, HttpResponse, TemplatedApp } from "uWebSockets.js";
+import { parseCredentialChanges } from "../core/authorize.ts";
 import {
+  AUTHORIZE_REQUEST_BYTES_MAX,
+  type ChangesTaken,
   SESSION_PAGE_DEFAULT,
   SESSION_PAGE_MAX,
   type SessionClosed,
@@ -18,6 +21,7 @@ import { InternalSecret } from "./internal-auth.ts";
 import { peerAddress } from "./peer-address.ts";
 import { answerProblem, answerUnframed } from "./problem.ts";
 import { registerRawStream } from "./raw-stream.ts";
+import { readRequestText } from "./request-text.ts";
 import { SessionListing } from "./session-listing.ts";
 
 /** Registers the internal API: everything on the internal listener. */
@@ -91,6 +95,8 @@ class InternalApi {
       this.#metrics(call);
     } else if (url === "/internal/sessions") {
       this.#sessions(call, req.getQuery() ?? "");
+    } else if (url === "/internal/changes") {
+      this.#changes(call);
     } else if (url.startsWith(SESSION_PREFIX)) {
       this.#session(call, req, url);
     } else {
@@ -198,6 +204,8 @@ class InternalApi {
       this.#refuse(call, relayError("ERR_RELAY_BAD_QUERY"));
       return;
     }
+    // Who closes a session to revoke its token must not meet it again by what the gate remembers.
+    this.#context.gateMemory?.forget([call.tokenRef], []);
     const closed = closeTunnels(this.#context, call.tokenRef, drainS * 1_000);
     if (closed === 0) {
       this.#refuse(call, relayError("ERR_RELAY_NO_SESSION"));
@@ -206,6 +214,30 @@ class InternalApi {
     this.#context.log.info({ token: call.tokenRef, drainS, closed }, "close asked");
     const answer: SessionClosed = { token: call.tokenRef, closed: true };
     this.#answer(call, answer);
+  }
+
+  /** What the API server says is good no longer, or has changed. */
+  #changes(call: Call): void {
+    if (call.method !== "POST") {
+      this.#refuse(call, relayError("ERR_RELAY_METHOD"), "POST");
+      return;
+    }
+    readRequestText(call.res, AUTHORIZE_REQUEST_BYTES_MAX, (text) => {
+      const changes = text === null ? null : parseCredentialChanges(text);
+      if (changes === null) {
+        this.#refuse(call, relayError("ERR_RELAY_BAD_BODY"));
+        return;
+      }
+      const { revoked, changed, devices } = changes;
+      const { gateMemory, log } = this.#context;
+      gateMemory?.forget([...revoked, ...changed], devices);
+      let closed = 0;
+      for (const tokenRef of revoked) closed += closeTunnels(this.#context, tokenRef);
+      const counts = { revoked: revoked.length, changed: changed.length, devices: devices.length };
+      log.info({ ...counts, closed }, "credentials changed");
+      const answer: ChangesTaken = { closed };
+      this.#answer(call, answer);
+    });
   }
 
   #streamWithoutUpgrade(call: Call): void {

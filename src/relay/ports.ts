@@ -1,6 +1,6 @@
 /**
  * What the relay needs from others: who may connect and who may call. The relay declares it, `cli` passes an
- * implementation (the credentials file, or later the API server's client).
+ * implementation: the credentials file, or the gate that asks the API server.
  */
 
 /** A device whose token was accepted. */
@@ -37,9 +37,20 @@ export interface TunnelGate {
   authenticateDevice(token: string): Verdict<DeviceIdentity> | Promise<Verdict<DeviceIdentity>>;
   /** Whether the device exists, so that an absent tunnel is `offline` and not `no_device`. */
   knowsDevice(deviceId: string): boolean;
+  /**
+   * Finds out about a device that `knowsDevice` denies: afterwards that and `Caller.allows` answer by what is known.
+   * Absent where nobody knows more. Refuses where that cannot be found out at present.
+   */
+  lookUpDevice?(deviceId: string): Verdict<boolean> | Promise<Verdict<boolean>>;
 }
 
 /** Who may call a device at the edge. The answer of a known key is synchronous and costs one Map look-up. */
 export interface CallerGate {
   authenticateCaller(key: string): Verdict<Caller> | Promise<Verdict<Caller>>;
+}
+
+/** A gate that remembers what it was told. */
+export interface GateMemory {
+  /** Takes the answers about these references and devices for forgotten, also those that are on their way. */
+  forget(refs: readonly string[], deviceIds: readonly string[]): void;
 }

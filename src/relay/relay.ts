@@ -20,7 +20,7 @@ import { Listener } from "./listener.ts";
 import { RelayMetrics } from "./metrics.ts";
 import type { RelayOptions } from "./options.ts";
 import { PeerAddresses } from "./peer-address.ts";
-import type { CallerGate, TunnelGate } from "./ports.ts";
+import type { CallerGate, GateMemory, TunnelGate } from "./ports.ts";
 import { KEEP_AWAKE_MS, lengthenResponseTimeout } from "./response-timeout.ts";
 import { InMemorySessionStore } from "./session-store.ts";
 import { CloseCode, type Tunnel } from "./tunnel.ts";
@@ -32,6 +32,8 @@ import { loadUws, uwsAdapted } from "./uws.ts";
 export interface RelayDeps {
   readonly tunnelGate: TunnelGate;
   readonly callerGate: CallerGate;
+  /** Told when the API server says that something has changed; absent where the gates remember nothing. */
+  readonly gateMemory?: GateMemory;
   readonly logger: Logger;
   /**
    * Where access lines go, in blocks of bytes, when the logger's level lets `info` through. Default: to the logger's
@@ -66,6 +68,14 @@ export interface Relay {
    * @returns how many tunnels were closed
    */
   revoke(tokenRefs: readonly string[]): number;
+  /** References of the tokens of all live tunnels, displaced ones that still serve requests included. */
+  liveTokens(): string[];
+  /**
+   * Closes all tunnels at once, streams included, with code 1013: nobody can say any longer who may connect.
+   *
+   * @returns how many tunnels were closed
+   */
+  closeTunnels(): number;
   /** Resolves when no forwarded request runs and its last frames are sent. */
   whenIdle(): Promise<void>;
   /** What the relay holds now: for tests and for whoever looks for a leak. */
@@ -168,6 +178,7 @@ function buildContext(options: RelayOptions, mux: MuxOptions, deps: RelayDeps): 
     fights: new DeviceFights(clock),
     tunnelGate: deps.tunnelGate,
     callerGate: deps.callerGate,
+    gateMemory: deps.gateMemory ?? null,
     pools: new MuxPools(),
     wheel: new TimerWheel(clock.now()),
     turn: new Turn(),
@@ -300,6 +311,24 @@ class RunningRelay implements Relay {
     let closed = 0;
     for (const tokenRef of tokenRefs) closed += closeTunnels(this.#context, tokenRef);
     return closed;
+  }
+
+  liveTokens(): string[] {
+    const { store, displaced } = this.#context;
+    const refs = new Set<string>();
+    for (const tunnel of store.handles()) refs.add(tunnel.tokenRef);
+    for (const tunnel of displaced) refs.add(tunnel.tokenRef);
+    return [...refs];
+  }
+
+  closeTunnels(): number {
+    const { store, displaced } = this.#context;
+    const tunnels = [...store.handles(), ...displaced];
+    for (const tunnel of tunnels) {
+      store.unregister(tunnel);
+      tunnel.close(CloseCode.OVERLOADED, "credentials cannot be checked");
+    }
+    return tunnels.length;
   }
 
   async whenIdle(): Promise<void> {
