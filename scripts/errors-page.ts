@@ -1,5 +1,5 @@
 import { AGENT_ERRORS } from "../src/agent/index.ts";
-import { API_ERRORS } from "../src/api/index.ts";
+import { API_ERRORS, RELAY_CLIENT_ERRORS } from "../src/api/index.ts";
 import { OIDC_ERRORS } from "../src/api/oidc/index.ts";
 import { STORE_ERRORS } from "../src/api/store/index.ts";
 import { CLI_ERRORS } from "../src/cli/errors.ts";
@@ -78,6 +78,11 @@ export function errorsMarkdown(): string {
     ),
     apiTable(),
     section("Sessions", "Of the store behind the internal API.", SESSION_STORE_ERRORS),
+    section(
+      "The relay's client in the API server",
+      "Of its calls to the internal API; `call`, `status` and `cause` say more.",
+      RELAY_CLIENT_ERRORS,
+    ),
     section(
       "The multiplexer",
       "In logs of relay and agent, and on streams of the library `hawser/mux`.",

@@ -1,4 +1,7 @@
-/** The API server: its HTTP layer. Routes are declared, a router holds them, a listener serves them. */
+/**
+ * The API server: its HTTP layer, where routes are declared, a router holds them and a listener serves them; and its client
+ * of the relay.
+ */
 export { sessionCookieName } from "./credential.ts";
 export {
   API_ERRORS,
@@ -23,6 +26,18 @@ export type {
   RouteClass,
 } from "./ports.ts";
 export { escapeHtml } from "./problem.ts";
+export {
+  type CallOptions,
+  RelayClient,
+  type RelayClientLogger,
+  type RelayClientOptions,
+  type SessionListQuery,
+} from "./relay-client.ts";
+export {
+  RELAY_CLIENT_ERRORS,
+  RelayCallError,
+  type RelayClientErrorCode,
+} from "./relay-client-errors.ts";
 export { empty, html, json, type Reply, redirect, stream, TAKEN, text } from "./reply.ts";
 export { type BodyRule, type Call, type ResponseRule, type Route, route } from "./route.ts";
 export { Router, type RouterFace } from "./router.ts";
