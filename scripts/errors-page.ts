@@ -5,7 +5,7 @@ import { STORE_ERRORS } from "../src/api/store/index.ts";
 import { CLI_ERRORS } from "../src/cli/errors.ts";
 import { MUX_ERRORS } from "../src/mux/index.ts";
 import { HTTP1_ERRORS } from "../src/relay/http1/index.ts";
-import { RELAY_ERRORS, SESSION_STORE_ERRORS } from "../src/relay/index.ts";
+import { GATE_ERRORS, RELAY_ERRORS, SESSION_STORE_ERRORS } from "../src/relay/index.ts";
 
 type Texts = Readonly<Record<string, string>>;
 
@@ -78,6 +78,11 @@ export function errorsMarkdown(): string {
     ),
     apiTable(),
     section("Sessions", "Of the store behind the internal API.", SESSION_STORE_ERRORS),
+    section(
+      "Asking the API server",
+      "In the log of a relay that runs with `--api`, when the API server is away.",
+      GATE_ERRORS,
+    ),
     section(
       "The relay's client in the API server",
       "Of its calls to the internal API; `call`, `status` and `cause` say more.",

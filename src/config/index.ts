@@ -19,7 +19,13 @@ export {
   plain,
   showDefault,
 } from "./reference.ts";
-export { inSettingNames, relayOptions, relaySettingsProblems } from "./relay.ts";
+export {
+  type ApiGateSettings,
+  apiGateOptions,
+  inSettingNames,
+  relayOptions,
+  relaySettingsProblems,
+} from "./relay.ts";
 export {
   allSettings,
   flagName,

@@ -1,5 +1,6 @@
+import { type BaseUrl, type BaseUrlFault, parseBaseUrl } from "../core/base-url.ts";
 import type { ConfigProblem } from "../core/errors.ts";
-import type { RelayOptions } from "../relay/index.ts";
+import type { ApiGateOptions, RelayOptions } from "../relay/index.ts";
 import type { SettingName, Values } from "./settings.ts";
 
 /** The settings that become options of the mux, and their names there. */
@@ -33,12 +34,30 @@ export function inSettingNames(problems: readonly ConfigProblem[]): ConfigProble
   }));
 }
 
+const API_FAULTS: Readonly<Record<BaseUrlFault, string>> = {
+  "no URL": "wanted a URL such as http://127.0.0.1:3722",
+  scheme: "wanted a URL that starts with http:// or https://",
+  credentials: "wanted a URL without user name and password; the internal secret is sent",
+  query: "wanted a URL without query and fragment",
+};
+
 /** Settings that do not go together, as far as the relay and the mux do not check that themselves. */
 export function relaySettingsProblems(values: Values): ConfigProblem[] {
   const problems: ConfigProblem[] = [];
-  if (values.credentials === null) {
-    const problem = "required: the file that says who may connect and who may call";
+  const { api, credentials, failClosedAfter } = values;
+  if (credentials === null && api === null) {
+    const problem = "required: the file that says who may connect and who may call (or --api)";
     problems.push({ setting: "credentials", problem });
+  }
+  if (credentials !== null && api !== null) {
+    const problem = "not together with --credentials: one of them says who may connect and call";
+    problems.push({ setting: "api", problem });
+  }
+  const parsed = api === null ? null : parseBaseUrl(api);
+  if (parsed?.ok === false) problems.push({ setting: "api", problem: API_FAULTS[parsed.fault] });
+  if (failClosedAfter > 0 && api === null) {
+    const problem = "has no effect without --api";
+    problems.push({ setting: "failClosedAfter", problem });
   }
   if (values.listenPort !== 0 && values.listenPort === values.internalPort) {
     const problem = "the same as listenPort; each listener wants a port of its own";
@@ -76,6 +95,31 @@ export function relayOptions(values: Values, internalSecret: string): RelayOptio
     drainMs: values.drainTime,
     displacedGraceMs: values.displacedGrace,
     mux: muxOptions(values),
+  };
+}
+
+/** Tokens and devices that are remembered at least, however few tunnels a relay takes. */
+const KNOWN_LEAST = 10_000;
+
+/** The part of the gate's options that settings decide. */
+export type ApiGateSettings = Pick<
+  ApiGateOptions,
+  "api" | "secret" | "failClosedAfterMs" | "knownTokensMax" | "knownDevicesMax"
+>;
+
+/** Where the API server is asked and how, from checked settings; null where a credentials file decides. */
+export function apiGateOptions(values: Values, internalSecret: string): ApiGateSettings | null {
+  const parsed = values.api === null ? null : parseBaseUrl(values.api);
+  if (parsed === null || !parsed.ok) return null;
+  const api: BaseUrl = { origin: parsed.origin, prefix: parsed.prefix };
+  // Twice what may be connected: what lives is never what is forgotten first.
+  const knownMax = Math.max(KNOWN_LEAST, 2 * values.tunnelsMax);
+  return {
+    api,
+    secret: internalSecret,
+    failClosedAfterMs: values.failClosedAfter,
+    knownTokensMax: knownMax,
+    knownDevicesMax: knownMax,
   };
 }
 

@@ -147,9 +147,21 @@ export const SETTINGS = {
   credentials: optional(
     "Who may connect and call",
     file(),
-    "required",
+    "required, unless `api` is given",
     "File of token and key digests that says who may connect and who may call. Read again when it changes.",
     { mustBeReadable: true },
+  ),
+  api: optional(
+    "Who may connect and call",
+    text("url"),
+    "the credentials file decides",
+    "Internal address of the API server, which then says who may connect and who may call: `http://127.0.0.1:3722`. Both have the same internal secret. Not together with `credentials`.",
+  ),
+  failClosedAfter: setting(
+    "Who may connect and call",
+    duration(0, 30 * 24 * HOUR),
+    0,
+    "How long the API server may be away until live tunnels are closed and known tokens and keys are refused (503); 0: they stay good.",
   ),
   dataDir: optional(
     "Who may connect and call",

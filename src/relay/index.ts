@@ -1,4 +1,11 @@
 /** The relay: device tunnels, the public edge and the internal API. */
+export {
+  API_GATE_DEFAULTS,
+  ApiGate,
+  type ApiGateEvents,
+  type ApiGateOptions,
+  GATE_ERRORS,
+} from "./api-gate/index.ts";
 export type { LineSink } from "./ascii-lines.ts";
 export { CredentialsFile } from "./credentials-file.ts";
 export { RELAY_ERRORS, type RelayErrorCode } from "./errors.ts";

@@ -16,15 +16,10 @@ import {
 import { parseCredentials } from "../../core/credentials.ts";
 import { ConfigError, type ConfigProblem } from "../../core/errors.ts";
 import { muxOptions } from "../../mux/index.ts";
-import {
-  CredentialsFile,
-  type LineSink,
-  type Relay,
-  relayOptionsProblems,
-  startRelay,
-} from "../../relay/index.ts";
+import { type LineSink, type Relay, relayOptionsProblems, startRelay } from "../../relay/index.ts";
 import { printConfig } from "../check-config.ts";
 import { LogDestination } from "../log-destination.ts";
+import { openGate } from "../relay-gate.ts";
 import { addSettings } from "../settings-flags.ts";
 import { onStopSignals } from "../stop-signals.ts";
 
@@ -32,10 +27,12 @@ const EXAMPLES = `
 Examples:
   $ hawser relay --credentials credentials.json
   $ hawser relay --credentials credentials.json --tls-cert cert.pem --tls-key key.pem --listen-port 443
+  $ hawser relay --api http://127.0.0.1:3722
   $ hawser relay --config relay.json --check-config
 
 Log lines are JSON and go to standard output. SIGTERM and SIGINT let running requests finish, a second one does
-not wait; SIGHUP reads the TLS certificate again. The credentials file is read again when it changes.
+not wait; SIGHUP reads the TLS certificate again. The credentials file is read again when it changes; with --api the
+API server is asked, and tells of changes.
 `;
 
 /** `hawser relay`: device tunnels, the edge and the internal API. */
@@ -90,26 +87,19 @@ async function serve(
   const onHangup = (): void => relay?.reloadTls();
   process.on("SIGHUP", onHangup);
   const stopSignal = new Promise<NodeJS.Signals>((resolve) => onStopSignals(resolve));
-  const credentials = await CredentialsFile.open(values.credentials ?? "", logger);
-  // The file may change while the relay starts, and devices may dial in meanwhile.
-  const early: string[] = [];
-  credentials.on("revoked", (refs) => {
-    if (relay === null) early.push(...refs);
-    else relay.revoke(refs);
-  });
+  const gate = await openGate(values, secret, logger);
   try {
     relay = await startRelay(relayOptions(values, secret), {
-      tunnelGate: credentials,
-      callerGate: credentials,
+      ...gate.gates,
       logger,
       accessLines,
     });
-    relay.revoke(early);
+    gate.attach(relay);
     logger.info({ signal: await stopSignal }, "stopping");
     await relay.drain();
     logger.info("stopped");
   } finally {
-    credentials.close();
+    await gate.close();
     process.off("SIGHUP", onHangup);
   }
 }

@@ -1,0 +1,100 @@
+import { parseToken } from "../../core/token.ts";
+import type { Caller, Verdict } from "../ports.ts";
+import type { AuthorizeQueue } from "./authorize-queue.ts";
+import { KnownKeys } from "./known-keys.ts";
+import type { ApiGateOptions } from "./options.ts";
+import { type Refusals, secretName } from "./refusals.ts";
+import { ApiCaller, expiryOf, refusalOf, UNAUTHORIZED, unavailable } from "./verdicts.ts";
+
+/** Keys in use that are asked about anew after one sweep. */
+const ASKED_PER_SWEEP_MAX = 1_000;
+
+/** Whose key it is that a request carries. */
+export class KeyChecks {
+  readonly #options: ApiGateOptions;
+  readonly #queue: AuthorizeQueue;
+  readonly #refusals: Refusals;
+  readonly #tenantOf: (deviceId: string) => string | null;
+  readonly #keys: KnownKeys;
+
+  /** @param tenantOf the tenant of a device, null where that is not known */
+  constructor(
+    options: ApiGateOptions,
+    queue: AuthorizeQueue,
+    refusals: Refusals,
+    tenantOf: (deviceId: string) => string | null,
+  ) {
+    this.#options = options;
+    this.#queue = queue;
+    this.#refusals = refusals;
+    this.#tenantOf = tenantOf;
+    this.#keys = new KnownKeys(options.cachedKeysMax);
+  }
+
+  get size(): number {
+    return this.#keys.size;
+  }
+
+  /** The verdict on a key; of one that is known and current at once, after one Map look-up. */
+  authenticate(text: string): Verdict<Caller> | Promise<Verdict<Caller>> {
+    const known = this.#keys.find(text);
+    if (known === undefined) return this.#verify(text);
+    if (known.current) {
+      known.used = true;
+      return known.verdict;
+    }
+    return this.#queue.away ? known.verdict : this.#ask(text, known.ref, known.digest);
+  }
+
+  forget(ref: string): void {
+    this.#keys.forget(ref);
+  }
+
+  clear(): void {
+    this.#keys.clear();
+  }
+
+  /** Drops expired keys, and asks about those in use whose answer is no longer fresh. Call once a second. */
+  sweep(): void {
+    const { clock, wallNow, recheckMs } = this.#options;
+    const staleBefore = this.#queue.away ? Number.NEGATIVE_INFINITY : clock.now() - recheckMs;
+    for (const key of this.#keys.sweep(wallNow(), staleBefore, ASKED_PER_SWEEP_MAX)) {
+      void this.#ask(key.text, key.ref, key.digest);
+    }
+  }
+
+  #verify(text: string): Verdict<Caller> | Promise<Verdict<Caller>> {
+    const parsed = parseToken(text);
+    if (!parsed.ok || parsed.kind !== "key") return UNAUTHORIZED;
+    const { ref, secretDigest: digest } = parsed;
+    const refused = this.#refusals.find(secretName(ref, digest));
+    if (refused !== null) return refused;
+    if (this.#queue.away) return unavailable(this.#queue.retryAfterS);
+    return this.#ask(text, ref, digest);
+  }
+
+  async #ask(text: string, ref: string, digest: string): Promise<Verdict<Caller>> {
+    const outcome = await this.#queue.ask("keys", ref, digest);
+    // What was known may have been forgotten meanwhile.
+    const known = this.#keys.find(text);
+    if (!outcome.answered) return known?.verdict ?? unavailable(this.#queue.retryAfterS);
+    const { reply } = outcome;
+    if (!reply.ok) {
+      const refusal = refusalOf(reply);
+      if (known !== undefined && refusal.status !== 429) this.#keys.forget(ref);
+      return this.#refusals.add(secretName(ref, digest), refusal);
+    }
+    const verdict: Verdict<Caller> = { ok: true, value: new ApiCaller(ref, reply, this.#tenantOf) };
+    this.#keys.put({
+      text,
+      ref,
+      digest,
+      verdict,
+      expiresAt: expiryOf(reply.expires_at),
+      checkedAt: this.#options.clock.now(),
+      current: true,
+      used: false,
+    });
+    return verdict;
+  }
+}
