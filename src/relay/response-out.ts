@@ -1,6 +1,5 @@
 import type { HttpResponse } from "uWebSockets.js";
 import { ByteQueue, type MuxPools } from "../mux/index.ts";
-import type { Arena } from "./turn.ts";
 
 /** Largest piece handed to uWS while its buffer may still hold earlier bytes. */
 const PROBE_BYTES = 32 * 1024;
@@ -293,9 +292,4 @@ export class ResponseOut {
 export function keepsUntaken(length: number, serial: number, draining: boolean): boolean {
   if (draining) return length > LAST_BODY_BYTES;
   return length > SMALL_BODY_BYTES || (length > 0 && serial % SMALL_BODIES_AT_ONCE === 0);
-}
-
-/** The bytes `[start, end)` of the arena as one view. */
-export function arenaView(arena: Arena, start: number, end: number): Uint8Array {
-  return arena.bytes.subarray(start, end);
 }
