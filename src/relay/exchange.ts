@@ -271,12 +271,15 @@ export class Exchange implements StreamHandler, ResponseSink, ResponseOutOwner, 
       return;
     }
     const head = arena.bytes.subarray(this.#parser.headStart, this.#parser.headEnd);
-    const early = !this.#in.complete;
     const { draining } = this.#owner.context;
-    if (this.#complete && (early || !keepsUntaken(length, this.serial, draining))) {
+    if (this.#complete && !keepsUntaken(length, this.serial, draining)) {
       this.#taken(length);
+      // An early answer: what is still to come of the request is read and dropped. To end the connection over unread
+      // bytes would reset it, and the reset can overtake the answer.
+      this.#in.stop();
       const bodiless = this.#parser.bodyKind === BodyKind.NONE;
-      this.#out.whole(head, bodiless ? null : body, this.#parser.contentLength, early || draining);
+      const close = draining && this.#in.complete;
+      this.#out.whole(head, bodiless ? null : body, this.#parser.contentLength, close);
       return;
     }
     const declared = this.#complete ? length : this.#parser.contentLength;

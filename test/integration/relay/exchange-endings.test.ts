@@ -113,6 +113,30 @@ for (const chunked of [false, true]) {
   });
 }
 
+test("an early answer in one piece reaches a client that is still sending; its connection goes on", async (t) => {
+  const relay = await startTestRelay(t);
+  const bodyBytes = 8_000_000;
+  const takers: Taker[] = [];
+  await relay.connect({ stream: (inbound) => takers.push(new Taker(inbound, false)) });
+  const socket = await clientOf(t, relay, `content-length: ${bodyBytes}`);
+  // More than a window: the upload is paused when the answer comes.
+  socket.write(Buffer.alloc(bodyBytes / 2));
+  await until(() => takers.length === 1, "the stream of the upload");
+  const refused = answered(socket, "too large");
+  takers[0]?.stream.write(Buffer.from("HTTP/1.1 413 No\r\ncontent-length: 9\r\n\r\ntoo large"));
+  await refused;
+  socket.write(Buffer.alloc(bodyBytes / 2));
+  const next = answered(socket, "next");
+  const [device] = relay.devices;
+  socket.write(
+    `GET /d/${device?.deviceId}/ HTTP/1.1\r\nhost: a\r\nauthorization: Bearer ${relay.key.text}\r\n\r\n`,
+  );
+  await until(() => takers.length === 2, "the stream of the next request");
+  takers[1]?.stream.write(Buffer.from("HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nnext"));
+  await next;
+  await relay.relay.whenIdle();
+});
+
 test("a client that leaves while its upload is paused and its response blocked", async (t) => {
   const relay = await startTestRelay(t);
   let stream: (taker: Taker) => void = () => {};
