@@ -2,7 +2,10 @@
  * The API server: its HTTP layer, where routes are declared, a router holds them and a listener serves them; and its client
  * of the relay.
  */
+export type { ApiContext, AuditEntry, AuditLog, Endings, RelayChanges } from "./context.ts";
+export { actorOf } from "./context.ts";
 export { sessionCookieName } from "./credential.ts";
+export { RunningByPrincipal } from "./endings.ts";
 export {
   API_ERRORS,
   ApiError,
@@ -41,6 +44,7 @@ export {
 export { empty, html, json, type Reply, redirect, stream, TAKEN, text } from "./reply.ts";
 export { type BodyRule, type Call, type ResponseRule, type Route, route } from "./route.ts";
 export { Router, type RouterFace } from "./router.ts";
+export { ADMIN_SCOPES, ALL_SCOPES, SCOPES, type Scope } from "./scopes.ts";
 export {
   type ApiServer,
   type ApiServerDeps,

@@ -39,6 +39,25 @@ export interface Principal {
   readonly role: "member" | "admin";
   /** What a key, service or device may do. A session is not bound by scopes. */
   readonly scopes: ReadonlySet<string>;
+  /** Devices that a key is held to; absent for all of the tenant. */
+  readonly devices?: ReadonlySet<string>;
+  /** The device itself, for `device` alone. */
+  readonly deviceId?: string;
+  /** Of a `session` alone. */
+  readonly session?: SessionFacts;
+}
+
+/** What is known of the login session behind a request. Times in milliseconds since 1970. */
+export interface SessionFacts {
+  /** SHA-256 of the id in the cookie, by which the store knows it: no cookie can be made from it. */
+  readonly key: string;
+  /** What listings show. */
+  readonly publicId: string;
+  /** When the person last proved who they are. */
+  readonly authTimeMs: number;
+  readonly createdAtMs: number;
+  readonly idleExpiresAtMs: number;
+  readonly absoluteExpiresAtMs: number;
 }
 
 /** How a request reached us, for limits and audit. */
