@@ -14,6 +14,7 @@ export {
   type ApiErrorRow,
   apiError,
 } from "./errors.ts";
+export { ApiMetrics } from "./metrics.ts";
 export { type ApiInfo, describeApi } from "./openapi.ts";
 export { API_DEFAULTS, type ApiOptions } from "./options.ts";
 export type {
@@ -23,6 +24,7 @@ export type {
   Credential,
   HttpAudit,
   HttpAuditEvent,
+  HttpObserver,
   Principal,
   PrincipalKind,
   Readiness,

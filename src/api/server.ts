@@ -14,7 +14,7 @@ import type { ApiErrorCode } from "./errors.ts";
 import { RouteGuard } from "./guard.ts";
 import type { ApiOptions } from "./options.ts";
 import { Pipeline } from "./pipeline.ts";
-import type { Authenticator, HttpAudit } from "./ports.ts";
+import type { Authenticator, HttpAudit, HttpObserver } from "./ports.ts";
 import { answerRaw, codeOfParserError } from "./raw-answer.ts";
 import type { Router } from "./router.ts";
 import { processTimers, type Timers } from "./timers.ts";
@@ -25,6 +25,8 @@ export interface ApiServerDeps {
   readonly authenticator: Authenticator;
   readonly logger: Logger;
   readonly audit: HttpAudit;
+  /** Is told of each request that is over. */
+  readonly observer?: HttpObserver;
   /** Default: the process's monotonic clock and timers. Time-outs of heads and idle connections are node:http's. */
   readonly clock?: Clock;
   readonly timers?: Timers;
@@ -122,6 +124,7 @@ class ApiListener implements ApiServer {
       logger: deps.logger,
       clock,
       timers,
+      observer: deps.observer ?? null,
     });
     this.#server = this.#create();
   }
