@@ -30,6 +30,13 @@ export type BodyRule<B extends z.ZodType | undefined> =
       readonly bytesMax?: number;
     }
   | {
+      /** Read whole and not looked into: the handler gets a `Buffer`. */
+      readonly kind: "bytes";
+      readonly bytesMax: number;
+      readonly mediaTypes: readonly string[];
+      readonly summary: string;
+    }
+  | {
       /** The handler reads `call.request` itself, without a limit of ours. */
       readonly kind: "stream";
       /** Types that are taken; absent for all, where a cookie's request may still be JSON alone. */
@@ -54,6 +61,11 @@ export type Access =
       /** What a key, service or device needs; a session is not asked. */
       readonly scope?: string;
       readonly role?: "admin";
+      /**
+       * The route asks about the caller's session: with `optional=1` in its query it is also answered without one, and
+       * with `passive=1` the request is no activity that keeps the session alive.
+       */
+      readonly probe?: true;
     };
 
 /** What a handler gets. */
@@ -64,9 +76,9 @@ export interface Call<P = undefined, Q = undefined, B = undefined> extends Asker
   readonly body: B;
   /** Of a tail route: what follows its prefix, query included, byte for byte. "" for others. */
   readonly tail: string;
-  /** Null on open routes. */
+  /** Null on open routes, and on a probe with `optional=1` that nobody is signed in for. */
   readonly principal: Principal | null;
-  /** The login cookie's value on page routes, unchecked; null elsewhere. */
+  /** The login cookie's value on open routes, unchecked; null elsewhere. */
   readonly cookie: string | null;
   readonly request: IncomingMessage;
   readonly response: ServerResponse;
@@ -105,6 +117,7 @@ export interface Route {
   readonly reason: string;
   readonly scope: string | null;
   readonly role: "admin" | null;
+  readonly probe: boolean;
   readonly summary: string;
   readonly head: boolean;
   readonly internalOnly: boolean;
@@ -147,6 +160,7 @@ export function route<
     reason,
     scope: "scope" in declaration ? (declaration.scope ?? null) : null,
     role: "role" in declaration ? (declaration.role ?? null) : null,
+    probe: "probe" in declaration && declaration.probe === true,
     summary,
     head: declaration.head ?? true,
     internalOnly: declaration.internalOnly ?? routeClass === "internal",
