@@ -92,14 +92,16 @@ export class RouteGuard {
         if (verdict.setCookie !== undefined) exchange.issueCookie(verdict.setCookie);
         return verdict.principal;
       }
+      if (!verdict.ok && verdict.clearCookie !== undefined) {
+        exchange.addHeaders({ "set-cookie": verdict.clearCookie });
+      }
       if (!verdict.ok && verdict.reason === "ended") {
-        const { clearCookie } = verdict;
-        if (clearCookie !== undefined) exchange.addHeaders({ "set-cookie": clearCookie });
         if (probe.isOptional) return null;
         throw unauthenticated(true);
       }
     }
     failures.failed(exchange.address);
+    if (probe.isOptional && credential?.kind === "cookie") return null;
     throw unauthenticated(true);
   }
 

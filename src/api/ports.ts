@@ -79,14 +79,13 @@ export type AuthVerdict =
        */
       readonly setCookie?: () => string | null;
     }
-  | { readonly ok: false; readonly reason: "rejected" }
-  /**
-   * Genuine, and good once: answered as a rejected one is, but nobody guessed anything. A page that goes on asking
-   * with it must not use up its address's failures.
-   */
   | {
       readonly ok: false;
-      readonly reason: "ended";
+      /**
+       * An `ended` one is genuine, and was good once: it is answered as a rejected one, but nobody guessed anything. A
+       * page that goes on asking with it must not use up its address's failures.
+       */
+      readonly reason: "rejected" | "ended";
       /** A whole `Set-Cookie` value that removes the cookie. */
       readonly clearCookie?: string;
     }

@@ -1,5 +1,5 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
-import type { z } from "zod";
+import { z } from "zod";
 import { assert } from "../core/assert.ts";
 import { type Asker, CLASS_ADMITS, type Principal, type RouteClass } from "./ports.ts";
 import type { Reply } from "./reply.ts";
@@ -10,6 +10,9 @@ export const METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"] as const;
 export type RouteMethod = (typeof METHODS)[number] | "ANY";
 
 type Optional<S> = S extends z.ZodType ? z.output<S> : undefined;
+
+/** The schema of a body that is not looked into. */
+export const BYTES = z.custom<Buffer>((value) => Buffer.isBuffer(value));
 
 /** The body that a route takes. Where there is no rule, there is no body. */
 export type BodyRule<B extends z.ZodType | undefined> =
@@ -32,6 +35,8 @@ export type BodyRule<B extends z.ZodType | undefined> =
   | {
       /** Read whole and not looked into: the handler gets a `Buffer`. */
       readonly kind: "bytes";
+      /** {@link BYTES}. */
+      readonly schema: B & z.ZodType;
       readonly bytesMax: number;
       readonly mediaTypes: readonly string[];
       readonly summary: string;
