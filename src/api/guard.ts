@@ -27,7 +27,7 @@ export interface GuardDeps {
 /** Who passed. */
 export interface Admitted {
   readonly principal: Principal | null;
-  /** The login cookie's value on page routes. */
+  /** The login cookie's value on open routes. */
   readonly cookie: string | null;
 }
 
@@ -53,10 +53,11 @@ export class RouteGuard {
     const { credential } = presented;
     const admits = CLASS_ADMITS[route.class];
     if (admits.length === 0) {
-      const isPage = route.class === "page" && credential?.kind === "cookie";
-      return { principal: null, cookie: isPage ? credential.value : null };
+      return { principal: null, cookie: credential?.kind === "cookie" ? credential.value : null };
     }
-    const principal = await this.#principalOf(exchange, presented, admits);
+    const probe = probeOf(route, query);
+    const principal = await this.#principalOf(exchange, presented, admits, probe);
+    if (principal === null) return { principal, cookie: null };
     exchange.principal = principal;
     if (credential?.kind === "cookie") this.#checkBrowser(exchange, route);
     this.#checkRights(exchange, route, principal);
@@ -67,7 +68,9 @@ export class RouteGuard {
     exchange: Exchange,
     { credential, presented }: Presented,
     admits: readonly PrincipalKind[],
-  ): Promise<Principal> {
+    probe: Probe,
+  ): Promise<Principal | null> {
+    if (!presented && probe.isOptional) return null;
     if (!presented) throw unauthenticated(false);
     const { failures, authenticator } = this.#deps;
     const retryAfter = failures.retryAfter(exchange.address);
@@ -76,17 +79,29 @@ export class RouteGuard {
       throw apiError("rate_limited", { retryAfter });
     }
     if (credential !== null) {
-      const verdict = await authenticator.authenticate(credential, admits, exchange);
+      const verdict = await authenticator.authenticate(
+        credential,
+        admits,
+        exchange,
+        probe.isPassive,
+      );
       if (!verdict.ok && verdict.reason === "unavailable") {
         throw apiError("unavailable", { retryAfter: verdict.retryAfter });
       }
       if (verdict.ok && fits(verdict.principal, credential, admits)) {
-        if (verdict.setCookie !== undefined)
-          exchange.addHeaders({ "set-cookie": verdict.setCookie });
+        if (verdict.setCookie !== undefined) exchange.issueCookie(verdict.setCookie);
         return verdict.principal;
+      }
+      if (!verdict.ok && verdict.clearCookie !== undefined) {
+        exchange.addHeaders({ "set-cookie": verdict.clearCookie });
+      }
+      if (!verdict.ok && verdict.reason === "ended") {
+        if (probe.isOptional) return null;
+        throw unauthenticated(true);
       }
     }
     failures.failed(exchange.address);
+    if (probe.isOptional && credential?.kind === "cookie") return null;
     throw unauthenticated(true);
   }
 
@@ -124,6 +139,18 @@ export class RouteGuard {
     const asker = { requestId, address, userAgent };
     this.#deps.audit.record({ event, asker, principal, route: route?.path ?? "", reason });
   }
+}
+
+/** What a request to a route that is a probe asks for. */
+interface Probe {
+  readonly isOptional: boolean;
+  readonly isPassive: boolean;
+}
+
+function probeOf({ probe }: Route, query: string): Probe {
+  if (!probe) return { isOptional: false, isPassive: false };
+  const asked = new URLSearchParams(query);
+  return { isOptional: asked.get("optional") === "1", isPassive: asked.get("passive") === "1" };
 }
 
 /** Whether a principal is of a kind that the route takes and that this sort of credential can prove. */

@@ -73,10 +73,22 @@ export type AuthVerdict =
   | {
       readonly ok: true;
       readonly principal: Principal;
-      /** A whole `Set-Cookie` value where the login cookie is to be issued anew, under a newer key. */
-      readonly setCookie?: string;
+      /**
+       * The login cookie is to be issued anew, under a newer key: gives the whole `Set-Cookie` value. Asked when the
+       * head of the answer is written; null where the session has ended meanwhile.
+       */
+      readonly setCookie?: () => string | null;
     }
-  | { readonly ok: false; readonly reason: "rejected" }
+  | {
+      readonly ok: false;
+      /**
+       * An `ended` one is genuine, and was good once: it is answered as a rejected one, but nobody guessed anything. A
+       * page that goes on asking with it must not use up its address's failures.
+       */
+      readonly reason: "rejected" | "ended";
+      /** A whole `Set-Cookie` value that removes the cookie. */
+      readonly clearCookie?: string;
+    }
   | { readonly ok: false; readonly reason: "unavailable"; readonly retryAfter: number };
 
 /** Decides credentials. */
@@ -84,11 +96,13 @@ export interface Authenticator {
   /**
    * @param admits the kinds that the route takes, so that nothing else need be looked up; the router checks the
    *   answer all the same
+   * @param isPassive whether the request is no activity of a person, and must not keep a session alive
    */
   authenticate(
     credential: Credential,
     admits: readonly PrincipalKind[],
     asker: Asker,
+    isPassive: boolean,
   ): AuthVerdict | Promise<AuthVerdict>;
 }
 

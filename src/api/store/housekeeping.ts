@@ -15,7 +15,8 @@ export function removeExpired(store: Store, options: { readonly idleMs: number }
     const now = store.now();
     await queries.deleteFrom("pendingSignIns").where("expiresAt", "<=", now).execute();
     await queries.deleteFrom("logoutTokens").where("expiresAt", "<=", now).execute();
-    await queries.deleteFrom("logoutTombstones").where("expiresAt", "<=", now).execute();
+    await queries.deleteFrom("logoutNotices").where("expiresAt", "<=", now).execute();
+    await queries.deleteFrom("logoutTickets").where("expiresAt", "<=", now).execute();
     await queries
       .deleteFrom("loginSessions")
       .where(({ eb, or }) =>

@@ -71,7 +71,13 @@ export {
   exchangeCredential,
 } from "./exchange.ts";
 export { ENDED_KEPT_MS, removeExpired } from "./housekeeping.ts";
-export { endLoginSessionsByProvider, type LogoutToken } from "./idp-logouts.ts";
+export {
+  addLogoutTicket,
+  endLoginSessionsByProvider,
+  LOGOUT_TICKET_MS,
+  type LogoutToken,
+  takeLogoutTicket,
+} from "./idp-logouts.ts";
 export {
   type CurrentLoginSession,
   type EndedSession,
@@ -79,6 +85,7 @@ export {
   endLoginSessionByKey,
   endLoginSessionsOfUser,
   findLoginSession,
+  isSignInEnded,
   LAST_SEEN_WRITE_MS,
   type LoginSession,
   listLoginSessions,
@@ -106,6 +113,7 @@ export {
 } from "./pairing-codes.ts";
 export {
   addPendingSignIn,
+  hasPendingSignIn,
   PENDING_LIMITS,
   type PendingLimits,
   type PendingSignIn,
