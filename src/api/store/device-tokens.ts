@@ -86,7 +86,9 @@ export async function insertFirstToken(
  * Adds a token to a device; those that it has stay good until this one is first used, or for 24 hours. So it is a
  * rotation, or the first token of a device. It does not end a tunnel.
  *
- * @returns null where the tenant has no such device
+ * @param options.by the token that asks for it: where it has ended meanwhile, nothing is added, so that a rotation that
+ *   was under way does not outlive a revocation
+ * @returns null where the tenant has no such device, or `by` is good no longer
  * @throws StoreLimitError `tokens_per_device`
  */
 export function rotateDeviceToken(
@@ -94,8 +96,9 @@ export function rotateDeviceToken(
   tenant: TenantId,
   deviceId: string,
   token: TokenDigest,
-  options: { readonly expiresAt: number | null },
+  options: { readonly expiresAt: number | null; readonly by?: string },
 ): Promise<DeviceToken | null> {
+  const { expiresAt, by } = options;
   return store.transaction(async (queries) => {
     await store.lock(queries, tokensLock(deviceId));
     const now = store.now();
@@ -111,7 +114,9 @@ export function rotateDeviceToken(
       .select(PUBLIC_COLUMNS)
       .where("deviceId", "=", deviceId)
       .execute();
-    if (tokens.filter((known) => isGood(known, now)).length >= TOKENS_PER_DEVICE_MAX) {
+    const goodOnes = tokens.filter((known) => isGood(known, now));
+    if (by !== undefined && !goodOnes.some(({ ref }) => ref === by)) return null;
+    if (goodOnes.length >= TOKENS_PER_DEVICE_MAX) {
       throw new StoreLimitError("tokens_per_device");
     }
     await queries
@@ -121,7 +126,7 @@ export function rotateDeviceToken(
       .where("goodUntil", "is", null)
       .execute();
     const generation = 1 + Math.max(0, ...tokens.map((known) => known.generation));
-    return insertToken(queries, tenant, deviceId, token, { ...options, now, generation });
+    return insertToken(queries, tenant, deviceId, token, { expiresAt, now, generation });
   });
 }
 

@@ -247,3 +247,15 @@ onEachDatabase("device token: replacing ones that were never there adds the firs
   assert.equal(replaced?.token.generation, 1);
   assert.deepEqual(await good(store, token), [true]);
 });
+
+onEachDatabase("device token: one that has ended rotates nothing any more", async (on) => {
+  const store = await on.open();
+  const { id, token } = await activeDevice(store, await person(store, "ann"));
+  const rotateBy = (by: string) =>
+    rotateDeviceToken(store, TENANT, id, mintToken("device"), { expiresAt: null, by });
+  assert.ok((await rotateBy(token.ref)) !== null);
+  assert.equal(await rotateBy("vAc_00000000"), null);
+  await revokeDeviceTokens(store, TENANT, id);
+  assert.equal(await rotateBy(token.ref), null);
+  assert.deepEqual(await listDeviceTokens(store, TENANT, id), []);
+});
