@@ -37,8 +37,8 @@ export function exchangeRoute(parts: DeviceParts, limiter: ExchangeLimiter | nul
       kind: "json",
       bytesMax: BODY_BYTES_MAX,
       schema: z.object({
-        // Of any type, so that what is no code at all counts as an attempt and is answered like one.
-        code: z.unknown().meta({ type: "string", description: "`hwp_…` or `hwe_…`." }),
+        // Of any type, or missing, so that what is no code at all counts as an attempt and is answered like one.
+        code: z.unknown().optional().meta({ type: "string", description: "`hwp_…` or `hwe_…`." }),
         device: enrolling.default({}),
       }),
     },
