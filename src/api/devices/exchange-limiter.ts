@@ -4,8 +4,11 @@ import type { ExchangeLimits } from "./options.ts";
 
 /** One attempt that was let through. It must be settled exactly once. */
 export interface Attempt {
-  /** @param outcome `failed` for a code or key that is not good; anything else is not the caller's doing */
-  settle(outcome: "failed" | "done"): void;
+  /**
+   * @param outcome `failed` for a code or key that is not good; anything else is not the caller's doing
+   * @returns `paused` where this failure was the one that began a pause for all
+   */
+  settle(outcome: "failed" | "done"): "counted" | "paused";
 }
 
 /** Whether an attempt may begin now. */
@@ -97,19 +100,21 @@ export class ExchangeLimiter {
     let isSettled = false;
     return {
       settle: (outcome) => {
-        if (isSettled) return;
+        if (isSettled) return "counted";
         isSettled = true;
         address.trying -= 1;
-        if (outcome === "failed") this.#failed(network, address);
+        const beginsPause = outcome === "failed" && this.#failed(network, address);
         this.#wake(network, address);
+        return beginsPause ? "paused" : "counted";
       },
     };
   }
 
-  #failed(network: string, address: Address): void {
+  /** Whether a pause begins with it. */
+  #failed(network: string, address: Address): boolean {
     const { failuresMax, windowMs, blockMs } = this.#limits;
     const now = this.#clock.now();
-    this.#countGlobally(now);
+    const beginsPause = this.#countGlobally(now);
     if (address.windowEndsAt <= now) {
       address.failures = 0;
       address.windowEndsAt = now + windowMs;
@@ -123,19 +128,21 @@ export class ExchangeLimiter {
     }
     this.#addresses.delete(network);
     this.#addresses.set(network, address);
+    return beginsPause;
   }
 
-  #countGlobally(now: number): void {
+  #countGlobally(now: number): boolean {
     const { globalFailuresMax, globalWindowMs, pauseMs } = this.#limits;
     if (this.#globalWindowEndsAt <= now) {
       this.#globalFailures = 0;
       this.#globalWindowEndsAt = now + globalWindowMs;
     }
     this.#globalFailures += 1;
-    if (this.#globalFailures < globalFailuresMax) return;
+    if (this.#globalFailures < globalFailuresMax) return false;
     this.#globalFailures = 0;
     this.#globalWindowEndsAt = 0;
     this.#pausedUntil = now + pauseMs;
+    return true;
   }
 
   /** Those who wait look again; an address of which nothing is to be remembered is forgotten. */

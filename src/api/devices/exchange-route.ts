@@ -23,7 +23,7 @@ const enrolling = z.object({
 type Enrolling = z.output<typeof enrolling>;
 
 /** For attempts where limits are taken off. */
-const UNLIMITED: Attempt = { settle: () => {} };
+const UNLIMITED: Attempt = { settle: () => "counted" };
 
 /** `POST /api/pairing/exchange`: a pairing code or an enrolment key for a device and its token. */
 export function exchangeRoute(parts: DeviceParts, limiter: ExchangeLimiter | null): Route {
@@ -78,22 +78,14 @@ function credentialOf(text: string): Credential | null {
 
 /** @throws ApiError `rate_limited`, `pairing_paused` */
 async function admitted(
-  { context }: DeviceParts,
+  parts: DeviceParts,
   limiter: ExchangeLimiter,
   call: AnyCall,
   credential: Credential | null,
 ): Promise<Attempt> {
   const admission = await limiter.admit(call.address);
   if (!admission.ok) {
-    if (admission.isFirst) {
-      context.audit.record({
-        event: "excess_rate_limit_exceeded",
-        tenant: null,
-        asker: askerOf(call),
-        actor: null,
-        detail: { route: "/api/pairing/exchange", limit: "address" },
-      });
-    }
+    if (admission.isFirst) tellLimit(parts, call, "address");
     throw apiError("rate_limited", { retryAfter: admission.retryAfter });
   }
   // Nobody guesses 256 bits: a fleet that enrols does not wait for what guessers of codes do.
@@ -102,6 +94,21 @@ async function admitted(
     throw deviceError("pairing_paused", { retryAfter: limiter.pausedFor });
   }
   return admission.attempt;
+}
+
+/** Told once for each block of an address and each pause, not for each request that meets it. */
+function tellLimit(
+  { context }: DeviceParts,
+  call: AnyCall,
+  limit: "address" | "all_addresses",
+): void {
+  context.audit.record({
+    event: "excess_rate_limit_exceeded",
+    tenant: null,
+    asker: askerOf(call),
+    actor: null,
+    detail: { route: "/api/pairing/exchange", limit },
+  });
 }
 
 async function exchanged(
@@ -135,7 +142,10 @@ async function exchanged(
           { tokenExpiresAt },
         );
   if (made === null || credential === null) {
-    given.attempt.settle("failed");
+    if (given.attempt.settle("failed") === "paused") {
+      tellLimit(parts, call, "all_addresses");
+      context.logger.warn("many exchanges failed: pairing codes are not taken for a moment");
+    }
     context.audit.record({
       event: "pairing_failed",
       tenant: null,
