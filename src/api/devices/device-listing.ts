@@ -4,9 +4,14 @@ import type { SessionsByDevice } from "./live-sessions.ts";
 import type { DeviceParts } from "./parts.ts";
 import type { LiveState } from "./shapes.ts";
 
-/** Rows that are read at a time, and how often, where the relay's word decides which are listed. */
-const BATCH = 1_000;
-const BATCHES_MAX = 10;
+/** How much is read for one page where the relay's word decides what is on it. */
+export interface ReadingBounds {
+  /** Rows at a time. */
+  readonly rows: number;
+  readonly batchesMax: number;
+}
+
+const BOUNDS: ReadingBounds = { rows: 1_000, batchesMax: 10 };
 
 /** A device and what the relay says of it. */
 export interface ListedDevice {
@@ -31,12 +36,13 @@ export async function pageOfDevices(
   tenant: TenantId,
   filter: DeviceFilter,
   connected: boolean | undefined,
+  bounds: ReadingBounds = BOUNDS,
 ): Promise<DevicePage> {
   const { limit } = filter;
   const found: ListedDevice[] = [];
-  const batch = connected === undefined ? limit + 1 : BATCH;
+  const batch = connected === undefined ? limit + 1 : bounds.rows;
   let after = filter.after ?? "";
-  for (let count = 0; count < BATCHES_MAX; count++) {
+  for (let count = 0; count < bounds.batchesMax; count++) {
     const rows = await listDevices(context.store, tenant, { ...filter, limit: batch, after });
     const sessions = await live.of(new Set(rows.map(({ ownerId }) => ownerId)));
     if (sessions === null && connected !== undefined) {

@@ -26,7 +26,7 @@ const EVERYBODY = "";
  * one, and not a call for each device. Answers are kept for a moment, and asked for once however many wait for them.
  */
 export class LiveSessions {
-  readonly #context: ApiContext;
+  readonly #context: Pick<ApiContext, "relay" | "logger" | "now">;
   readonly #keptMs: number;
   readonly #timeoutMs: number;
   /** By owner, in the order in which they were taken. */
@@ -34,7 +34,10 @@ export class LiveSessions {
   readonly #asking = new Map<string, Promise<SessionsByDevice | null>>();
   #sessionsKept = 0;
 
-  constructor(context: ApiContext, options: { liveKeptMs: number; liveTimeoutMs: number }) {
+  constructor(
+    context: Pick<ApiContext, "relay" | "logger" | "now">,
+    options: { readonly liveKeptMs: number; readonly liveTimeoutMs: number },
+  ) {
     this.#context = context;
     this.#keptMs = options.liveKeptMs;
     this.#timeoutMs = options.liveTimeoutMs;
