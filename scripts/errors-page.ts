@@ -1,5 +1,6 @@
 import { AGENT_ERRORS } from "../src/agent/index.ts";
 import { AUTH_ERRORS } from "../src/api/auth/index.ts";
+import { DEVICE_ERRORS } from "../src/api/devices/index.ts";
 import { API_ERRORS, RELAY_CLIENT_ERRORS } from "../src/api/index.ts";
 import { OIDC_ERRORS } from "../src/api/oidc/index.ts";
 import { STORE_ERRORS } from "../src/api/store/index.ts";
@@ -127,7 +128,7 @@ function relayTable(): string {
 }
 
 function apiTable(): string {
-  const rows = Object.entries({ ...API_ERRORS, ...AUTH_ERRORS }).map(
+  const rows = Object.entries({ ...API_ERRORS, ...AUTH_ERRORS, ...DEVICE_ERRORS }).map(
     ([code, { status, retriable, text }]) =>
       `| \`${code}\` | ${status} | ${retriable ? "yes" : "no"} | ${text} |`,
   );

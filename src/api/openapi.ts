@@ -154,7 +154,7 @@ function schemaOf(schema: z.ZodType, io: "input" | "output"): Json {
 }
 
 function templateOf(path: string): string {
-  return path.replace(/[:*](\w+)/g, "{$1}");
+  return path.replace(/\/[:*](\w+)/g, "/{$1}");
 }
 
 /** `GET /api/devices/:id` is `getDevicesId`. */

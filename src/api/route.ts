@@ -98,7 +98,10 @@ export type RouteDeclaration<
   B extends z.ZodType | undefined,
 > = Access & {
   readonly method: RouteMethod;
-  /** `/api/devices/:id`; a last segment `*name` takes the rest of the path, byte for byte. */
+  /**
+   * `/api/devices/:id`; a last segment `*name` takes the rest of the path, byte for byte, and one like `token:rotate`
+   * is a text with a verb, not a parameter.
+   */
   readonly path: string;
   readonly summary: string;
   /** Answers to HEAD as to GET. Default true; false where GET uses something up. */
@@ -133,8 +136,9 @@ export interface Route {
   readonly handler: (call: Call<unknown, unknown, unknown>) => Reply | Promise<Reply>;
 }
 
-/** Segments of a pattern: a text, `:name`, or `*name` at the end. */
-const PATTERN = /^(?:\/(?:[A-Za-z0-9._-]+|:[a-z_]+))*\/(?:[A-Za-z0-9._-]*|:[a-z_]+|\*[a-z_]+)$/;
+/** Segments of a pattern: a text, `:name`, and at the end also `text:verb` or `*name`. */
+const PATTERN =
+  /^(?:\/(?:[A-Za-z0-9._-]+|:[a-z_]+))*\/(?:[A-Za-z0-9._-]*|[a-z]+:[a-z-]+|:[a-z_]+|\*[a-z_]+)$/;
 
 /** Declares a route. Breaks an assertion where the declaration contradicts itself. */
 export function route<
