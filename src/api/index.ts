@@ -24,9 +24,11 @@ export type {
   HttpAudit,
   HttpAuditEvent,
   Principal,
+  PrincipalGate,
   PrincipalKind,
   Readiness,
   RouteClass,
+  SessionFacts,
 } from "./ports.ts";
 export { escapeHtml } from "./problem.ts";
 export {
