@@ -1,5 +1,6 @@
 import { AGENT_ERRORS } from "../src/agent/index.ts";
 import { API_ERRORS, RELAY_CLIENT_ERRORS } from "../src/api/index.ts";
+import { KEY_ERRORS } from "../src/api/keys/index.ts";
 import { OIDC_ERRORS } from "../src/api/oidc/index.ts";
 import { STORE_ERRORS } from "../src/api/store/index.ts";
 import { CLI_ERRORS } from "../src/cli/errors.ts";
@@ -126,7 +127,7 @@ function relayTable(): string {
 }
 
 function apiTable(): string {
-  const rows = Object.entries(API_ERRORS).map(
+  const rows = Object.entries({ ...API_ERRORS, ...KEY_ERRORS }).map(
     ([code, { status, retriable, text }]) =>
       `| \`${code}\` | ${status} | ${retriable ? "yes" : "no"} | ${text} |`,
   );
