@@ -1,3 +1,4 @@
+import type { EventEmitter } from "node:events";
 import { type FileHandle, open } from "node:fs/promises";
 import type { Writable } from "node:stream";
 import type { Logger } from "pino";
@@ -23,7 +24,7 @@ export interface AuditStreamOptions {
   readonly waitingBytesMax?: number;
   readonly timers?: Timers;
   /** Tells of the signal at which the file is opened anew; the process by default. */
-  readonly signals?: Pick<NodeJS.Process, "on" | "off">;
+  readonly signals?: Pick<EventEmitter, "on" | "off">;
 }
 
 const WAITING_BYTES_MAX = 8 << 20;
@@ -149,6 +150,8 @@ class FileStream implements AuditStream {
     this.#cancelRetry?.();
     await this.#file?.close().catch(() => {});
     this.#file = null;
+    if (this.#hasWork())
+      this.#logger.error({}, "audit lines are lost: their file cannot be written");
   }
 
   #drop(): void {
@@ -160,9 +163,7 @@ class FileStream implements AuditStream {
   #start(): void {
     this.#cancelRetry?.();
     this.#cancelRetry = null;
-    this.#running ??= this.#run().finally(() => {
-      this.#running = null;
-    });
+    if (this.#running === null && this.#hasWork()) this.#running = this.#run();
   }
 
   async #run(): Promise<void> {
@@ -171,6 +172,9 @@ class FileStream implements AuditStream {
       if (this.#failed) this.#recovered();
     } catch (error) {
       this.#failing(error);
+    } finally {
+      // In the same moment as the last look at what waits, so that nothing can come in between and lie.
+      this.#running = null;
     }
   }
 
