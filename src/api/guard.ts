@@ -11,6 +11,7 @@ import {
   type HttpAudit,
   type HttpAuditEvent,
   type Principal,
+  type PrincipalGate,
   type PrincipalKind,
 } from "./ports.ts";
 import type { Route } from "./route.ts";
@@ -22,6 +23,8 @@ export interface GuardDeps {
   readonly audit: HttpAudit;
   readonly origins: Origins;
   readonly cookieName: string;
+  /** Absent where callers are not counted. */
+  readonly gate?: PrincipalGate;
 }
 
 /** Who passed. */
@@ -59,6 +62,7 @@ export class RouteGuard {
     const principal = await this.#principalOf(exchange, presented, admits, probe);
     if (principal === null) return { principal, cookie: null };
     exchange.principal = principal;
+    this.#count(exchange, principal);
     if (credential?.kind === "cookie") this.#checkBrowser(exchange, route);
     this.#checkRights(exchange, route, principal);
     return { principal, cookie: null };
@@ -103,6 +107,18 @@ export class RouteGuard {
     failures.failed(exchange.address);
     if (probe.isOptional && credential?.kind === "cookie") return null;
     throw unauthenticated(true);
+  }
+
+  /** Before all that costs more; after who it is, so that nobody uses up what is somebody else's. */
+  #count(exchange: Exchange, principal: Principal): void {
+    const { gate } = this.#deps;
+    if (gate === undefined) return;
+    const { headers, retryAfter } = gate.pass(principal);
+    exchange.addHeaders(headers);
+    if (retryAfter === 0) return;
+    this.#tell(exchange, "excess_rate_limit_exceeded", "principal");
+    const detail = "Too many requests with these credentials.";
+    throw apiError("rate_limited", { retryAfter, detail });
   }
 
   #checkBrowser(exchange: Exchange, route: Route): void {

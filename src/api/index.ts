@@ -26,9 +26,11 @@ export type {
   HttpAuditEvent,
   HttpObserver,
   Principal,
+  PrincipalGate,
   PrincipalKind,
   Readiness,
   RouteClass,
+  SessionFacts,
 } from "./ports.ts";
 export { escapeHtml } from "./problem.ts";
 export {

@@ -43,6 +43,10 @@ export interface Principal {
   readonly devices?: ReadonlySet<string>;
   /** The device itself, for `device` alone. */
   readonly deviceId?: string;
+  /** When the credential ends by itself, in milliseconds since 1970; for `key` and `service`. */
+  readonly expiresAtMs?: number;
+  /** What a key is held to where it carries a limit of its own. */
+  readonly requestsPerMinute?: number;
   /** Of a `session` alone. */
   readonly session?: SessionFacts;
 }
@@ -104,6 +108,17 @@ export interface Authenticator {
     asker: Asker,
     isPassive: boolean,
   ): AuthVerdict | Promise<AuthVerdict>;
+}
+
+/** What follows from who is asking, whatever is asked. */
+export interface PrincipalGate {
+  /** Counts one request of a caller that has proven who it is. Must not throw. */
+  pass(principal: Principal): {
+    /** Fields of whatever is answered, by their names in lower case. */
+    readonly headers: Readonly<Record<string, string>>;
+    /** Seconds until the next request would be taken; 0 where this one is. */
+    readonly retryAfter: number;
+  };
 }
 
 /** Whether requests can be served. `detail` is public: words such as `up`, never addresses or causes. */

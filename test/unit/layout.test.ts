@@ -25,6 +25,9 @@ const NOT_YET_WIRED = [
   "api/auth/index.ts",
   "api/index.ts",
   "api/devices/index.ts",
+  "api/audit/index.ts",
+  "api/bearer/index.ts",
+  "api/keys/index.ts",
   "api/oidc/index.ts",
   "api/store/index.ts",
 ];

@@ -241,3 +241,19 @@ export async function noteDeviceClosed(
     .where("id", "=", id)
     .execute();
 }
+
+/** Those of some ids that are devices of the tenant. */
+export async function findDeviceIds(
+  store: Store,
+  tenant: TenantId,
+  ids: readonly string[],
+): Promise<ReadonlySet<string>> {
+  if (ids.length === 0) return new Set();
+  const rows = await store.query
+    .selectFrom("devices")
+    .select("id")
+    .where("tenant", "=", scoped(tenant))
+    .where("id", "in", ids)
+    .execute();
+  return new Set(rows.map(({ id }) => id));
+}

@@ -1,6 +1,8 @@
 /** The storage of the API server, on SQLite or PostgreSQL. The only folder that knows SQL. */
 export {
   type ApiKey,
+  type ApiKeyFilter,
+  type ApiKeyPage,
   type CurrentApiKey,
   createApiKey,
   findApiKey,
@@ -10,14 +12,18 @@ export {
   listApiKeys,
   type NewApiKey,
   noteApiKeyUsed,
+  queryApiKeys,
   revokeApiKey,
 } from "./api-keys.ts";
 export {
+  AUDIT_BATCH_MAX,
   type AuditEvent,
   type AuditFilter,
   type AuditPage,
   appendAuditEvent,
+  appendAuditEvents,
   type NewAuditEvent,
+  type NewAuditRow,
   queryAuditEvents,
 } from "./audit-events.ts";
 export {
@@ -44,6 +50,7 @@ export {
   type Device,
   type DeviceFilter,
   deleteDevice,
+  findDeviceIds,
   getDevice,
   listDevices,
   type NewDevice,

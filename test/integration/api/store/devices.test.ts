@@ -5,6 +5,7 @@ import {
   changeDevice,
   createDevice,
   deleteDevice,
+  findDeviceIds,
   getDevice,
   listDevices,
   noteDeviceClosed,
@@ -16,6 +17,7 @@ import { isDeviceId } from "../../../../src/core/token.ts";
 import { onEachDatabase } from "../../../support/api-store/each-database.ts";
 import {
   activeDevice,
+  OTHER_TENANT,
   pairedDevice,
   person,
   TENANT,
@@ -177,3 +179,16 @@ onEachDatabase("device: one that a user made may take its time", async (on) => {
   assert.deepEqual(await removeUnconnectedDevices(store), []);
   assert.deepEqual(await getDevice(store, TENANT, device.id), device);
 });
+
+onEachDatabase(
+  "device: of some ids those of the tenant are found, and no foreign ones",
+  async (on) => {
+    const store = await on.open();
+    const ours = await createDevice(store, TENANT, (await person(store, "ann")).id, NEW);
+    const eve = await person(store, "eve", OTHER_TENANT);
+    const foreign = await createDevice(store, OTHER_TENANT, eve.id, NEW);
+    const ids = [ours.id, foreign.id, "abcdefgh234567ab", ours.id];
+    assert.deepEqual(await findDeviceIds(store, TENANT, ids), new Set([ours.id]));
+    assert.deepEqual(await findDeviceIds(store, TENANT, []), new Set());
+  },
+);
