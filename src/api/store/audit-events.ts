@@ -38,22 +38,35 @@ export async function insertAuditEvent(
   time: number,
   event: NewAuditEvent,
 ): Promise<void> {
-  await queries
-    .insertInto("auditEvents")
-    .values({
-      time,
-      tenant: tenant === null ? null : scoped(tenant),
-      event: event.event,
-      requestId: escaped(event.requestId),
-      actor: escaped(event.actor),
-      objectId: escaped(event.objectId),
-      ip: escaped(event.ip),
-      userAgent: escaped(event.userAgent),
-      sessionRef: escaped(event.sessionRef),
-      // JSON has its own escapes; PostgreSQL takes no NUL, and this leaves none.
-      detail: event.detail == null ? null : JSON.stringify(event.detail),
-    })
-    .execute();
+  await insertAuditEvents(queries, [{ ...event, tenant, time }]);
+}
+
+/** An event with its tenant and its time. */
+export interface TimedAuditEvent extends NewAuditEvent {
+  readonly tenant: TenantId | null;
+  readonly time: number;
+}
+
+/** Adds events in their order within the caller's transaction, with one statement. */
+export async function insertAuditEvents(
+  queries: Queries,
+  events: readonly TimedAuditEvent[],
+): Promise<void> {
+  if (events.length === 0) return;
+  const rows = events.map((event) => ({
+    time: event.time,
+    tenant: event.tenant === null ? null : scoped(event.tenant),
+    event: event.event,
+    requestId: escaped(event.requestId),
+    actor: escaped(event.actor),
+    objectId: escaped(event.objectId),
+    ip: escaped(event.ip),
+    userAgent: escaped(event.userAgent),
+    sessionRef: escaped(event.sessionRef),
+    // JSON has its own escapes; PostgreSQL takes no NUL, and this leaves none.
+    detail: event.detail == null ? null : JSON.stringify(event.detail),
+  }));
+  await queries.insertInto("auditEvents").values(rows).execute();
 }
 
 /** Which events {@link queryAuditEvents} gives. */
