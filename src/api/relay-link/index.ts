@@ -2,4 +2,5 @@
 export { authorizeRoute } from "./authorize-route.ts";
 export { type ChangeQueueOptions, RelayChangeQueue } from "./change-queue.ts";
 export { InternalAuthenticator } from "./internal-authenticator.ts";
+export { tunnelsRoute } from "./tunnels-route.ts";
 export { wireTenant } from "./wire-tenant.ts";

@@ -39,9 +39,10 @@ export type TunnelNote =
     };
 
 /** An event that was stored, for the stream of lines. */
-export type TunnelAuditEvent = Required<
-  Pick<TimedAuditEvent, "event" | "tenant" | "actor" | "objectId" | "detail">
->;
+export type TunnelAuditEvent = Required<Pick<TimedAuditEvent, "event" | "tenant" | "objectId">> & {
+  readonly actor: string;
+  readonly detail: Readonly<Record<string, string | number | null>>;
+};
 
 /** What {@link noteTunnels} came to. */
 export interface NotedTunnels {
