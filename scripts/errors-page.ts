@@ -129,8 +129,8 @@ function relayTable(): string {
 }
 
 function apiTable(): string {
-  const rows = Object.entries({ ...API_ERRORS, ...AUTH_ERRORS, ...DEVICE_ERRORS }).map(
-  const rows = Object.entries({ ...API_ERRORS, ...KEY_ERRORS }).map(
+  const tables = { ...API_ERRORS, ...AUTH_ERRORS, ...DEVICE_ERRORS, ...KEY_ERRORS };
+  const rows = Object.entries(tables).map(
     ([code, { status, retriable, text }]) =>
       `| \`${code}\` | ${status} | ${retriable ? "yes" : "no"} | ${text} |`,
   );

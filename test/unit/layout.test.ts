@@ -29,6 +29,7 @@ const NOT_YET_WIRED = [
   "api/bearer/index.ts",
   "api/keys/index.ts",
   "api/oidc/index.ts",
+  "api/relay-link/index.ts",
   "api/store/index.ts",
 ];
 

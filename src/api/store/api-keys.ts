@@ -81,8 +81,8 @@ export function createApiKey(
   });
 }
 
-/** Takes the digest out, so that it is in no answer. */
-function keyOf({ digest: _, ...row }: Selectable<ApiKeysTable>): ApiKey {
+/** The key of a row. Takes the digest out, so that it is in no answer. */
+export function keyOf({ digest: _, ...row }: Selectable<ApiKeysTable>): ApiKey {
   return {
     ...row,
     scopes: readList(row.scopes),

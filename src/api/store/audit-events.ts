@@ -44,11 +44,19 @@ export interface NewAuditRow {
 export const AUDIT_BATCH_MAX = 500;
 
 /** Adds several events by one statement, in their order: all of them, or, where it fails, none. */
-export async function appendAuditEvents(store: Store, rows: readonly NewAuditRow[]): Promise<void> {
+export function appendAuditEvents(store: Store, rows: readonly NewAuditRow[]): Promise<void> {
+  return insertAuditEvents(store.query, rows);
+}
+
+/** The same within the caller's transaction. */
+export async function insertAuditEvents(
+  queries: Queries,
+  rows: readonly NewAuditRow[],
+): Promise<void> {
   assert(rows.length <= AUDIT_BATCH_MAX, "a batch of events is within its limit");
   if (rows.length === 0) return;
   const values = rows.map(({ tenant, time, event }) => valuesOf(tenant, time, event));
-  await store.query.insertInto("auditEvents").values(values).execute();
+  await queries.insertInto("auditEvents").values(values).execute();
 }
 
 /** Adds an event within the caller's transaction. */
@@ -58,10 +66,7 @@ export async function insertAuditEvent(
   time: number,
   event: NewAuditEvent,
 ): Promise<void> {
-  await queries
-    .insertInto("auditEvents")
-    .values(valuesOf(tenant, time, event))
-    .execute();
+  await insertAuditEvents(queries, [{ tenant, time, event }]);
 }
 
 function valuesOf(tenant: TenantId | null, time: number, event: NewAuditEvent) {

@@ -340,9 +340,10 @@ export function noteDeviceConnected(
   });
 }
 
-type FoundToken = Awaited<ReturnType<typeof selectTokens>>[number];
+export type FoundToken = Awaited<ReturnType<typeof selectTokens>>[number];
 
-async function findTokens(
+/** What is known of tokens, of their devices, owners and tenants, by reference. */
+export async function findTokens(
   queries: Queries,
   refs: readonly string[],
 ): Promise<Map<string, FoundToken>> {
@@ -357,13 +358,20 @@ function selectTokens(queries: Queries, refs: readonly string[]) {
     .innerJoin("users", "users.id", "devices.ownerId")
     .innerJoin("tenants", "tenants.id", "devices.tenant")
     .selectAll("deviceTokens")
-    .select(["devices.ownerId", "devices.activateBy", "devices.firstConnectedAt"])
+    .select(["devices.ownerId", "devices.activateBy", "devices.firstConnectedAt", "devices.state"])
     .select(["users.disabledAt as userDisabledAt", "tenants.disabledAt as tenantDisabledAt"])
     .where("deviceTokens.ref", "in", refs)
     .execute();
 }
 
-function opensTunnel(token: FoundToken, now: number): boolean {
+/** Whether a token is good for a tunnel at that time. */
+export function opensTunnel(
+  token: Pick<
+    FoundToken,
+    "endedAt" | "expiresAt" | "goodUntil" | "activateBy" | "userDisabledAt" | "tenantDisabledAt"
+  >,
+  now: number,
+): boolean {
   return (
     isGood(token, now) &&
     (token.activateBy === null || token.activateBy > now) &&
@@ -380,6 +388,7 @@ function isGood(
   return (expiresAt === null || expiresAt > now) && (goodUntil === null || goodUntil > now);
 }
 
-function tokensLock(deviceId: string): string {
+/** The lock of what is done to the tokens of a device. */
+export function tokensLock(deviceId: string): string {
   return `tokens:${deviceId}`;
 }

@@ -27,6 +27,14 @@ export {
   queryAuditEvents,
 } from "./audit-events.ts";
 export {
+  authorizeApiKeys,
+  deviceTenants,
+  noteApiKeysUsed,
+  RECHECK_MAX,
+  type RecheckedTokens,
+  recheckTokens,
+} from "./authorize-batch.ts";
+export {
   AUTHORIZE_MAX,
   type AuthorizedDevice,
   authorizeDeviceTokens,
@@ -132,6 +140,13 @@ export {
 export type { PairingCodeState, Role } from "./schema.ts";
 export type { DatabaseKind, Store } from "./store.ts";
 export { type TenantId, tenantId } from "./tenant.ts";
+export {
+  type NotedTunnels,
+  noteTunnels,
+  TUNNEL_NOTES_MAX,
+  type TunnelAuditEvent,
+  type TunnelNote,
+} from "./tunnel-notes.ts";
 export {
   findUserBySubject,
   getUser,
