@@ -16,16 +16,7 @@ export {
   internalSecret,
   internalSecretPath,
 } from "./internal-secret.ts";
-export {
-  type FoundRing,
-  type KeyRing,
-  keyRing,
-  newKeyRing,
-  parseKeyRing,
-  RING_FILES,
-  type RingKey,
-  type RingSetting,
-} from "./key-ring.ts";
+export { keyRing, newKeyRing, RING_FILES, type RingSearch, type RingSetting } from "./key-ring.ts";
 export {
   type Loaded,
   loadSettings,
