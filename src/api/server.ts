@@ -1,6 +1,8 @@
-import { createServer, type Server } from "node:http";
+import { createServer, type Server, type ServerOptions } from "node:http";
+import { createServer as createTlsServer, type Server as TlsServer } from "node:https";
 import type { AddressInfo, Socket } from "node:net";
 import type { Duplex } from "node:stream";
+import type { TLSSocket } from "node:tls";
 import type { Logger } from "pino";
 import { ClientAddressRule, canonicalAddress } from "../core/client-address.ts";
 import { type Clock, monotonicClock } from "../core/clock.ts";
@@ -18,6 +20,7 @@ import type { Authenticator, HttpAudit, HttpObserver, PrincipalGate } from "./po
 import { answerRaw, codeOfParserError } from "./raw-answer.ts";
 import type { Router } from "./router.ts";
 import { processTimers, type Timers } from "./timers.ts";
+import { readTlsPair } from "./tls.ts";
 
 /** What an API listener is given besides its options. */
 export interface ApiServerDeps {
@@ -39,6 +42,11 @@ export interface ApiServer {
   readonly port: number;
   /** Requests whose response is not over. */
   readonly running: number;
+  /**
+   * Reads certificate and key again, for connections from now on; no effect without TLS. A pair that cannot be used is
+   * logged, and the old one stays in force.
+   */
+  reloadTls(): void;
   /**
    * Stops accepting, lets running requests finish for up to `drainMs`, then cuts what is left. A second call gives
    * the same promise.
@@ -70,6 +78,12 @@ export function apiOptionsProblems(options: ApiOptions): ConfigProblem[] {
   if (wrong.length > 0) {
     problems.push({ setting: "corsOrigins", problem: `not an origin: ${wrong.join(", ")}` });
   }
+  try {
+    readTlsPair(options);
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    problems.push(...error.problems);
+  }
   return problems;
 }
 
@@ -80,6 +94,8 @@ function originOf(text: string): string {
   return protocol === "https:" || protocol === "http:" ? origin : "";
 }
 
+const TLS_VERSION_MIN = "TLSv1.2";
+
 class ApiListener implements ApiServer {
   readonly #options: ApiOptions;
   readonly #logger: Logger;
@@ -88,8 +104,11 @@ class ApiListener implements ApiServer {
   readonly #requestIds = new RequestIds();
   readonly #pipeline: Pipeline;
   readonly #server: Server;
+  /** The same server where it speaks TLS, else null. */
+  readonly #tlsServer: TlsServer | null;
   /** Connections that got a raw answer: whatever else comes on them is dropped. */
   readonly #refused = new WeakSet<Duplex>();
+  /** TCP connections, and the TLS connections on them. */
   readonly #sockets = new Set<Socket>();
   #stopped: Promise<void> | null = null;
 
@@ -129,7 +148,10 @@ class ApiListener implements ApiServer {
       timers,
       observer: deps.observer ?? null,
     });
-    this.#server = this.#create();
+    const pair = readTlsPair(options);
+    this.#tlsServer = pair === null ? null : createTlsServer(this.#serverOptions(pair));
+    this.#server = this.#tlsServer ?? createServer(this.#serverOptions({}));
+    this.#listenToServer();
   }
 
   get port(): number {
@@ -138,6 +160,18 @@ class ApiListener implements ApiServer {
 
   get running(): number {
     return this.#pipeline.running;
+  }
+
+  reloadTls(): void {
+    if (this.#tlsServer === null || this.#stopped !== null) return;
+    try {
+      const pair = readTlsPair(this.#options);
+      if (pair !== null) this.#tlsServer.setSecureContext({ ...pair, minVersion: TLS_VERSION_MIN });
+      this.#logger.info("certificate read again");
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : "";
+      this.#logger.error({ reason }, "the certificate cannot be used; the old one stays");
+    }
   }
 
   listen(): Promise<void> {
@@ -177,9 +211,13 @@ class ApiListener implements ApiServer {
     for (const socket of this.#sockets) socket.destroy();
   }
 
-  #create(): Server {
+  #serverOptions<T extends object>(pair: T): ServerOptions & T {
     const options = this.#options;
-    const server = createServer({
+    return {
+      ...pair,
+      ...(options.tlsCertFile === null
+        ? {}
+        : { minVersion: TLS_VERSION_MIN, handshakeTimeout: options.headTimeoutMs }),
       maxHeaderSize: options.headBytesMax,
       headersTimeout: options.headTimeoutMs,
       // A body that is read whole has a time-out of ours; a streamed one may take as long as it goes on.
@@ -189,14 +227,25 @@ class ApiListener implements ApiServer {
       // Checked by us, so that the answer has the fields that all answers have.
       requireHostHeader: false,
       insecureHTTPParser: false,
-    });
+    };
+  }
+
+  #listenToServer(): void {
+    const options = this.#options;
+    const server = this.#server;
     // Node drops fields beyond its limit without a word; ours answers 431.
     server.maxHeadersCount = 0;
     server.timeout = options.idleMs;
     server.maxConnections = options.connectionsMax;
-    server.on("connection", (socket) => {
+    const keep = (socket: Socket): void => {
       this.#sockets.add(socket);
       socket.on("close", () => this.#sockets.delete(socket));
+    };
+    server.on("connection", keep);
+    server.on("secureConnection", (socket: TLSSocket) => {
+      keep(socket);
+      // Its handshake went on while the server stopped.
+      if (this.#stopped !== null) socket.destroy();
     });
     server.on("request", (request, response) => {
       void this.#pipeline.handle(request, response);
@@ -209,14 +258,15 @@ class ApiListener implements ApiServer {
     });
     server.on("connect", (_request, socket) => this.#refuse(socket, "bad_path"));
     server.on("clientError", (error, socket) => this.#onClientError(error, socket));
-    return server;
   }
 
   /** What node:http would answer by itself, without our fields. */
   #onClientError(error: Error, socket: Duplex): void {
     if (this.#refused.has(socket)) return;
     const running = this.#pipeline.runningOn(socket);
-    if (!socket.writable || ("code" in error && error.code === "ECONNRESET")) {
+    // One whose handshake failed has nothing that could be answered.
+    const isUnheard = this.#tlsServer !== null && !this.#sockets.has(socket as Socket);
+    if (isUnheard || !socket.writable || ("code" in error && error.code === "ECONNRESET")) {
       socket.destroy();
     } else if (running === null) {
       this.#refuse(socket, codeOfParserError(error));
