@@ -6,6 +6,7 @@ export type CookieAuthenticator = (
   value: string,
   admits: readonly PrincipalKind[],
   asker: Asker,
+  isPassive: boolean,
 ) => AuthVerdict | Promise<AuthVerdict>;
 
 /** Decides all credentials: the login cookie by one way, what `Authorization` carries by the other. */
@@ -22,12 +23,13 @@ export class ApiAuthenticator implements Authenticator {
     credential: Credential,
     admits: readonly PrincipalKind[],
     asker: Asker,
+    isPassive: boolean,
   ): AuthVerdict | Promise<AuthVerdict> {
     if (credential.kind === "bearer") {
       return this.#bearer.authenticate(credential.token, admits, asker);
     }
     // A cookie proves a person and nothing else.
     if (!admits.includes("session")) return { ok: false, reason: "rejected" };
-    return this.#cookie(credential.value, admits, asker);
+    return this.#cookie(credential.value, admits, asker, isPassive);
   }
 }

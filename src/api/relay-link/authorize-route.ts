@@ -11,7 +11,10 @@ import {
   type SecretRefused,
   type TokenAccepted,
 } from "../../core/contract.ts";
-import { type ApiContext, apiError, json, type Route, route } from "../index.ts";
+import type { ApiContext } from "../context.ts";
+import { apiError } from "../errors.ts";
+import { json } from "../reply.ts";
+import { type Route, route } from "../route.ts";
 import {
   type AuthorizedDevice,
   authorizeApiKeys,

@@ -1,7 +1,8 @@
 import type { Logger } from "pino";
 import { Backoff } from "../../core/backoff.ts";
 import { CHANGES_MAX, type CredentialChanges } from "../../core/contract.ts";
-import type { RelayChanges, RelayClient } from "../index.ts";
+import type { RelayChanges } from "../context.ts";
+import type { RelayClient } from "../relay-client.ts";
 import { processTimers, type Timers } from "../timers.ts";
 
 /** What a {@link RelayChangeQueue} is made from. Times in milliseconds. */

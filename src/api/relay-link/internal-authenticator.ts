@@ -1,6 +1,6 @@
 import { createHash, timingSafeEqual } from "node:crypto";
 import { assert } from "../../core/assert.ts";
-import type { Authenticator, AuthVerdict, Credential, Principal } from "../index.ts";
+import type { Authenticator, AuthVerdict, Credential, Principal } from "../ports.ts";
 
 const RELAY: Principal = {
   kind: "internal",

@@ -2,7 +2,10 @@ import { setImmediate as turn } from "node:timers/promises";
 import { z } from "zod";
 import type { TunnelEvent, TunnelReportTaken } from "../../core/tunnel-reports.ts";
 import { TUNNEL_REPORT_BYTES_MAX, tunnelReportSchema } from "../../core/tunnel-reports.ts";
-import { type ApiContext, apiError, json, type Route, route } from "../index.ts";
+import type { ApiContext } from "../context.ts";
+import { apiError } from "../errors.ts";
+import { json } from "../reply.ts";
+import { type Route, route } from "../route.ts";
 import { noteTunnels, TUNNEL_NOTES_MAX, type TunnelNote } from "../store/index.ts";
 
 const RETRY_AFTER_S = 1;

@@ -1,3 +1,4 @@
+import { sql } from "kysely";
 import type { Store } from "./store.ts";
 
 /** How long what has ended is still listed. */
@@ -55,4 +56,14 @@ export function removeExpired(store: Store, options: { readonly idleMs: number }
       .where(({ eb, or }) => or([eb("revokedAt", "<=", before), eb("expiresAt", "<=", before)]))
       .execute();
   });
+}
+
+/** Whether the database answers. Never rejects; a server that does not answer counts as away after a few seconds. */
+export async function isReachable(store: Store): Promise<boolean> {
+  try {
+    await sql`select 1`.execute(store.query);
+    return true;
+  } catch {
+    return false;
+  }
 }

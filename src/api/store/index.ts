@@ -88,7 +88,7 @@ export {
   type ExchangeStep,
   exchangeCredential,
 } from "./exchange.ts";
-export { ENDED_KEPT_MS, removeExpired } from "./housekeeping.ts";
+export { ENDED_KEPT_MS, isReachable, removeExpired } from "./housekeeping.ts";
 export {
   addLogoutTicket,
   endLoginSessionsByProvider,
