@@ -229,6 +229,23 @@ test("idle: a tab that only asks does not keep its session alive, and learns whe
   assert.equal(await meStatus(at, browser, "?passive=1"), 401);
 });
 
+test("time: a session that has run out is removed, and what still runs in its name is cut", async (t) => {
+  const at = await scriptedWorld(t);
+  await at.signedIn();
+  const [session] = await at.it.store.query.selectFrom("loginSessions").selectAll().execute();
+  let cut = 0;
+  at.it.context.endings.onEnd(session?.key.slice(0, 12) ?? "", () => {
+    cut += 1;
+  });
+  await at.it.auth.removeExpired();
+  assert.equal(cut, 0);
+  at.time.advance(30 * MINUTE_MS);
+  await at.it.auth.removeExpired();
+  assert.equal(cut, 1);
+  const { event, detail } = at.it.audit.at(-1) ?? {};
+  assert.deepEqual([event, detail?.["reason"]], ["session_expired", "timed_out"]);
+});
+
 test("absolute: twelve hours end a session that is in constant use", async (t) => {
   const at = await scriptedWorld(t);
   const browser = await at.signedIn();
