@@ -183,6 +183,7 @@ export async function revokeApiKey(
     .where("revokedAt", "is", null)
     .returningAll()
     .executeTakeFirst();
+  store.noteCredentialChange();
   return row === undefined ? null : keyOf(row);
 }
 
