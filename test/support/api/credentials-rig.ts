@@ -126,7 +126,7 @@ export class CredentialsRig {
         router,
         authenticator: new ApiAuthenticator((value) => rig.#cookie(value), rig.bearer),
         logger: context.logger,
-        audit: httpAudit(rig.audit),
+        audit: httpAudit(rig.audit, () => store.now()),
         gate: rig.limits,
         clock: new ManualClock(),
       },
