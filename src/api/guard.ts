@@ -100,7 +100,7 @@ export class RouteGuard {
       }
       return;
     }
-    const types = mediaTypesOf(route.body) ?? ["application/json"];
+    const types = mediaTypesOf(route.body) ?? cookieTypesOf(route);
     const fault = csrfFault(request, origins, types);
     if (fault === null) return;
     this.#tell(exchange, "malicious_csrf", fault);
@@ -124,6 +124,12 @@ export class RouteGuard {
     const asker = { requestId, address, userAgent };
     this.#deps.audit.record({ event, asker, principal, route: route?.path ?? "", reason });
   }
+}
+
+/** The types of a streamed body that a cookie's request may have. */
+function cookieTypesOf({ body }: Route): readonly string[] {
+  const listed = body?.kind === "stream" ? body.cookieMediaTypes : undefined;
+  return listed ?? ["application/json"];
 }
 
 /** Whether a principal is of a kind that the route takes and that this sort of credential can prove. */
