@@ -3,14 +3,19 @@ import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { Command } from "commander";
 import { agentCommand } from "./commands/agent.ts";
+import { apiCommand } from "./commands/api.ts";
 import { devCommand } from "./commands/dev.ts";
 import { relayCommand } from "./commands/relay.ts";
 import { tokenCommand } from "./commands/token.ts";
+import { upCommand } from "./commands/up.ts";
 
 const EXAMPLES = `
 Examples:
-  Try it all on this machine: relay, agent and a small HTTP service
+  Try it all on this machine: sign-in, API server, relay, agent and a small HTTP service
     $ hawser dev
+
+  For real use on one machine: API server and relay in one process
+    $ hawser up --data-dir /var/lib/hawser --config hawser.json
 
   A relay of your own: make a device token and a key, then start it
     $ hawser token create --kind device --file credentials.json --token-file device.token
@@ -44,7 +49,14 @@ export function createProgram(): Command {
     .version(version(), "--version", "print the version")
     .helpCommand("help [command]", "show the help of a command")
     .addHelpText("after", EXAMPLES);
-  for (const command of [relayCommand(), agentCommand(), tokenCommand(), devCommand()]) {
+  for (const command of [
+    upCommand(),
+    apiCommand(),
+    relayCommand(),
+    agentCommand(),
+    tokenCommand(),
+    devCommand(),
+  ]) {
     program.addCommand(command);
   }
   throwErrors(program);

@@ -25,7 +25,7 @@ import {
   setting,
 } from "./setting.ts";
 
-/** Both ends of the internal API, and both of them behind the same proxies. */
+/** Both ends of the internal API, behind the same proxies and for the same devices. */
 const SERVERS: readonly SettingsCommand[] = ["relay", "api", "up"];
 
 /** The rows of the relay, in the order of help and documents. */
@@ -121,6 +121,7 @@ export const RELAY_SETTINGS = {
     domain(),
     "no selection by `Host`",
     "`Host: <device>.<edgeDomain>` selects a device.",
+    { commands: SERVERS },
   ),
   allowQueryToken: setting(
     "Who may connect and call",
