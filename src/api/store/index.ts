@@ -1,6 +1,8 @@
 /** The storage of the API server, on SQLite or PostgreSQL. The only folder that knows SQL. */
 export {
   type ApiKey,
+  type ApiKeyFilter,
+  type ApiKeyPage,
   type CurrentApiKey,
   createApiKey,
   findApiKey,
@@ -10,25 +12,40 @@ export {
   listApiKeys,
   type NewApiKey,
   noteApiKeyUsed,
+  queryApiKeys,
   revokeApiKey,
 } from "./api-keys.ts";
 export {
+  AUDIT_BATCH_MAX,
   type AuditEvent,
   type AuditFilter,
   type AuditPage,
   appendAuditEvent,
+  appendAuditEvents,
   type NewAuditEvent,
+  type NewAuditRow,
   queryAuditEvents,
 } from "./audit-events.ts";
+export {
+  authorizeApiKeys,
+  deviceTenants,
+  noteApiKeysUsed,
+  RECHECK_MAX,
+  type RecheckedTokens,
+  recheckTokens,
+} from "./authorize-batch.ts";
 export {
   AUTHORIZE_MAX,
   type AuthorizedDevice,
   authorizeDeviceTokens,
+  createDeviceWithToken,
   type DeviceToken,
   listDeviceTokens,
   type NotedConnection,
   noteDeviceConnected,
+  type ReplacedTokens,
   ROTATION_GRACE_MS,
+  replaceDeviceTokens,
   revokeDeviceTokens,
   rotateDeviceToken,
   TOKENS_PER_DEVICE_MAX,
@@ -41,6 +58,7 @@ export {
   type Device,
   type DeviceFilter,
   deleteDevice,
+  findDeviceIds,
   getDevice,
   listDevices,
   type NewDevice,
@@ -70,8 +88,14 @@ export {
   type ExchangeStep,
   exchangeCredential,
 } from "./exchange.ts";
-export { ENDED_KEPT_MS, removeExpired } from "./housekeeping.ts";
-export { endLoginSessionsByProvider, type LogoutToken } from "./idp-logouts.ts";
+export { ENDED_KEPT_MS, isReachable, removeExpired } from "./housekeeping.ts";
+export {
+  addLogoutTicket,
+  endLoginSessionsByProvider,
+  LOGOUT_TICKET_MS,
+  type LogoutToken,
+  takeLogoutTicket,
+} from "./idp-logouts.ts";
 export {
   type CurrentLoginSession,
   type EndedSession,
@@ -79,6 +103,7 @@ export {
   endLoginSessionByKey,
   endLoginSessionsOfUser,
   findLoginSession,
+  isSignInEnded,
   LAST_SEEN_WRITE_MS,
   type LoginSession,
   listLoginSessions,
@@ -106,6 +131,7 @@ export {
 } from "./pairing-codes.ts";
 export {
   addPendingSignIn,
+  hasPendingSignIn,
   PENDING_LIMITS,
   type PendingLimits,
   type PendingSignIn,
@@ -114,6 +140,13 @@ export {
 export type { PairingCodeState, Role } from "./schema.ts";
 export type { DatabaseKind, Store } from "./store.ts";
 export { type TenantId, tenantId } from "./tenant.ts";
+export {
+  type NotedTunnels,
+  noteTunnels,
+  TUNNEL_NOTES_MAX,
+  type TunnelAuditEvent,
+  type TunnelNote,
+} from "./tunnel-notes.ts";
 export {
   findUserBySubject,
   getUser,
