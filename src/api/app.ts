@@ -25,6 +25,7 @@ import {
   runHousekeeping,
 } from "./devices/index.ts";
 import { RunningByPrincipal } from "./endings.ts";
+import { forwardRoute } from "./forward/index.ts";
 import { keyRoutes } from "./keys/index.ts";
 import { ApiMetrics } from "./metrics.ts";
 import type { OidcFetch, OidcPorts, OidcSettings } from "./oidc/index.ts";
@@ -201,7 +202,7 @@ class RunningApi implements ApiApp {
   async start(): Promise<void> {
     const { logger, now = Date.now } = this.#deps;
     const { http, internal, oidc } = this.#options;
-    const audit = httpAudit(this.#context.audit);
+    const audit = httpAudit(this.#context.audit, now);
     const observer = this.#metrics;
     const bearer = new BearerAuthenticator({
       store: this.store,
@@ -288,6 +289,7 @@ class RunningApi implements ApiApp {
       ...deviceRoutes(context, devices),
       ...keyRoutes(context),
       ...auditRoutes(context),
+      forwardRoute(context, { publicBaseUrl: http.publicBaseUrl }),
     ];
     for (const each of routes) this.#router.add(each);
     const internalRoutes = [
