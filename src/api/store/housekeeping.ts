@@ -14,6 +14,7 @@ export function removeExpired(store: Store, options: { readonly idleMs: number }
   return store.transaction(async (queries) => {
     const now = store.now();
     await queries.deleteFrom("pendingSignIns").where("expiresAt", "<=", now).execute();
+    await queries.deleteFrom("cliLogins").where("expiresAt", "<=", now).execute();
     await queries.deleteFrom("logoutTokens").where("expiresAt", "<=", now).execute();
     await queries.deleteFrom("logoutTombstones").where("expiresAt", "<=", now).execute();
     await queries

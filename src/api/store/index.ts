@@ -21,6 +21,17 @@ export {
   queryAuditEvents,
 } from "./audit-events.ts";
 export {
+  addCliLogin,
+  approveCliLogin,
+  CLI_LOGIN_LIMITS,
+  type CliLogin,
+  type CliLoginLimits,
+  type ConsentAnswer,
+  declineCliLogin,
+  type NewCliLogin,
+  takeCliLogin,
+} from "./cli-logins.ts";
+export {
   AUTHORIZE_MAX,
   type AuthorizedDevice,
   authorizeDeviceTokens,

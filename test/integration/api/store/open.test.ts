@@ -105,7 +105,7 @@ onEachDatabase("store: a database of a newer version is refused", async (on) => 
   await store.query.executeQuery(CompiledQuery.raw("update schema_version set version = 99"));
   assert.match(
     await refusal(on.url),
-    /^database: is of version 99, and this Hawser knows 1: a newer Hawser has used it$/,
+    /^database: is of version 99, and this Hawser knows 2: a newer Hawser has used it$/,
   );
 });
 
@@ -124,7 +124,7 @@ onEachDatabase("store: four processes that open a new database at once all succe
   );
   assert.deepEqual(
     rows.map((row) => ({ ...(row as object) })),
-    [{ version: 1 }],
+    [{ version: 2 }],
   );
 });
 
