@@ -1,4 +1,5 @@
 import { AGENT_ERRORS } from "../src/agent/index.ts";
+import { CLI_LOGIN_ERRORS } from "../src/api/cli-login/index.ts";
 import { API_ERRORS, RELAY_CLIENT_ERRORS } from "../src/api/index.ts";
 import { OIDC_ERRORS } from "../src/api/oidc/index.ts";
 import { STORE_ERRORS } from "../src/api/store/index.ts";
@@ -126,7 +127,7 @@ function relayTable(): string {
 }
 
 function apiTable(): string {
-  const rows = Object.entries(API_ERRORS).map(
+  const rows = Object.entries({ ...API_ERRORS, ...CLI_LOGIN_ERRORS }).map(
     ([code, { status, retriable, text }]) =>
       `| \`${code}\` | ${status} | ${retriable ? "yes" : "no"} | ${text} |`,
   );
