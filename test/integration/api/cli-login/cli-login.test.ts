@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { createHash, randomBytes } from "node:crypto";
 import test, { type TestContext } from "node:test";
 import { isLoopbackRedirect } from "../../../../src/api/cli-login/request.ts";
+import { ADMIN_SCOPES, ALL_SCOPES } from "../../../../src/api/scopes.ts";
 import {
   approveCliLogin,
   CLI_LOGIN_LIMITS,
@@ -111,7 +112,10 @@ onApi("cli login: consent, code, key; the key is good and says what was allowed"
     [key?.ownerId, key?.tenant, key?.name, key?.expiresAt],
     [ann.id, ann.tenant, "hawser on press", store.now() + 30 * 86_400_000],
   );
-  assert.deepEqual(key?.scopes, ["devices:read", "devices:write", "devices:pair", "tunnel:use"]);
+  assert.deepEqual(
+    key?.scopes,
+    ALL_SCOPES.filter((scope) => !ADMIN_SCOPES.has(scope)),
+  );
   assert.deepEqual(made["scopes"], key?.scopes);
   assert.equal(made["id"], parsed.ref);
   const [entry, ...more] = api.audited;
