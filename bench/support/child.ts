@@ -28,12 +28,17 @@ export interface ChildSpec {
   readonly outputFile?: string;
   /** How it is asked to end: by a signal, or by the end of its standard input. */
   readonly endBy: "signal" | "stdin";
+  /** Variables beside those of this process. */
+  readonly environment?: NodeJS.ProcessEnv;
 }
 
 /** Starts a process. Its standard error is kept for the reason of a failure. */
 export function startChild(spec: ChildSpec): Child {
   const output = spec.outputFile === undefined ? null : openSync(spec.outputFile, "w");
-  const child = spawn(spec.command, spec.args, { stdio: ["pipe", output ?? "pipe", "pipe"] });
+  const child = spawn(spec.command, spec.args, {
+    stdio: ["pipe", output ?? "pipe", "pipe"],
+    env: { ...process.env, ...spec.environment },
+  });
   if (output !== null) closeSync(output);
   running.add(child);
   let text = "";

@@ -7,6 +7,8 @@ import { mintDeviceId, mintToken } from "../../src/core/token.ts";
 export interface Fleet {
   readonly deviceIds: readonly string[];
   readonly key: string;
+  /** By token reference: the digest of its secret, and whose it is. */
+  readonly tokens: ReadonlyMap<string, { readonly digest: string; readonly deviceId: string }>;
   /** One token on each line, in the order of `deviceIds`: what the cheap device reads. */
   readonly tokensFile: string;
   /** The same devices and key as Hawser's credentials file and as the baseline's. */
@@ -38,9 +40,13 @@ export function makeFleet(folder: string, name: string, count: number): Fleet {
     keys: [{ ref: key.ref, digest: key.secretDigest, user_id: "bench" }],
   };
   const devices = tokens.map((token, at) => ({ token, device: deviceIds[at] }));
+  const known = entries.map((entry) => {
+    return [entry.ref, { digest: entry.digest, deviceId: entry.device_id }] as const;
+  });
   const fleet: Fleet = {
     deviceIds,
     key: key.text,
+    tokens: new Map(known),
     tokensFile: join(folder, `${name}-tokens.txt`),
     hawserFile: join(folder, `${name}-hawser.json`),
     baselineFile: join(folder, `${name}-baseline.json`),

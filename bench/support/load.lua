@@ -1,19 +1,32 @@
--- The load script of wrk. HAWSER_BENCH_PATHS names a file with one request path on each line; with more than one, each
--- request takes the next in turn. Prints one line of JSON after "RESULT ", because wrk's own text rounds.
+-- The load script of wrk. HAWSER_BENCH_PATHS names a file with one request path on each line, HAWSER_BENCH_KEYS, if set,
+-- one with an API key on each line; with more than one of either, each request takes the next in turn. Prints one line of
+-- JSON after "RESULT ", because wrk's own text rounds.
 
-local paths = {}
-for line in io.lines(os.getenv("HAWSER_BENCH_PATHS")) do
-   paths[#paths + 1] = line
+local function lines_of(name)
+   local lines = {}
+   if name ~= nil then
+      for line in io.lines(name) do
+         lines[#lines + 1] = line
+      end
+   end
+   return lines
 end
+
+local paths = lines_of(os.getenv("HAWSER_BENCH_PATHS"))
+local keys = lines_of(os.getenv("HAWSER_BENCH_KEYS"))
 wrk.path = paths[1]
 
-if #paths > 1 then
+if #paths > 1 or #keys > 0 then
    local requests = {}
    local at = 0
 
    function init()
-      for i, path in ipairs(paths) do
-         requests[i] = wrk.format("GET", path)
+      for i = 1, math.max(#paths, #keys) do
+         local headers = nil
+         if #keys > 0 then
+            headers = { ["Authorization"] = "Bearer " .. keys[(i - 1) % #keys + 1] }
+         end
+         requests[i] = wrk.format("GET", paths[(i - 1) % #paths + 1], headers)
       end
    end
 

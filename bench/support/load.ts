@@ -28,6 +28,8 @@ export interface SmallLoad {
   readonly seconds: number;
   /** Bytes of one right answer, to notice answers of another size. */
   readonly answerBytes: number;
+  /** A key on each line; request by request the next one. Absent for the target's one key. */
+  readonly keysFile?: string;
 }
 
 /** Largest difference between the bytes that wrk read and those of as many right answers: those in flight. */
@@ -54,13 +56,12 @@ export async function runSmall(
       "-t1",
       `-c${load.connections}`,
       `-d${load.seconds}s`,
-      "-H",
-      `Authorization: Bearer ${target.key}`,
+      ...(load.keysFile === undefined ? ["-H", `Authorization: Bearer ${target.key}`] : []),
       "-s",
       join(root, "bench", "support", "load.lua"),
       `http://127.0.0.1:${relay.port}/`,
     ],
-    { env: { ...process.env, HAWSER_BENCH_PATHS: paths } },
+    { env: loadEnvironment(paths, load.keysFile) },
   );
   const cpu = cpuSeconds(relay.pid) - before;
   const line = /^RESULT (.*)$/m.exec(output)?.[1];
@@ -80,6 +81,11 @@ export async function runSmall(
     p50Us: result.p50,
     p99Us: result.p99,
   };
+}
+
+function loadEnvironment(paths: string, keysFile: string | undefined): NodeJS.ProcessEnv {
+  const keys = keysFile === undefined ? {} : { HAWSER_BENCH_KEYS: keysFile };
+  return { ...process.env, HAWSER_BENCH_PATHS: paths, ...keys };
 }
 
 /** Large bodies, one after another on one connection. */

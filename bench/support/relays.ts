@@ -24,17 +24,28 @@ export interface RunningRelay {
 
 const START_MS = 10_000;
 
-/** Starts a relay as a process of its own, with its defaults, and waits until it accepts connections. */
-export async function startRelay(id: RelayId, tools: Tools, fleet: Fleet): Promise<RunningRelay> {
+/**
+ * Starts a relay as a process of its own, with its defaults, and waits until it accepts connections.
+ *
+ * @param gate what says who may connect and call, for Hawser's relay, in place of the fleet's credentials file
+ */
+export async function startRelay(
+  id: RelayId,
+  tools: Pick<Tools, "baseline">,
+  fleet: Fleet,
+  gate: readonly string[] = [`--credentials=${fleet.hawserFile}`],
+  environment: NodeJS.ProcessEnv = {},
+): Promise<RunningRelay> {
   const port = await freePort();
   const log = join(WORK_FOLDER, `${id}-${port}.log`);
   const child = startChild({
     name: id,
     ...(id === "hawser"
-      ? { command: process.execPath, args: hawserArgs(port, await freePort(), fleet) }
+      ? { command: process.execPath, args: hawserArgs(port, await freePort(), gate) }
       : { command: tools.baseline, args: baselineArgs(id, port, fleet) }),
     outputFile: log,
     endBy: "signal",
+    environment,
   });
   const relay: RunningRelay = {
     id,
@@ -58,7 +69,7 @@ export async function startRelay(id: RelayId, tools: Tools, fleet: Fleet): Promi
   return relay;
 }
 
-function hawserArgs(port: number, internalPort: number, fleet: Fleet): string[] {
+function hawserArgs(port: number, internalPort: number, gate: readonly string[]): string[] {
   // The build that this file is part of; run from the sources, the usual one.
   const sibling = fileURLToPath(new URL("../../src/cli/main.js", import.meta.url));
   return [
@@ -68,7 +79,7 @@ function hawserArgs(port: number, internalPort: number, fleet: Fleet): string[] 
     `--listen-port=${port}`,
     `--internal-port=${internalPort}`,
     `--data-dir=${join(WORK_FOLDER, "data")}`,
-    `--credentials=${fleet.hawserFile}`,
+    ...gate,
   ];
 }
 

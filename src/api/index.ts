@@ -14,6 +14,8 @@ export {
   type ApiErrorRow,
   apiError,
 } from "./errors.ts";
+export { ApiMetrics } from "./metrics.ts";
+export { checkOidcOptions, type OidcOptions, type OidcSettings, Secret } from "./oidc/index.ts";
 export { type ApiInfo, describeApi } from "./openapi.ts";
 export { API_DEFAULTS, type ApiOptions } from "./options.ts";
 export type {
@@ -23,6 +25,7 @@ export type {
   Credential,
   HttpAudit,
   HttpAuditEvent,
+  HttpObserver,
   Principal,
   PrincipalKind,
   Readiness,

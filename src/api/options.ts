@@ -3,6 +3,9 @@ export interface ApiOptions {
   /** Port 0 picks one. */
   readonly listenHost: string;
   readonly listenPort: number;
+  /** PEM files; both or neither. With them the listener speaks TLS. */
+  readonly tlsCertFile: string | null;
+  readonly tlsKeyFile: string | null;
   /** Where people find us, for example `https://hawser.example.org`. Requests never influence it. */
   readonly publicBaseUrl: string;
   /** Exact origins of single-page applications on other hosts that may use a session. */
@@ -41,6 +44,8 @@ export interface ApiOptions {
 export const API_DEFAULTS: Omit<ApiOptions, "publicBaseUrl"> = {
   listenHost: "0.0.0.0",
   listenPort: 3721,
+  tlsCertFile: null,
+  tlsKeyFile: null,
   corsOrigins: [],
   trustedProxyCidrs: [],
   // As much as the relay takes.

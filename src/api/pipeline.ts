@@ -13,6 +13,7 @@ import { Exchange } from "./exchange.ts";
 import type { RouteGuard } from "./guard.ts";
 import type { ApiOptions } from "./options.ts";
 import { decidePath, type PathDecision } from "./path.ts";
+import type { HttpObserver } from "./ports.ts";
 import { PROBLEM_TYPE, problemOf, problemPage } from "./problem.ts";
 import { empty, type Reply, setHeaders } from "./reply.ts";
 import { checkFields, fieldOf, linesOf } from "./request-fields.ts";
@@ -34,6 +35,7 @@ export interface PipelineDeps {
   readonly logger: Logger;
   readonly clock: Clock;
   readonly timers: Timers;
+  readonly observer: HttpObserver | null;
 }
 
 type Decided = Extract<PathDecision, { ok: true }>;
@@ -122,7 +124,7 @@ export class Pipeline {
   }
 
   #begin(request: IncomingMessage, response: ServerResponse, awaitsContinue: boolean): Exchange {
-    const { addresses, requestIds, clock, isHttps, options, logger } = this.#deps;
+    const { addresses, requestIds, clock, isHttps, options, logger, observer } = this.#deps;
     const peer = request.socket.remoteAddress ?? "";
     const exchange = new Exchange(request, response, {
       requestId: requestIds.accept(fieldOf(request, "x-request-id")),
@@ -142,7 +144,10 @@ export class Pipeline {
       exchange.ended();
       this.#running.delete(exchange);
       pipelined.splice(pipelined.indexOf(exchange), 1);
-      logRequest(logger, exchange, clock.now());
+      const now = clock.now();
+      logRequest(logger, exchange, now);
+      const status = response.headersSent ? response.statusCode : 499;
+      observer?.requestOver(exchange.route?.class ?? "", status, now - exchange.startedAt);
       if (this.#isStopping) request.socket.destroySoon();
     });
     if (this.#isStopping) closeAfter(response);

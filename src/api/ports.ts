@@ -117,3 +117,15 @@ export interface HttpAuditEvent {
 export interface HttpAudit {
   record(event: HttpAuditEvent): void;
 }
+
+/** Counts requests. Must not throw. */
+export interface HttpObserver {
+  /**
+   * One request is over.
+   *
+   * @param routeClass "" where no route was found
+   * @param status of the answer; 499 where the client left before one began
+   * @param totalMs from its first byte that was read to the end of the answer
+   */
+  requestOver(routeClass: RouteClass | "", status: number, totalMs: number): void;
+}

@@ -1,6 +1,8 @@
-import { createServer, type Server } from "node:http";
+import { createServer, type Server, type ServerOptions } from "node:http";
+import { createServer as createTlsServer, type Server as TlsServer } from "node:https";
 import type { AddressInfo, Socket } from "node:net";
 import type { Duplex } from "node:stream";
+import type { TLSSocket } from "node:tls";
 import type { Logger } from "pino";
 import { ClientAddressRule, canonicalAddress } from "../core/client-address.ts";
 import { type Clock, monotonicClock } from "../core/clock.ts";
@@ -14,10 +16,11 @@ import type { ApiErrorCode } from "./errors.ts";
 import { RouteGuard } from "./guard.ts";
 import type { ApiOptions } from "./options.ts";
 import { Pipeline } from "./pipeline.ts";
-import type { Authenticator, HttpAudit } from "./ports.ts";
+import type { Authenticator, HttpAudit, HttpObserver } from "./ports.ts";
 import { answerRaw, codeOfParserError } from "./raw-answer.ts";
 import type { Router } from "./router.ts";
 import { processTimers, type Timers } from "./timers.ts";
+import { readTlsPair } from "./tls.ts";
 
 /** What an API listener is given besides its options. */
 export interface ApiServerDeps {
@@ -25,6 +28,8 @@ export interface ApiServerDeps {
   readonly authenticator: Authenticator;
   readonly logger: Logger;
   readonly audit: HttpAudit;
+  /** Is told of each request that is over. */
+  readonly observer?: HttpObserver;
   /** Default: the process's monotonic clock and timers. Time-outs of heads and idle connections are node:http's. */
   readonly clock?: Clock;
   readonly timers?: Timers;
@@ -35,6 +40,11 @@ export interface ApiServer {
   readonly port: number;
   /** Requests whose response is not over. */
   readonly running: number;
+  /**
+   * Reads certificate and key again, for connections from now on; no effect without TLS. A pair that cannot be used is
+   * logged, and the old one stays in force.
+   */
+  reloadTls(): void;
   /**
    * Stops accepting, lets running requests finish for up to `drainMs`, then cuts what is left. A second call gives
    * the same promise.
@@ -66,6 +76,12 @@ export function apiOptionsProblems(options: ApiOptions): ConfigProblem[] {
   if (wrong.length > 0) {
     problems.push({ setting: "corsOrigins", problem: `not an origin: ${wrong.join(", ")}` });
   }
+  try {
+    readTlsPair(options);
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    problems.push(...error.problems);
+  }
   return problems;
 }
 
@@ -76,6 +92,8 @@ function originOf(text: string): string {
   return protocol === "https:" || protocol === "http:" ? origin : "";
 }
 
+const TLS_VERSION_MIN = "TLSv1.2";
+
 class ApiListener implements ApiServer {
   readonly #options: ApiOptions;
   readonly #logger: Logger;
@@ -84,8 +102,11 @@ class ApiListener implements ApiServer {
   readonly #requestIds = new RequestIds();
   readonly #pipeline: Pipeline;
   readonly #server: Server;
+  /** The same server where it speaks TLS, else null. */
+  readonly #tlsServer: TlsServer | null;
   /** Connections that got a raw answer: whatever else comes on them is dropped. */
   readonly #refused = new WeakSet<Duplex>();
+  /** TCP connections, and the TLS connections on them. */
   readonly #sockets = new Set<Socket>();
   #stopped: Promise<void> | null = null;
 
@@ -122,8 +143,12 @@ class ApiListener implements ApiServer {
       logger: deps.logger,
       clock,
       timers,
+      observer: deps.observer ?? null,
     });
-    this.#server = this.#create();
+    const pair = readTlsPair(options);
+    this.#tlsServer = pair === null ? null : createTlsServer(this.#serverOptions(pair));
+    this.#server = this.#tlsServer ?? createServer(this.#serverOptions({}));
+    this.#listenToServer();
   }
 
   get port(): number {
@@ -132,6 +157,18 @@ class ApiListener implements ApiServer {
 
   get running(): number {
     return this.#pipeline.running;
+  }
+
+  reloadTls(): void {
+    if (this.#tlsServer === null || this.#stopped !== null) return;
+    try {
+      const pair = readTlsPair(this.#options);
+      if (pair !== null) this.#tlsServer.setSecureContext({ ...pair, minVersion: TLS_VERSION_MIN });
+      this.#logger.info("certificate read again");
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : "";
+      this.#logger.error({ reason }, "the certificate cannot be used; the old one stays");
+    }
   }
 
   listen(): Promise<void> {
@@ -171,9 +208,13 @@ class ApiListener implements ApiServer {
     for (const socket of this.#sockets) socket.destroy();
   }
 
-  #create(): Server {
+  #serverOptions<T extends object>(pair: T): ServerOptions & T {
     const options = this.#options;
-    const server = createServer({
+    return {
+      ...pair,
+      ...(options.tlsCertFile === null
+        ? {}
+        : { minVersion: TLS_VERSION_MIN, handshakeTimeout: options.headTimeoutMs }),
       maxHeaderSize: options.headBytesMax,
       headersTimeout: options.headTimeoutMs,
       // A body that is read whole has a time-out of ours; a streamed one may take as long as it goes on.
@@ -183,14 +224,25 @@ class ApiListener implements ApiServer {
       // Checked by us, so that the answer has the fields that all answers have.
       requireHostHeader: false,
       insecureHTTPParser: false,
-    });
+    };
+  }
+
+  #listenToServer(): void {
+    const options = this.#options;
+    const server = this.#server;
     // Node drops fields beyond its limit without a word; ours answers 431.
     server.maxHeadersCount = 0;
     server.timeout = options.idleMs;
     server.maxConnections = options.connectionsMax;
-    server.on("connection", (socket) => {
+    const keep = (socket: Socket): void => {
       this.#sockets.add(socket);
       socket.on("close", () => this.#sockets.delete(socket));
+    };
+    server.on("connection", keep);
+    server.on("secureConnection", (socket: TLSSocket) => {
+      keep(socket);
+      // Its handshake went on while the server stopped.
+      if (this.#stopped !== null) socket.destroy();
     });
     server.on("request", (request, response) => {
       void this.#pipeline.handle(request, response);
@@ -203,14 +255,15 @@ class ApiListener implements ApiServer {
     });
     server.on("connect", (_request, socket) => this.#refuse(socket, "bad_path"));
     server.on("clientError", (error, socket) => this.#onClientError(error, socket));
-    return server;
   }
 
   /** What node:http would answer by itself, without our fields. */
   #onClientError(error: Error, socket: Duplex): void {
     if (this.#refused.has(socket)) return;
     const running = this.#pipeline.runningOn(socket);
-    if (!socket.writable || ("code" in error && error.code === "ECONNRESET")) {
+    // One whose handshake failed has nothing that could be answered.
+    const isUnheard = this.#tlsServer !== null && !this.#sockets.has(socket as Socket);
+    if (isUnheard || !socket.writable || ("code" in error && error.code === "ECONNRESET")) {
       socket.destroy();
     } else if (running === null) {
       this.#refuse(socket, codeOfParserError(error));

@@ -1,10 +1,22 @@
 /** Typed configuration: one table of settings, read from flags, environment and file, checked once. */
 export {
-  dataFolder,
+  type ApiListenerSettings,
+  apiListenerOptions,
+  apiSettingsProblems,
+  apiWarnings,
+  databaseUrl,
+  type Environment,
+  inApiSettingNames,
+  oidcOptions,
+  type RelayUrls,
+  relayUrls,
+} from "./api.ts";
+export {
   type InternalSecret,
   internalSecret,
   internalSecretPath,
 } from "./internal-secret.ts";
+export { keyRing, newKeyRing, RING_FILES, type RingSearch, type RingSetting } from "./key-ring.ts";
 export {
   type Loaded,
   loadSettings,
@@ -26,6 +38,15 @@ export {
   relayOptions,
   relaySettingsProblems,
 } from "./relay.ts";
+export {
+  dataFolder,
+  type FoundSecret,
+  givenSecret,
+  makeDataFolder,
+  makeSecretOnce,
+  readSecretFile,
+  type SecretSetting,
+} from "./secret-files.ts";
 export {
   allSettings,
   flagName,

@@ -1,8 +1,7 @@
 import { randomBytes } from "node:crypto";
-import { linkSync, mkdirSync, readFileSync, statSync, unlinkSync, writeFileSync } from "node:fs";
-import { homedir } from "node:os";
 import { join } from "node:path";
 import { ConfigError } from "../core/errors.ts";
+import { dataFolder, makeSecretOnce, readSecretFile } from "./secret-files.ts";
 
 /** Where the internal secret comes from. The first that is not null counts. */
 export interface InternalSecretSource {
@@ -22,23 +21,11 @@ export interface InternalSecret {
 
 /** 32 random bytes: what a listener on another address than loopback asks for. */
 const SECRET_BYTES = 32;
+const FILE_NAME = "internal.secret";
 
-/** The data folder: as set, or the user's state folder by the XDG rules. */
-export function dataFolder(
-  dataDir: string | null,
-  environment: Readonly<Record<string, string | undefined>>,
-): string {
-  if (dataDir !== null) return dataDir;
-  const state = environment["XDG_STATE_HOME"];
-  return join(
-    state === undefined || state === "" ? join(homedir(), ".local/state") : state,
-    "hawser",
-  );
-}
-
-/** Path of the secret that the relay makes for itself. */
+/** Path of the secret that is made at the first start. */
 export function internalSecretPath(folder: string): string {
-  return join(folder, "internal.secret");
+  return join(folder, FILE_NAME);
 }
 
 /**
@@ -57,50 +44,13 @@ export function internalSecret(
   }
   if (source.internalSecretFile !== null) return fromFile(source.internalSecretFile);
   const folder = dataFolder(source.dataDir, environment);
-  const path = internalSecretPath(folder);
-  try {
-    mkdirSync(folder, { recursive: true, mode: 0o700 });
-    makeOnce(path);
-  } catch (error) {
-    const problem = `the internal secret cannot be made in ${folder} (${reason(error)})`;
-    throw new ConfigError([{ setting: "dataDir", problem }]);
-  }
-  return fromFile(path);
-}
-
-/** Leaves a whole secret at `path`, ours or that of whoever was faster. */
-function makeOnce(path: string): void {
-  try {
-    statSync(path);
-    return;
-  } catch {
-    // Not there yet, or not visible to us: then the link below fails with the reason.
-  }
-  const draft = `${path}.${process.pid}.${randomBytes(4).toString("hex")}`;
-  const text = `${randomBytes(SECRET_BYTES).toString("base64url")}\n`;
-  writeFileSync(draft, text, { mode: 0o600, flag: "wx" });
-  try {
-    linkSync(draft, path);
-  } catch (error) {
-    if (reason(error) !== "EEXIST") throw error;
-  } finally {
-    unlinkSync(draft);
-  }
+  const make = (): string => randomBytes(SECRET_BYTES).toString("base64url");
+  return fromFile(makeSecretOnce(folder, FILE_NAME, make));
 }
 
 function fromFile(path: string): InternalSecret {
-  let text: string;
-  let mode: number;
-  try {
-    text = readFileSync(path, "utf8");
-    mode = statSync(path).mode;
-  } catch (error) {
-    const problem = `${path} cannot be read (${reason(error)})`;
-    throw new ConfigError([{ setting: "internalSecretFile", problem }]);
-  }
-  const open = (mode & 0o077) !== 0;
-  const warning = open ? `Other users can open ${path}; its mode should be 0600.` : null;
-  return { secret: checked(text.trim(), path), origin: path, warning };
+  const { text, warning } = readSecretFile(path, "internalSecretFile");
+  return { secret: checked(text, path), origin: path, warning };
 }
 
 /** It travels in a header: visible ASCII, no spaces. */
@@ -108,9 +58,4 @@ function checked(secret: string, origin: string): string {
   if (/^[\x21-\x7e]{1,1024}$/.test(secret)) return secret;
   const problem = "wanted 1 to 1,024 visible ASCII characters on one line";
   throw new ConfigError([{ setting: origin, problem }]);
-}
-
-function reason(error: unknown): string {
-  const code: unknown = error instanceof Error && "code" in error ? error.code : undefined;
-  return typeof code === "string" ? code : "unknown reason";
 }

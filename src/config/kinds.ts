@@ -191,20 +191,63 @@ function isCidr(block: string): boolean {
   return family !== 0 && Number(match[2]) <= (family === 4 ? 32 : 128);
 }
 
-/** Address blocks: an array in the file, separated by commas elsewhere. */
-export function cidrs(): Kind<readonly string[]> {
+/** Several texts: an array in the file, separated by commas elsewhere. */
+export function list(
+  valueName: string,
+  wanted: string,
+  isItem: (item: string) => boolean,
+): Kind<readonly string[]> {
   return {
-    valueName: "cidr,…",
-    schema: parsed("address blocks such as 10.0.0.0/8,fd00::/8", (input) => {
-      const blocks: unknown = typeof input === "string" ? input.split(",") : input;
-      if (!Array.isArray(blocks)) return undefined;
-      const trimmed = blocks.map((block: unknown) =>
-        typeof block === "string" ? block.trim() : "",
-      );
-      return trimmed.every(isCidr) ? trimmed : undefined;
+    valueName,
+    schema: parsed(wanted, (input) => {
+      const items: unknown = typeof input === "string" ? input.split(",") : input;
+      if (!Array.isArray(items)) return undefined;
+      const trimmed = items.map((item: unknown) => (typeof item === "string" ? item.trim() : ""));
+      return trimmed.every(isItem) ? trimmed : undefined;
     }),
     show: (value) => value.join(","),
   };
+}
+
+/** Address blocks. */
+export function cidrs(): Kind<readonly string[]> {
+  return list("cidr,…", "address blocks such as 10.0.0.0/8,fd00::/8", isCidr);
+}
+
+/** Text that may have line breaks, for keys: at most 65,536 characters. */
+export function multiline(valueName: string): Kind<string> {
+  return {
+    valueName,
+    schema: parsed("text", (input) =>
+      typeof input === "string" && /^[^\0]{1,65536}$/.test(input) ? input : undefined,
+    ),
+    show: (value) => value,
+  };
+}
+
+const DATABASE_URL = /^(?:sqlite:|postgres(?:ql)?:\/\/)[^\p{Cc}]{1,4096}$/u;
+
+/** Where a database is. {@link holdsPassword} tells which ones are secret; their password is not shown. */
+export function databaseUrl(): Kind<string> {
+  return {
+    valueName: "url",
+    schema: parsed("sqlite:<path> or postgres://<user>@<host>/<database>", (input) =>
+      typeof input === "string" && DATABASE_URL.test(input) ? input : undefined,
+    ),
+    show: (value) => {
+      if (!holdsPassword(value)) return value;
+      const url = URL.canParse(value) ? new URL(value) : null;
+      if (url === null) return "(secret)";
+      return `${url.protocol}//${url.username}:***@${url.host}${url.pathname}`;
+    },
+  };
+}
+
+/** Whether a database's URL, or what was meant to be one, has a password in it. */
+export function holdsPassword(value: unknown): boolean {
+  return (
+    typeof value === "string" && (/:[^:]*:.*@/.test(value) || /[?&](?:ssl)?password=/i.test(value))
+  );
 }
 
 /** The path of a file that must be there and readable; `load` checks that. */

@@ -151,13 +151,14 @@ function findCandidate(
   const inFile: Candidate | null = Object.hasOwn(fileValues, name)
     ? { origin: "file", spelling: `${name} in ${fileName}`, input: fileValues[name] }
     : null;
-  if (setting.secret && inFile !== null) {
+  const isSecret = (input: unknown): boolean => setting.secret || setting.holdsSecret(input);
+  if (inFile !== null && isSecret(inFile.input)) {
     const instead = `secrets do not belong in it; use ${variableName(name)} or a file of its own`;
     problems.push({ setting: inFile.spelling, problem: instead });
     return null;
   }
   const flag = sources.flags[name];
-  if (setting.secret && flag !== undefined) {
+  if (flag !== undefined && isSecret(flag)) {
     const reason = "a secret in the command line can be read by every user of the machine";
     const instead = `use ${variableName(name)} or a file of its own`;
     problems.push({ setting: flagName(name), problem: `${reason}; ${instead}` });
@@ -180,7 +181,8 @@ function takeValue(
   const result = setting.kind.schema.safeParse(candidate.input);
   if (!result.success) {
     const wanted = result.error.issues[0]?.message ?? "not usable";
-    const found = setting.secret ? "" : `, found ${showInput(candidate.input)}`;
+    const isSecret = setting.secret || setting.holdsSecret(candidate.input);
+    const found = isSecret ? "" : `, found ${showInput(candidate.input)}`;
     problems.push({ setting: candidate.spelling, problem: `${wanted}${found}` });
     return setting.default;
   }

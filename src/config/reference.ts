@@ -97,6 +97,9 @@ export function effectiveSettings(loaded: Loaded, names: readonly string[]): Eff
       if (setting.secret) {
         return { name, value: null, shown: value === null ? "(not set)" : "(secret)", origin };
       }
+      if (setting.holdsSecret(value)) {
+        return { name, value: null, shown: setting.kind.show(value), origin };
+      }
       const shown = value === null ? `(${plain(setting.defaultText)})` : setting.kind.show(value);
       return { name, value, shown, origin };
     });

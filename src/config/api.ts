@@ -1,0 +1,229 @@
+import type { ApiOptions, OidcOptions } from "../api/index.ts";
+import { type BaseUrlFault, parseBaseUrl } from "../core/base-url.ts";
+import { ConfigError, type ConfigProblem } from "../core/errors.ts";
+import { databaseUrl as databaseUrlKind } from "./kinds.ts";
+import { dataFolder, givenSecret, type SecretSetting } from "./secret-files.ts";
+import type { SettingName, SettingsCommand, Values } from "./settings.ts";
+import { variableName } from "./settings.ts";
+
+/** The process's environment, as far as settings look at it. */
+export type Environment = Readonly<Record<string, string | undefined>>;
+
+const DATABASE_FILE = "hawser.db";
+const RELAY_PORT = 3_800;
+
+const REQUIRED: readonly (readonly [SettingName, string])[] = [
+  ["publicBaseUrl", "where people find the API server, such as https://hawser.example.org"],
+  ["oidcIssuer", "the OpenID provider that people sign in at"],
+  ["oidcClientId", "our client id at the provider"],
+];
+
+const URL_FAULTS: Readonly<Record<BaseUrlFault, string>> = {
+  "no URL": "wanted a URL such as http://127.0.0.1:3801",
+  scheme: "wanted a URL that starts with http:// or https://",
+  credentials: "wanted a URL without user name and password",
+  query: "wanted a URL without query and fragment",
+};
+
+/** What operators call an option that the listener or the relying party complains of. */
+const SETTING_OF_OPTION: ReadonlyMap<string, string> = new Map([
+  ["tlsCertFile", "apiTlsCert"],
+  ["tlsKeyFile", "apiTlsKey"],
+  ["tlsRejectUnauthorized", "NODE_TLS_REJECT_UNAUTHORIZED"],
+]);
+
+/** Problems of the API server's options, told by the names of settings. */
+export function inApiSettingNames(problems: readonly ConfigProblem[]): ConfigProblem[] {
+  return problems.map(({ setting, problem }) => ({
+    setting: SETTING_OF_OPTION.get(setting) ?? setting,
+    problem,
+  }));
+}
+
+/** Settings of the API server that do not go together, as far as it does not check that itself. */
+export function apiSettingsProblems(
+  values: Values,
+  command: Extract<SettingsCommand, "api" | "up">,
+): ConfigProblem[] {
+  const problems: ConfigProblem[] = [];
+  const report = (setting: SettingName, problem: string): void => {
+    problems.push({ setting, problem });
+  };
+  for (const [name, meaning] of REQUIRED) {
+    if (values[name] === null) report(name, `required (${variableName(name)}): ${meaning}`);
+  }
+  if (values.oidcClientAuth === null && !isGiven(values, "oidcClientSecret")) {
+    const variable = variableName("oidcClientAuth");
+    report(
+      "oidcClientAuth",
+      `required (${variable}), or a secret in HAWSER_OIDC_CLIENT_SECRET: none is a public client, which PKCE alone protects`,
+    );
+  }
+  if (values.sessionIdle > values.sessionAbsolute) {
+    report("sessionIdle", "longer than sessionAbsolute, which ends every session");
+  }
+  if ((values.serviceClientId === null) === isGiven(values, "serviceClientSecret")) {
+    const name = values.serviceClientId === null ? "serviceClientId" : "serviceClientSecret";
+    report(name, "serviceClientId and its secret go together");
+  }
+  if (command === "api") {
+    const parsed = parseBaseUrl(values.relayInternalUrl);
+    if (!parsed.ok) report("relayInternalUrl", URL_FAULTS[parsed.fault]);
+  }
+  checkPublicUrl(values.tunnelUrl, ["ws:", "wss:"], (text) => report("tunnelUrl", text));
+  checkPublicUrl(values.edgeUrl, ["http:", "https:"], (text) => report("edgeUrl", text));
+  for (const [later, earlier] of portPairs(command)) {
+    if (values[later] !== 0 && values[later] === values[earlier]) {
+      report(later, `the same as ${earlier}; each listener wants a port of its own`);
+    }
+  }
+  return problems;
+}
+
+type PortName = "apiPort" | "apiInternalPort" | "listenPort" | "internalPort";
+
+function portPairs(command: SettingsCommand): (readonly [PortName, PortName])[] {
+  const own: readonly PortName[] = ["apiPort", "apiInternalPort"];
+  const names = command === "up" ? [...own, "listenPort" as const, "internalPort" as const] : own;
+  return names.flatMap((later, index) =>
+    names.slice(0, index).map((earlier) => [later, earlier] as const),
+  );
+}
+
+function isGiven(values: Values, name: SecretSetting): boolean {
+  return values[name] !== null || values[`${name}File`] !== null;
+}
+
+function checkPublicUrl(
+  text: string | null,
+  schemes: readonly string[],
+  report: (problem: string) => void,
+): void {
+  if (text === null) return;
+  const url = URL.canParse(text) ? new URL(text) : null;
+  if (url === null || !schemes.includes(url.protocol)) {
+    report(`wanted a URL that starts with ${schemes.map((scheme) => `${scheme}//`).join(" or ")}`);
+  } else if (url.username !== "" || url.password !== "" || /[?#]/.test(text)) {
+    report("wanted a URL without user name, password, query and fragment");
+  }
+}
+
+/** Text of a secret, undefined where it is not given. */
+function secretOf(values: Values, name: SecretSetting): string | undefined {
+  return givenSecret(values, name)?.text;
+}
+
+/**
+ * What the relying party is told, for its own check.
+ *
+ * @throws ConfigError where a file with a secret cannot be read
+ */
+export function oidcOptions(values: Values, environment: Environment): OidcOptions {
+  return {
+    publicBaseUrl: values.publicBaseUrl ?? undefined,
+    oidcIssuer: values.oidcIssuer ?? undefined,
+    oidcClientId: values.oidcClientId ?? undefined,
+    oidcClientAuth: values.oidcClientAuth ?? undefined,
+    oidcClientSecret: secretOf(values, "oidcClientSecret"),
+    oidcClientPrivateKey: secretOf(values, "oidcClientPrivateKey"),
+    oidcClientKeyId: values.oidcClientKeyId ?? undefined,
+    oidcScopes: values.oidcScopes,
+    oidcAlgs: values.oidcAlgs,
+    oidcClockToleranceSec: values.oidcClockToleranceSec,
+    oidcAllowInsecure: values.oidcAllowInsecure,
+    oidcAssumeS256: values.oidcAssumeS256,
+    oidcTenantClaim: values.oidcTenantClaim ?? undefined,
+    oidcRoleClaim: values.oidcRoleClaim ?? undefined,
+    oidcRefresh: values.oidcRefresh,
+    oidcRtRotation: values.oidcRtRotation ?? undefined,
+    oidcIdTokenHint: values.oidcIdTokenHint,
+    oidcLogoutTypOptional: values.oidcLogoutTypOptional,
+    apiJwtIssuers: values.apiJwtIssuers ?? undefined,
+    apiJwtAudience: values.apiJwtAudience ?? undefined,
+    tlsRejectUnauthorized: environment["NODE_TLS_REJECT_UNAUTHORIZED"],
+  };
+}
+
+/** The part of the public listener's options that settings decide. */
+export type ApiListenerSettings = Pick<
+  ApiOptions,
+  | "listenHost"
+  | "listenPort"
+  | "tlsCertFile"
+  | "tlsKeyFile"
+  | "publicBaseUrl"
+  | "corsOrigins"
+  | "trustedProxyCidrs"
+  | "connectionsMax"
+  | "drainMs"
+  | "authFailuresMax"
+>;
+
+/** The public listener's options from checked settings. */
+export function apiListenerOptions(values: Values): ApiListenerSettings {
+  return {
+    listenHost: values.apiHost,
+    listenPort: values.apiPort,
+    tlsCertFile: values.apiTlsCert,
+    tlsKeyFile: values.apiTlsKey,
+    publicBaseUrl: values.publicBaseUrl ?? "",
+    corsOrigins: values.corsOrigins,
+    trustedProxyCidrs: values.trustedProxyCidrs,
+    connectionsMax: values.apiConnectionsMax,
+    drainMs: values.drainTime,
+    authFailuresMax: values.authFailuresMax,
+  };
+}
+
+/**
+ * The database that is set, else a file in the data folder.
+ *
+ * @throws ConfigError where the file with the URL cannot be read or has none
+ */
+export function databaseUrl(values: Values, environment: Environment): string {
+  const given = givenSecret(values, "databaseUrl");
+  if (given === null) {
+    return `sqlite:${dataFolder(values.dataDir, environment)}/${DATABASE_FILE}`;
+  }
+  const parsed = databaseUrlKind().schema.safeParse(given.text);
+  if (parsed.success) return parsed.data;
+  const problem = parsed.error.issues[0]?.message ?? "";
+  throw new ConfigError([{ setting: "databaseUrlFile", problem }]);
+}
+
+/** What devices dial and what callers put before `/d/<device>`. */
+export interface RelayUrls {
+  readonly tunnelUrl: string;
+  readonly edgeUrl: string;
+}
+
+/**
+ * The relay's addresses as the outside knows them: as set, else a port of the base URL's host, with TLS where the base
+ * URL has it.
+ *
+ * @param relay the relay of this process, where there is one; its port and whether it speaks TLS itself
+ */
+export function relayUrls(
+  values: Values,
+  relay: { readonly port: number; readonly tls: boolean } | null,
+): RelayUrls {
+  const base = new URL(values.publicBaseUrl ?? "http://localhost");
+  const isSecure = relay?.tls ?? base.protocol === "https:";
+  const port = relay?.port ?? RELAY_PORT;
+  const scheme = isSecure ? "wss" : "ws";
+  const tunnelUrl = (values.tunnelUrl ?? `${scheme}://${base.hostname}:${port}`).replace(
+    /\/+$/,
+    "",
+  );
+  const edgeUrl = values.edgeUrl ?? new URL(tunnelUrl.replace(/^ws/, "http")).origin;
+  return { tunnelUrl, edgeUrl: edgeUrl.replace(/\/+$/, "") };
+}
+
+/** Sentences for the log about what works and is not safe everywhere. */
+export function apiWarnings(values: Values, { tunnelUrl }: RelayUrls): string[] {
+  const base = new URL(values.publicBaseUrl ?? "http://localhost");
+  if (base.protocol !== "https:" || !tunnelUrl.startsWith("ws:")) return [];
+  return [
+    `Devices are told to dial ${tunnelUrl}, without TLS: their tokens can be read on the way. That is for closed networks.`,
+  ];
+}

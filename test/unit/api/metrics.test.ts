@@ -1,0 +1,28 @@
+import assert from "node:assert/strict";
+import test from "node:test";
+import { ApiMetrics } from "../../../src/api/metrics.ts";
+
+test("api metrics: requests are counted by class and status, and timed in seconds", async () => {
+  const metrics = new ApiMetrics(false);
+  metrics.requestOver("key", 200, 4);
+  metrics.requestOver("key", 200, 40_000);
+  metrics.requestOver("", 404, 1);
+  const text = await metrics.render();
+  assert.match(text, /^hawser_api_requests_total\{class="key",status="200"\} 2$/m);
+  assert.match(text, /^hawser_api_requests_total\{class="none",status="404"\} 1$/m);
+  assert.match(text, /^hawser_api_request_seconds_bucket\{le="0\.005",class="key"\} 1$/m);
+  assert.match(text, /^hawser_api_request_seconds_bucket\{le="30",class="key"\} 1$/m);
+  assert.match(text, /^hawser_api_request_seconds_count\{class="key"\} 2$/m);
+});
+
+test("api metrics: an event whose name is none of ours does not become a label", async () => {
+  const metrics = new ApiMetrics(false);
+  for (let at = 0; at < 1_000; at++) metrics.eventRecorded({ event: `made up ${at}` });
+  metrics.eventRecorded({ event: "key_created" });
+  const lines = (await metrics.render()).split("\n");
+  const events = lines.filter((line) => line.startsWith("hawser_api_audit_events_total{"));
+  assert.deepEqual(events, [
+    'hawser_api_audit_events_total{event="other"} 1000',
+    'hawser_api_audit_events_total{event="key_created"} 1',
+  ]);
+});
