@@ -124,7 +124,7 @@ export class ApiClient {
         return await this.#once(method, path, query, body, signal);
       } catch (error) {
         const waitMs = waits[attempt];
-        if (waitMs === undefined || !mayTryAgain(error) || signal.aborted) throw error;
+        if (waitMs === undefined || !isPassing(error) || signal.aborted) throw error;
         const asked = error instanceof ApiRefusal ? error.retryAfterS * 1_000 : 0;
         // A server that wants to be left alone for long is not waited for.
         if (asked > 5_000) throw error;
@@ -265,7 +265,8 @@ function adviceFor(status: number, code: string, retryAfterS: number): string {
   return "";
 }
 
-function mayTryAgain(error: unknown): boolean {
+/** Whether a call failed for a reason that passes: the server is away, or overloaded. */
+export function isPassing(error: unknown): boolean {
   if (error instanceof ApiRefusal) return error.status === 503 || error.status === 429;
   return error instanceof CommandError && error.code === UNREACHABLE;
 }

@@ -2,8 +2,15 @@ import { existsSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { Command } from "commander";
+import { adminCommand } from "./commands/admin.ts";
 import { agentCommand } from "./commands/agent.ts";
+import { auditCommand } from "./commands/audit.ts";
 import { devCommand } from "./commands/dev.ts";
+import { devicesCommand } from "./commands/devices.ts";
+import { enrolmentCommand } from "./commands/enrolment.ts";
+import { keysCommand } from "./commands/keys.ts";
+import { loginCommand, logoutCommand, whoamiCommand } from "./commands/login.ts";
+import { pairCommand } from "./commands/pair.ts";
 import { relayCommand } from "./commands/relay.ts";
 import { tokenCommand } from "./commands/token.ts";
 
@@ -47,8 +54,24 @@ export function createProgram(): Command {
   for (const command of [relayCommand(), agentCommand(), tokenCommand(), devCommand()]) {
     program.addCommand(command);
   }
+  for (const command of clientCommands()) program.addCommand(command);
   throwErrors(program);
   return program;
+}
+
+/** Those that people use an API server with, and the operator's. */
+function clientCommands(): Command[] {
+  return [
+    loginCommand(),
+    logoutCommand(),
+    whoamiCommand(),
+    devicesCommand(),
+    pairCommand(),
+    keysCommand(),
+    enrolmentCommand(),
+    auditCommand(),
+    adminCommand(),
+  ];
 }
 
 /** Makes a command and those below it throw in place of printing and exiting. */

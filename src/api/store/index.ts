@@ -108,6 +108,13 @@ export {
 } from "./machine-clients.ts";
 export { type OpenOptions, openDatabase } from "./open.ts";
 export {
+  findUserOfAny,
+  hasTenant,
+  listTenants,
+  listUsersOfAll,
+  type TenantOverview,
+} from "./operator.ts";
+export {
   cancelPairingCode,
   createPairingCode,
   listPairingCodes,
