@@ -273,7 +273,7 @@ export function isPassing(error: unknown): boolean {
 
 function unreachable(api: string, error: unknown): CommandError {
   const code = codeOf(error);
-  const isTrust = /CERT|SELF_SIGNED|UNABLE_TO|ERR_TLS/.test(code);
+  const isTrust = /CERT|SELF_SIGNED|UNABLE_TO|TLS/.test(code);
   return new CommandError(
     UNREACHABLE,
     `${api} cannot be reached (${code}).`,

@@ -48,6 +48,8 @@ export function createProgram(): Command {
     .description(
       "Reach the HTTP services of devices behind NAT: relay, device agent and their tools",
     )
+    // `hawser agent` has flags that `hawser agent pair` has too: each belongs to the word that it stands behind.
+    .enablePositionalOptions()
     .version(version(), "--version", "print the version")
     .helpCommand("help [command]", "show the help of a command")
     .addHelpText("after", EXAMPLES);
