@@ -1,6 +1,9 @@
 import { AGENT_ERRORS } from "../src/agent/index.ts";
+import { AUTH_ERRORS } from "../src/api/auth/index.ts";
 import { CLI_LOGIN_ERRORS } from "../src/api/cli-login/index.ts";
+import { DEVICE_ERRORS } from "../src/api/devices/index.ts";
 import { API_ERRORS, RELAY_CLIENT_ERRORS } from "../src/api/index.ts";
+import { KEY_ERRORS } from "../src/api/keys/index.ts";
 import { OIDC_ERRORS } from "../src/api/oidc/index.ts";
 import { STORE_ERRORS } from "../src/api/store/index.ts";
 import { CLI_ERRORS } from "../src/cli/errors.ts";
@@ -127,7 +130,14 @@ function relayTable(): string {
 }
 
 function apiTable(): string {
-  const rows = Object.entries({ ...API_ERRORS, ...CLI_LOGIN_ERRORS }).map(
+  const tables = {
+    ...API_ERRORS,
+    ...AUTH_ERRORS,
+    ...DEVICE_ERRORS,
+    ...CLI_LOGIN_ERRORS,
+    ...KEY_ERRORS,
+  };
+  const rows = Object.entries(tables).map(
     ([code, { status, retriable, text }]) =>
       `| \`${code}\` | ${status} | ${retriable ? "yes" : "no"} | ${text} |`,
   );

@@ -1,5 +1,6 @@
 import type { ClientRequest, IncomingMessage } from "node:http";
 import WebSocket from "ws";
+import { agentUserAgent, hawserVersion } from "../core/version.ts";
 import type { AgentSettings } from "./options.ts";
 import type { Timers } from "./timers.ts";
 import { retryAfterMs, type TunnelEnd, unreachable } from "./tunnel-end.ts";
@@ -80,7 +81,7 @@ type ClientOptions = WebSocket.ClientOptions & { closeTimeout: number };
 
 function clientOptions(settings: AgentSettings, token: string): ClientOptions {
   return {
-    headers: { authorization: `Bearer ${token}`, "user-agent": "hawser-agent" },
+    headers: { authorization: `Bearer ${token}`, "user-agent": agentUserAgent(hawserVersion()) },
     perMessageDeflate: false,
     followRedirects: false,
     generateMask: fillMask,

@@ -11,7 +11,8 @@ export function loggablePath(path: string): string {
   return withoutTokens(path).slice(0, PATH_CHARACTERS_MAX);
 }
 
-function withoutTokens(text: string): string {
+/** A text with the secret parts of all tokens of ours cut off. */
+export function withoutTokens(text: string): string {
   return text.replace(TOKENS, (_all, prefix, id, code) =>
     code === undefined ? `${prefix}_${id}` : `${code}_`,
   );

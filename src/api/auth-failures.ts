@@ -71,8 +71,8 @@ export class AuthFailures {
   }
 }
 
-/** The address itself, or the first 64 bits of one of IPv6 in its shortest spelling. */
-function networkOf(address: string): string {
+/** What attempts are counted by: the address itself, or the first 64 bits of one of IPv6 in its shortest spelling. */
+export function networkOf(address: string): string {
   if (!isIPv6(address)) return address;
   const [left = "", right] = address.split("::");
   const before = left === "" ? [] : left.split(":");

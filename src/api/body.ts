@@ -53,6 +53,7 @@ export async function bodyOf(
   const bytes = await readWhole(request, rule.bytesMax ?? BODY_BYTES_DEFAULT, reading);
   const isOptional = rule.kind === "json" && rule.required === false;
   if (bytes.length === 0 && isOptional) return undefined;
+  if (rule.kind === "bytes") return bytes;
   const value = rule.kind === "json" ? parseJson(bytes) : parseForm(bytes);
   return checked(rule.schema, value, "body");
 }

@@ -2,7 +2,8 @@ import type { IncomingMessage } from "node:http";
 import { fieldOf } from "./request-fields.ts";
 
 const REQUEST_HEADERS = "Authorization, Content-Type, X-Hawser-CSRF, X-Request-Id";
-const EXPOSED_HEADERS = "X-Request-Id, Retry-After, WWW-Authenticate";
+const EXPOSED_HEADERS =
+  "X-Request-Id, Retry-After, WWW-Authenticate, RateLimit-Limit, RateLimit-Remaining, RateLimit-Reset";
 /** A browser asks again after ten minutes, the longest that all of them keep an answer. */
 const MAX_AGE_SECONDS = 600;
 

@@ -3,6 +3,8 @@ import type { Asker, Principal } from "./ports.ts";
 import { type ReplyHeaders, setHeaders } from "./reply.ts";
 import type { Route } from "./route.ts";
 
+const NOT_CACHED = { "cache-control": "no-store" };
+
 /** One request and its answer, as far as the pipeline has come with it. */
 export class Exchange implements Asker {
   readonly request: IncomingMessage;
@@ -55,6 +57,20 @@ export class Exchange implements Asker {
   addHeaders(headers: ReplyHeaders): void {
     this.#baseHeaders = { ...this.#baseHeaders, ...headers };
     setHeaders(this.response, headers);
+  }
+
+  /**
+   * Issues the login cookie anew with whatever is answered, however late that is: `fresh` is asked when the head is
+   * written, streams of a handler included, and an answer that sets a cookie of its own keeps it.
+   */
+  issueCookie(fresh: () => string | null): void {
+    const { response } = this;
+    const writeHead = response.writeHead;
+    response.writeHead = ((...head: Parameters<typeof writeHead>) => {
+      const cookie = response.hasHeader("set-cookie") ? null : fresh();
+      if (cookie !== null) setHeaders(response, { "set-cookie": cookie, ...NOT_CACHED });
+      return writeHead.apply(response, head);
+    }) as typeof writeHead;
   }
 
   /** Whether nothing can be answered any more. */

@@ -11,6 +11,7 @@ import {
   type HttpAudit,
   type HttpAuditEvent,
   type Principal,
+  type PrincipalGate,
   type PrincipalKind,
 } from "./ports.ts";
 import type { Route } from "./route.ts";
@@ -22,12 +23,14 @@ export interface GuardDeps {
   readonly audit: HttpAudit;
   readonly origins: Origins;
   readonly cookieName: string;
+  /** Absent where callers are not counted. */
+  readonly gate?: PrincipalGate;
 }
 
 /** Who passed. */
 export interface Admitted {
   readonly principal: Principal | null;
-  /** The login cookie's value on page routes. */
+  /** The login cookie's value on open routes. */
   readonly cookie: string | null;
 }
 
@@ -53,11 +56,13 @@ export class RouteGuard {
     const { credential } = presented;
     const admits = CLASS_ADMITS[route.class];
     if (admits.length === 0) {
-      const isPage = route.class === "page" && credential?.kind === "cookie";
-      return { principal: null, cookie: isPage ? credential.value : null };
+      return { principal: null, cookie: credential?.kind === "cookie" ? credential.value : null };
     }
-    const principal = await this.#principalOf(exchange, presented, admits);
+    const probe = probeOf(route, query);
+    const principal = await this.#principalOf(exchange, presented, admits, probe);
+    if (principal === null) return { principal, cookie: null };
     exchange.principal = principal;
+    this.#count(exchange, principal);
     if (credential?.kind === "cookie") this.#checkBrowser(exchange, route);
     this.#checkRights(exchange, route, principal);
     return { principal, cookie: null };
@@ -67,7 +72,9 @@ export class RouteGuard {
     exchange: Exchange,
     { credential, presented }: Presented,
     admits: readonly PrincipalKind[],
-  ): Promise<Principal> {
+    probe: Probe,
+  ): Promise<Principal | null> {
+    if (!presented && probe.isOptional) return null;
     if (!presented) throw unauthenticated(false);
     const { failures, authenticator } = this.#deps;
     const retryAfter = failures.retryAfter(exchange.address);
@@ -76,18 +83,42 @@ export class RouteGuard {
       throw apiError("rate_limited", { retryAfter });
     }
     if (credential !== null) {
-      const verdict = await authenticator.authenticate(credential, admits, exchange);
+      const verdict = await authenticator.authenticate(
+        credential,
+        admits,
+        exchange,
+        probe.isPassive,
+      );
       if (!verdict.ok && verdict.reason === "unavailable") {
         throw apiError("unavailable", { retryAfter: verdict.retryAfter });
       }
       if (verdict.ok && fits(verdict.principal, credential, admits)) {
-        if (verdict.setCookie !== undefined)
-          exchange.addHeaders({ "set-cookie": verdict.setCookie });
+        if (verdict.setCookie !== undefined) exchange.issueCookie(verdict.setCookie);
         return verdict.principal;
+      }
+      if (!verdict.ok && verdict.clearCookie !== undefined) {
+        exchange.addHeaders({ "set-cookie": verdict.clearCookie });
+      }
+      if (!verdict.ok && verdict.reason === "ended") {
+        if (probe.isOptional) return null;
+        throw unauthenticated(true);
       }
     }
     failures.failed(exchange.address);
+    if (probe.isOptional && credential?.kind === "cookie") return null;
     throw unauthenticated(true);
+  }
+
+  /** Before all that costs more; after who it is, so that nobody uses up what is somebody else's. */
+  #count(exchange: Exchange, principal: Principal): void {
+    const { gate } = this.#deps;
+    if (gate === undefined) return;
+    const { headers, retryAfter } = gate.pass(principal);
+    exchange.addHeaders(headers);
+    if (retryAfter === 0) return;
+    this.#tell(exchange, "excess_rate_limit_exceeded", "principal");
+    const detail = "Too many requests with these credentials.";
+    throw apiError("rate_limited", { retryAfter, detail });
   }
 
   #checkBrowser(exchange: Exchange, route: Route): void {
@@ -124,6 +155,18 @@ export class RouteGuard {
     const asker = { requestId, address, userAgent };
     this.#deps.audit.record({ event, asker, principal, route: route?.path ?? "", reason });
   }
+}
+
+/** What a request to a route that is a probe asks for. */
+interface Probe {
+  readonly isOptional: boolean;
+  readonly isPassive: boolean;
+}
+
+function probeOf({ probe }: Route, query: string): Probe {
+  if (!probe) return { isOptional: false, isPassive: false };
+  const asked = new URLSearchParams(query);
+  return { isOptional: asked.get("optional") === "1", isPassive: asked.get("passive") === "1" };
 }
 
 /** Whether a principal is of a kind that the route takes and that this sort of credential can prove. */

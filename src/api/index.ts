@@ -2,9 +2,18 @@
  * The API server: its HTTP layer, where routes are declared, a router holds them and a listener serves them; and its client
  * of the relay.
  */
+export {
+  type ApiApp,
+  type ApiAppDeps,
+  type ApiAppOptions,
+  apiAppProblems,
+  startApi,
+} from "./app.ts";
+export { AUTH_DEFAULTS, type AuthOptions } from "./auth/index.ts";
 export type { ApiContext, AuditEntry, AuditLog, Endings, RelayChanges } from "./context.ts";
 export { actorOf } from "./context.ts";
 export { sessionCookieName } from "./credential.ts";
+export { DEVICE_DEFAULTS, type DeviceOptions } from "./devices/index.ts";
 export { RunningByPrincipal } from "./endings.ts";
 export {
   API_ERRORS,
@@ -28,9 +37,11 @@ export type {
   HttpAuditEvent,
   HttpObserver,
   Principal,
+  PrincipalGate,
   PrincipalKind,
   Readiness,
   RouteClass,
+  SessionFacts,
 } from "./ports.ts";
 export { escapeHtml } from "./problem.ts";
 export {

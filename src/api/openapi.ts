@@ -117,10 +117,11 @@ function responseOf({ description, schema, mediaType }: ResponseRule): Json {
 function bodyOf({ body }: Route): Json | null {
   if (body === null) return null;
   const types = mediaTypesOf(body) ?? ["*/*"];
-  const media = body.kind === "stream" ? {} : { schema: schemaOf(body.schema, "input") };
+  const isOpaque = body.kind === "stream" || body.kind === "bytes";
+  const media = isOpaque ? {} : { schema: schemaOf(body.schema, "input") };
   return {
-    required: body.kind === "form" || (body.kind === "json" && body.required !== false),
-    ...(body.kind === "stream" ? { description: body.summary } : {}),
+    required: body.kind !== "stream" && !(body.kind === "json" && body.required === false),
+    ...(isOpaque ? { description: body.summary } : {}),
     content: Object.fromEntries(
       (body.kind === "form" ? [FORM_TYPE] : types).map((t) => [t, media]),
     ),
@@ -153,7 +154,7 @@ function schemaOf(schema: z.ZodType, io: "input" | "output"): Json {
 }
 
 function templateOf(path: string): string {
-  return path.replace(/[:*](\w+)/g, "{$1}");
+  return path.replace(/\/[:*](\w+)/g, "/{$1}");
 }
 
 /** `GET /api/devices/:id` is `getDevicesId`. */

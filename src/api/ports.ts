@@ -43,6 +43,10 @@ export interface Principal {
   readonly devices?: ReadonlySet<string>;
   /** The device itself, for `device` alone. */
   readonly deviceId?: string;
+  /** When the credential ends by itself, in milliseconds since 1970; for `key` and `service`. */
+  readonly expiresAtMs?: number;
+  /** What a key is held to where it carries a limit of its own. */
+  readonly requestsPerMinute?: number;
   /** Of a `session` alone. */
   readonly session?: SessionFacts;
 }
@@ -73,10 +77,22 @@ export type AuthVerdict =
   | {
       readonly ok: true;
       readonly principal: Principal;
-      /** A whole `Set-Cookie` value where the login cookie is to be issued anew, under a newer key. */
-      readonly setCookie?: string;
+      /**
+       * The login cookie is to be issued anew, under a newer key: gives the whole `Set-Cookie` value. Asked when the
+       * head of the answer is written; null where the session has ended meanwhile.
+       */
+      readonly setCookie?: () => string | null;
     }
-  | { readonly ok: false; readonly reason: "rejected" }
+  | {
+      readonly ok: false;
+      /**
+       * An `ended` one is genuine, and was good once: it is answered as a rejected one, but nobody guessed anything. A
+       * page that goes on asking with it must not use up its address's failures.
+       */
+      readonly reason: "rejected" | "ended";
+      /** A whole `Set-Cookie` value that removes the cookie. */
+      readonly clearCookie?: string;
+    }
   | { readonly ok: false; readonly reason: "unavailable"; readonly retryAfter: number };
 
 /** Decides credentials. */
@@ -84,12 +100,25 @@ export interface Authenticator {
   /**
    * @param admits the kinds that the route takes, so that nothing else need be looked up; the router checks the
    *   answer all the same
+   * @param isPassive whether the request is no activity of a person, and must not keep a session alive
    */
   authenticate(
     credential: Credential,
     admits: readonly PrincipalKind[],
     asker: Asker,
+    isPassive: boolean,
   ): AuthVerdict | Promise<AuthVerdict>;
+}
+
+/** What follows from who is asking, whatever is asked. */
+export interface PrincipalGate {
+  /** Counts one request of a caller that has proven who it is. Must not throw. */
+  pass(principal: Principal): {
+    /** Fields of whatever is answered, by their names in lower case. */
+    readonly headers: Readonly<Record<string, string>>;
+    /** Seconds until the next request would be taken; 0 where this one is. */
+    readonly retryAfter: number;
+  };
 }
 
 /** Whether requests can be served. `detail` is public: words such as `up`, never addresses or causes. */

@@ -1,5 +1,5 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
-import type { z } from "zod";
+import { z } from "zod";
 import { assert } from "../core/assert.ts";
 import { type Asker, CLASS_ADMITS, type Principal, type RouteClass } from "./ports.ts";
 import type { Reply } from "./reply.ts";
@@ -10,6 +10,9 @@ export const METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"] as const;
 export type RouteMethod = (typeof METHODS)[number] | "ANY";
 
 type Optional<S> = S extends z.ZodType ? z.output<S> : undefined;
+
+/** The schema of a body that is not looked into. */
+export const BYTES = z.custom<Buffer>((value) => Buffer.isBuffer(value));
 
 /** The body that a route takes. Where there is no rule, there is no body. */
 export type BodyRule<B extends z.ZodType | undefined> =
@@ -28,6 +31,15 @@ export type BodyRule<B extends z.ZodType | undefined> =
       readonly kind: "form";
       readonly schema: B & z.ZodType;
       readonly bytesMax?: number;
+    }
+  | {
+      /** Read whole and not looked into: the handler gets a `Buffer`. */
+      readonly kind: "bytes";
+      /** {@link BYTES}. */
+      readonly schema: B & z.ZodType;
+      readonly bytesMax: number;
+      readonly mediaTypes: readonly string[];
+      readonly summary: string;
     }
   | {
       /** The handler reads `call.request` itself, without a limit of ours. */
@@ -54,6 +66,11 @@ export type Access =
       /** What a key, service or device needs; a session is not asked. */
       readonly scope?: string;
       readonly role?: "admin";
+      /**
+       * The route asks about the caller's session: with `optional=1` in its query it is also answered without one, and
+       * with `passive=1` the request is no activity that keeps the session alive.
+       */
+      readonly probe?: true;
     };
 
 /** What a handler gets. */
@@ -64,9 +81,9 @@ export interface Call<P = undefined, Q = undefined, B = undefined> extends Asker
   readonly body: B;
   /** Of a tail route: what follows its prefix, query included, byte for byte. "" for others. */
   readonly tail: string;
-  /** Null on open routes. */
+  /** Null on open routes, and on a probe with `optional=1` that nobody is signed in for. */
   readonly principal: Principal | null;
-  /** The login cookie's value on page routes, unchecked; null elsewhere. */
+  /** The login cookie's value on open routes, unchecked; null elsewhere. */
   readonly cookie: string | null;
   readonly request: IncomingMessage;
   readonly response: ServerResponse;
@@ -81,7 +98,10 @@ export type RouteDeclaration<
   B extends z.ZodType | undefined,
 > = Access & {
   readonly method: RouteMethod;
-  /** `/api/devices/:id`; a last segment `*name` takes the rest of the path, byte for byte. */
+  /**
+   * `/api/devices/:id`; a last segment `*name` takes the rest of the path, byte for byte, and one like `token:rotate`
+   * is a text with a verb, not a parameter.
+   */
   readonly path: string;
   readonly summary: string;
   /** Answers to HEAD as to GET. Default true; false where GET uses something up. */
@@ -105,6 +125,7 @@ export interface Route {
   readonly reason: string;
   readonly scope: string | null;
   readonly role: "admin" | null;
+  readonly probe: boolean;
   readonly summary: string;
   readonly head: boolean;
   readonly internalOnly: boolean;
@@ -115,8 +136,9 @@ export interface Route {
   readonly handler: (call: Call<unknown, unknown, unknown>) => Reply | Promise<Reply>;
 }
 
-/** Segments of a pattern: a text, `:name`, or `*name` at the end. */
-const PATTERN = /^(?:\/(?:[A-Za-z0-9._-]+|:[a-z_]+))*\/(?:[A-Za-z0-9._-]*|:[a-z_]+|\*[a-z_]+)$/;
+/** Segments of a pattern: a text, `:name`, and at the end also `text:verb` or `*name`. */
+const PATTERN =
+  /^(?:\/(?:[A-Za-z0-9._-]+|:[a-z_]+))*\/(?:[A-Za-z0-9._-]*|[a-z]+:[a-z-]+|:[a-z_]+|\*[a-z_]+)$/;
 
 /** Declares a route. Breaks an assertion where the declaration contradicts itself. */
 export function route<
@@ -147,6 +169,7 @@ export function route<
     reason,
     scope: "scope" in declaration ? (declaration.scope ?? null) : null,
     role: "role" in declaration ? (declaration.role ?? null) : null,
+    probe: "probe" in declaration && declaration.probe === true,
     summary,
     head: declaration.head ?? true,
     internalOnly: declaration.internalOnly ?? routeClass === "internal",

@@ -8,6 +8,7 @@ export const SCOPES = {
     "Create, change, disconnect and delete devices, and replace or revoke their tokens.",
   "devices:pair": "Create, list and cancel pairing codes.",
   "tunnel:use": "Call the services of devices, at the edge and through the API.",
+  "keys:read": "List API keys and read about them; nothing shows a secret.",
   "enrolment:write": "Create, list and revoke enrolment keys. An administrator's.",
   "audit:read": "Read the audit log. An administrator's.",
 } as const satisfies Record<string, string>;

@@ -16,7 +16,7 @@ import type { ApiErrorCode } from "./errors.ts";
 import { RouteGuard } from "./guard.ts";
 import type { ApiOptions } from "./options.ts";
 import { Pipeline } from "./pipeline.ts";
-import type { Authenticator, HttpAudit, HttpObserver } from "./ports.ts";
+import type { Authenticator, HttpAudit, HttpObserver, PrincipalGate } from "./ports.ts";
 import { answerRaw, codeOfParserError } from "./raw-answer.ts";
 import type { Router } from "./router.ts";
 import { processTimers, type Timers } from "./timers.ts";
@@ -30,6 +30,8 @@ export interface ApiServerDeps {
   readonly audit: HttpAudit;
   /** Is told of each request that is over. */
   readonly observer?: HttpObserver;
+  /** Counts the requests of each caller; without it they are not limited. */
+  readonly gate?: PrincipalGate;
   /** Default: the process's monotonic clock and timers. Time-outs of heads and idle connections are node:http's. */
   readonly clock?: Clock;
   readonly timers?: Timers;
@@ -131,6 +133,7 @@ class ApiListener implements ApiServer {
       failures: new AuthFailures(limits, clock),
       origins,
       cookieName: sessionCookieName(this.#isHttps),
+      ...(deps.gate === undefined ? {} : { gate: deps.gate }),
     });
     this.#pipeline = new Pipeline({
       router: deps.router,

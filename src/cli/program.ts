@@ -1,7 +1,5 @@
-import { existsSync, readFileSync } from "node:fs";
-import { dirname, join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { Command } from "commander";
+import { hawserVersion } from "../core/version.ts";
 import { adminCommand } from "./commands/admin.ts";
 import { agentCommand } from "./commands/agent.ts";
 import { auditCommand } from "./commands/audit.ts";
@@ -30,18 +28,6 @@ Examples:
 Exit codes: 0 done, 1 something failed, 2 wrong usage or configuration.
 `;
 
-/** The version in Hawser's package.json, which lies above this file, at a depth that differs between builds. */
-function version(): string {
-  for (let folder = dirname(fileURLToPath(import.meta.url)); ; folder = dirname(folder)) {
-    const path = join(folder, "package.json");
-    if (existsSync(path)) {
-      const parsed: { version: string } = JSON.parse(readFileSync(path, "utf8"));
-      return parsed.version;
-    }
-    if (folder === dirname(folder)) throw new Error("The package.json of hawser is missing.");
-  }
-}
-
 /** The whole command line. Nothing in it ends the process: usage errors are thrown as CommanderError. */
 export function createProgram(): Command {
   const program = new Command("hawser")
@@ -50,7 +36,7 @@ export function createProgram(): Command {
     )
     // `hawser agent` has flags that `hawser agent pair` has too: each belongs to the word that it stands behind.
     .enablePositionalOptions()
-    .version(version(), "--version", "print the version")
+    .version(hawserVersion(), "--version", "print the version")
     .helpCommand("help [command]", "show the help of a command")
     .addHelpText("after", EXAMPLES);
   for (const command of [relayCommand(), agentCommand(), tokenCommand(), devCommand()]) {

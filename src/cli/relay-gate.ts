@@ -1,10 +1,17 @@
 import type { Logger } from "pino";
 import { apiGateOptions, type Values } from "../config/index.ts";
-import { ApiGate, CredentialsFile, type Relay, type RelayDeps } from "../relay/index.ts";
+import {
+  API_GATE_DEFAULTS,
+  ApiGate,
+  CredentialsFile,
+  type Relay,
+  type RelayDeps,
+  TunnelReports,
+} from "../relay/index.ts";
 
 /** Who may connect to a relay and who may call, from a file or from the API server. */
 export interface OpenGate {
-  readonly gates: Pick<RelayDeps, "tunnelGate" | "callerGate" | "gateMemory">;
+  readonly gates: Pick<RelayDeps, "tunnelGate" | "callerGate" | "gateMemory" | "tunnelListener">;
   /** Lets the gate close tunnels of a relay that runs. Call once. */
   attach(relay: Relay): void;
   close(): Promise<void>;
@@ -24,15 +31,21 @@ export async function openGate(values: Values, secret: string, logger: Logger): 
     logger.warn("the internal secret goes to the API server over plain HTTP");
   }
   const gate = new ApiGate(options, logger);
+  const { callTimeoutMs: timeoutMs } = API_GATE_DEFAULTS;
+  const reports = new TunnelReports({ ...options, timeoutMs, logger });
   const revoke = revoker((revoked) => gate.on("revoked", revoked));
   return {
-    gates: { tunnelGate: gate, callerGate: gate, gateMemory: gate },
+    gates: { tunnelGate: gate, callerGate: gate, gateMemory: gate, tunnelListener: reports },
     attach: (relay) => {
       revoke(relay);
       gate.on("failClosed", () => relay.closeTunnels());
       gate.start(() => relay.liveTokens());
     },
-    close: () => gate.close(),
+    close: async () => {
+      await gate.close();
+      // Last of all: a stop ends every tunnel, and the API server hears of it.
+      await reports.close();
+    },
   };
 }
 

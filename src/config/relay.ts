@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import { type BaseUrl, type BaseUrlFault, parseBaseUrl } from "../core/base-url.ts";
 import type { ConfigProblem } from "../core/errors.ts";
 import type { ApiGateOptions, RelayOptions } from "../relay/index.ts";
@@ -55,6 +56,11 @@ export function relaySettingsProblems(values: Values): ConfigProblem[] {
   }
   const parsed = api === null ? null : parseBaseUrl(api);
   if (parsed?.ok === false) problems.push({ setting: "api", problem: API_FAULTS[parsed.fault] });
+  if (values.apiCa !== null && parsed?.ok !== true) {
+    problems.push({ setting: "apiCa", problem: "has no effect without --api" });
+  } else if (values.apiCa !== null && api?.startsWith("http:") === true) {
+    problems.push({ setting: "apiCa", problem: "has no effect: --api is no https:// URL" });
+  }
   if (failClosedAfter > 0 && api === null) {
     const problem = "has no effect without --api";
     problems.push({ setting: "failClosedAfter", problem });
@@ -104,7 +110,7 @@ const KNOWN_LEAST = 10_000;
 /** The part of the gate's options that settings decide. */
 export type ApiGateSettings = Pick<
   ApiGateOptions,
-  "api" | "secret" | "failClosedAfterMs" | "knownTokensMax" | "knownDevicesMax"
+  "api" | "secret" | "ca" | "failClosedAfterMs" | "knownTokensMax" | "knownDevicesMax"
 >;
 
 /** Where the API server is asked and how, from checked settings; null where a credentials file decides. */
@@ -117,6 +123,7 @@ export function apiGateOptions(values: Values, internalSecret: string): ApiGateS
   return {
     api,
     secret: internalSecret,
+    ca: values.apiCa === null ? null : readFileSync(values.apiCa, "utf8"),
     failClosedAfterMs: values.failClosedAfter,
     knownTokensMax: knownMax,
     knownDevicesMax: knownMax,

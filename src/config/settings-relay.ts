@@ -88,6 +88,13 @@ export const RELAY_SETTINGS = {
     "Internal address of the API server, which then says who may connect and who may call: `http://127.0.0.1:3722`. Both have the same internal secret. Not together with `credentials`.",
     { commands: ["relay"] },
   ),
+  apiCa: optional(
+    "Who may connect and call",
+    file(),
+    "Node's own list",
+    "Certificates in PEM that the one of an `https://` API server is checked against.",
+    { mustBeReadable: true },
+  ),
   failClosedAfter: setting(
     "Who may connect and call",
     duration(0, 30 * DAY),

@@ -22,7 +22,8 @@ const ownerId = z.string().regex(/^[!-~]{1,200}$/);
 const expiresAt = z.iso.datetime({ offset: true }).optional();
 const digest = z.string().refine(isSecretDigest);
 
-const request = z
+/** The body of an authorize call, for a router that parses JSON itself. */
+export const authorizeRequestSchema = z
   .object({
     tokens: z.array(z.object({ ref: ref("device"), digest })),
     keys: z.array(z.object({ ref: ref("key"), digest })),
@@ -81,7 +82,7 @@ const changes = z
 
 /** Reads the body of an authorize call, as the API server gets it. Null where it is not one. */
 export function parseAuthorizeRequest(text: string): AuthorizeRequest | null {
-  return parsed(request, text);
+  return parsed(authorizeRequestSchema, text);
 }
 
 /**

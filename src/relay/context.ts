@@ -9,7 +9,7 @@ import type { Forwarder } from "./forward.ts";
 import type { HandshakeGuard } from "./handshake-guard.ts";
 import type { RelayMetrics } from "./metrics.ts";
 import type { RelayOptions } from "./options.ts";
-import type { CallerGate, GateMemory, TunnelGate } from "./ports.ts";
+import type { CallerGate, GateMemory, TunnelGate, TunnelListener } from "./ports.ts";
 import type { Tunnel, TunnelStore } from "./tunnel.ts";
 import type { Turn } from "./turn.ts";
 import type { Uws } from "./uws.ts";
@@ -32,6 +32,8 @@ export interface RelayContext {
   readonly callerGate: CallerGate;
   /** Null where the gates remember nothing that others could change. */
   readonly gateMemory: GateMemory | null;
+  /** Null where nobody wants to know. */
+  readonly tunnelListener: TunnelListener | null;
   readonly pools: MuxPools;
   readonly wheel: TimerWheel;
   readonly turn: Turn;

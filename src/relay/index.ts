@@ -5,6 +5,8 @@ export {
   type ApiGateEvents,
   type ApiGateOptions,
   GATE_ERRORS,
+  TunnelReports,
+  type TunnelReportsOptions,
 } from "./api-gate/index.ts";
 export type { LineSink } from "./ascii-lines.ts";
 export { CredentialsFile } from "./credentials-file.ts";
@@ -16,6 +18,7 @@ export type {
   DeviceIdentity,
   GateMemory,
   TunnelGate,
+  TunnelListener,
   Verdict,
 } from "./ports.ts";
 export { type Relay, type RelayDeps, relayOptionsProblems, startRelay } from "./relay.ts";

@@ -1,3 +1,5 @@
+import type { TunnelEvent } from "../core/tunnel-reports.ts";
+
 /**
  * What the relay needs from others: who may connect and who may call. The relay declares it, `cli` passes an
  * implementation: the credentials file, or the gate that asks the API server.
@@ -47,6 +49,11 @@ export interface TunnelGate {
 /** Who may call a device at the edge. The answer of a known key is synchronous and costs one Map look-up. */
 export interface CallerGate {
   authenticateCaller(key: string): Verdict<Caller> | Promise<Verdict<Caller>>;
+}
+
+/** Hears of tunnels that come up and end. Must neither throw nor block. */
+export interface TunnelListener {
+  tunnelOnEvent(event: TunnelEvent): void;
 }
 
 /** A gate that remembers what it was told. */

@@ -20,7 +20,7 @@ import { Listener } from "./listener.ts";
 import { RelayMetrics } from "./metrics.ts";
 import type { RelayOptions } from "./options.ts";
 import { PeerAddresses } from "./peer-address.ts";
-import type { CallerGate, GateMemory, TunnelGate } from "./ports.ts";
+import type { CallerGate, GateMemory, TunnelGate, TunnelListener } from "./ports.ts";
 import { KEEP_AWAKE_MS, lengthenResponseTimeout } from "./response-timeout.ts";
 import { InMemorySessionStore } from "./session-store.ts";
 import { CloseCode, type Tunnel } from "./tunnel.ts";
@@ -34,6 +34,8 @@ export interface RelayDeps {
   readonly callerGate: CallerGate;
   /** Told when the API server says that something has changed; absent where the gates remember nothing. */
   readonly gateMemory?: GateMemory;
+  /** Told of tunnels that come up and end. */
+  readonly tunnelListener?: TunnelListener;
   readonly logger: Logger;
   /**
    * Where access lines go, in blocks of bytes, when the logger's level lets `info` through. Default: to the logger's
@@ -179,6 +181,7 @@ function buildContext(options: RelayOptions, mux: MuxOptions, deps: RelayDeps): 
     tunnelGate: deps.tunnelGate,
     callerGate: deps.callerGate,
     gateMemory: deps.gateMemory ?? null,
+    tunnelListener: deps.tunnelListener ?? null,
     pools: new MuxPools(),
     wheel: new TimerWheel(clock.now()),
     turn: new Turn(),

@@ -1,7 +1,9 @@
 import type { HttpRequest, HttpResponse, TemplatedApp, us_socket_context_t } from "uWebSockets.js";
 import type { HttpError } from "../core/errors.ts";
 import { RequestIds } from "../core/request-ids.ts";
+import { agentVersionOf } from "../core/version.ts";
 import type { RelayContext } from "./context.ts";
+import type { DeviceFight } from "./device-fights.ts";
 import { deviceOfHost } from "./device-selector.ts";
 import { relayError } from "./errors.ts";
 import { framingProblem } from "./http1/index.ts";
@@ -22,6 +24,7 @@ interface Handshake {
   readonly address: string;
   readonly webSocketKey: string;
   readonly token: string;
+  readonly userAgent: string;
   readonly socketContext: us_socket_context_t;
 }
 
@@ -29,6 +32,8 @@ interface Handshake {
 interface TunnelSocket {
   readonly identity: DeviceIdentity;
   readonly address: string;
+  /** What the handshake said; forgotten once the tunnel is open. */
+  userAgent: string;
   tunnel: Tunnel | null;
 }
 
@@ -110,6 +115,7 @@ class TunnelEndpoint {
       address,
       webSocketKey: req.getHeader("sec-websocket-key"),
       token: this.#token(req),
+      userAgent: req.getHeader("user-agent"),
       socketContext,
     };
     if (handshake.token === "") {
@@ -170,7 +176,8 @@ class TunnelEndpoint {
       this.#refuse(res, relayError("ERR_RELAY_LIMITED", { retryAfter }), handshake.requestId);
       return;
     }
-    const socket: TunnelSocket = { identity, address: handshake.address, tunnel: null };
+    const { address, userAgent } = handshake;
+    const socket: TunnelSocket = { identity, address, userAgent, tunnel: null };
     res.upgrade(socket, handshake.webSocketKey, "", "", handshake.socketContext);
   }
 
@@ -206,8 +213,32 @@ class TunnelEndpoint {
       { device: identity.deviceId, token: identity.tokenRef, addr: address, displaced },
       "tunnel open",
     );
+    this.#report(tunnel, socket, displaced > 0, fight);
     forwarder.tunnelOnReady(tunnel);
     return tunnel;
+  }
+
+  #report(
+    tunnel: Tunnel,
+    socket: TunnelSocket,
+    replaced: boolean,
+    fight: DeviceFight | null,
+  ): void {
+    const listener = this.#context.tunnelListener;
+    const agentVersion = agentVersionOf(socket.userAgent);
+    socket.userAgent = "";
+    if (listener === null) return;
+    const at = new Date(tunnel.connectedAt).toISOString();
+    const about = { token: tunnel.tokenRef, device_id: tunnel.deviceId, at };
+    listener.tunnelOnEvent({
+      kind: "opened",
+      ...about,
+      remote_addr: tunnel.remoteAddrText,
+      agent_version: agentVersion,
+      replaced,
+    });
+    if (fight === null) return;
+    listener.tunnelOnEvent({ kind: "fight", ...about, replacements: fight.replacements });
   }
 }
 

@@ -2,6 +2,7 @@ import type { WebSocket } from "uWebSockets.js";
 import type { SessionSummary } from "../core/contract.ts";
 import type { AppError } from "../core/errors.ts";
 import type { WheelEntry } from "../core/timer-wheel.ts";
+import { reportReason } from "../core/tunnel-reports.ts";
 import { Session, type SessionHandler, type Stream, type StreamHandler } from "../mux/index.ts";
 import type { RelayContext } from "./context.ts";
 import { IdleStreams } from "./idle-streams.ts";
@@ -49,6 +50,7 @@ export class Tunnel extends SessionHandle implements SessionHandler, StreamHandl
   #live = true;
   #closed = false;
   #revoked = false;
+  #isDisplaced = false;
   /** Set while the close code that ended it is known. */
   #closeReason = "";
 
@@ -115,11 +117,13 @@ export class Tunnel extends SessionHandle implements SessionHandler, StreamHandl
       device_id: this.deviceId,
       connected_at: new Date(this.connectedAt).toISOString(),
       last_heartbeat: new Date(Date.now() - silentMs).toISOString(),
-      // uWS tells no port; 0 keeps the form that readers of `ip:port` take apart.
-      remote_addr: this.remoteAddr.includes(":")
-        ? `[${this.remoteAddr}]:0`
-        : `${this.remoteAddr}:0`,
+      remote_addr: this.remoteAddrText,
     };
+  }
+
+  /** `ip:port`. uWS tells no port; 0 keeps the form that readers of it take apart. */
+  get remoteAddrText(): string {
+    return this.remoteAddr.includes(":") ? `[${this.remoteAddr}]:0` : `${this.remoteAddr}:0`;
   }
 
   /** Ends the tunnel now, streams included. */
@@ -134,6 +138,7 @@ export class Tunnel extends SessionHandle implements SessionHandler, StreamHandl
   displace(): void {
     this.#live = false;
     this.#closeReason = "displaced";
+    this.#isDisplaced = true;
     this.#dropIdle();
     this.#context.metrics.displaced();
     this.#context.displaced.add(this);
@@ -319,6 +324,15 @@ export class Tunnel extends SessionHandle implements SessionHandler, StreamHandl
     this.#context.store.unregister(this);
     this.#context.displaced.delete(this);
     this.#context.metrics.tunnelClosed(code);
+    const reason = this.#closeReason === "" ? `closed with ${code}` : this.#closeReason;
+    this.#context.tunnelListener?.tunnelOnEvent({
+      kind: "closed",
+      token: this.tokenRef,
+      device_id: this.deviceId,
+      reason: reportReason(reason),
+      displaced: this.#isDisplaced,
+      at: new Date().toISOString(),
+    });
     this.#context.log.info(
       { device: this.deviceId, token: this.tokenRef, code, reason: this.#closeReason },
       "tunnel closed",

@@ -72,7 +72,8 @@ const PAGE = { description: "A page.", mediaType: "text/html" };
 interface SignedIn {
   readonly principal: Principal;
   readonly session: SessionFacts;
-  readonly headers: ReplyHeaders;
+  /** The cookie anew, where it is to be; asked when the answer is made. */
+  readonly headers: () => ReplyHeaders;
 }
 
 /** The routes of `hawser login`: the page that asks a person, its answer, and the exchange of the code for a key. */
@@ -158,7 +159,7 @@ class CliLoginPart {
         asker: new URL(query.redirect_uri).host,
         person: user?.email ?? user?.name ?? principal.userId,
       },
-      headers,
+      headers(),
     );
   }
 
@@ -176,7 +177,7 @@ class CliLoginPart {
     const given = { consentDigest: digestOf(consent), sessionKey: session.key };
     if (decision === "deny") {
       const declined = await declineCliLogin(store, tenant, principal.userId, given);
-      return toCommandLine(declined, { error: "access_denied" }, headers);
+      return toCommandLine(declined, { error: "access_denied" }, headers());
     }
     const code = randomBytes(32).toString("base64url");
     const codeDigest = digestOf(code);
@@ -184,7 +185,7 @@ class CliLoginPart {
       ...given,
       codeDigest,
     });
-    return toCommandLine(approved, { code }, headers);
+    return toCommandLine(approved, { code }, headers());
   }
 
   async exchange(
@@ -256,7 +257,10 @@ class CliLoginPart {
     const { principal, setCookie } = verdict;
     const { session } = principal;
     if (principal.kind !== "session" || session === undefined) return null;
-    const headers = setCookie === undefined ? {} : { "set-cookie": setCookie };
+    const headers = (): ReplyHeaders => {
+      const cookie = setCookie?.() ?? null;
+      return cookie === null ? {} : { "set-cookie": cookie };
+    };
     return { principal, session, headers };
   }
 

@@ -35,6 +35,12 @@ export { RelyingParty, type RelyingPartyStores } from "./relying-party.ts";
 export { readReturnTo, returnToUrl } from "./return-to.ts";
 export { Secret } from "./secret.ts";
 export {
+  checkServiceClient,
+  type ServiceClientOptions,
+  type ServiceClientSettings,
+} from "./service-client.ts";
+export { ServiceTokens } from "./service-tokens.ts";
+export {
   type AccessTokenSettings,
   CALLBACK_PATH,
   type ClientCredentials,

@@ -2,8 +2,8 @@ import type { ServerMetadata } from "openid-client";
 import { OidcError } from "./errors.ts";
 import { isLoopback } from "./options.ts";
 
-/** What a provider is asked for: signing people in, or nothing but the keys of its access tokens. */
-export type ProviderPurpose = "sign-in" | "access-tokens";
+/** What a provider is asked for: signing people in, the keys of its access tokens, or a token for this server itself. */
+export type ProviderPurpose = "sign-in" | "access-tokens" | "service-tokens";
 
 /** What the metadata of a provider must hold. */
 export interface MetadataRules {
@@ -45,6 +45,7 @@ export function checkMetadata(server: ServerMetadata, rules: MetadataRules): Pro
     endpoint(server.token_endpoint, rules, "token_endpoint");
     if (!hasS256(server, rules)) throw fault("code_challenge_methods_supported");
   }
+  if (rules.purpose === "service-tokens") endpoint(server.token_endpoint, rules, "token_endpoint");
   const algs = rules.purpose === "sign-in" ? signingAlgs(server, rules.algs) : rules.algs;
   if (algs.length === 0) throw fault("id_token_signing_alg_values_supported");
   return {

@@ -106,6 +106,11 @@ export function checkOidcOptions(options: OidcOptions): OidcSettings {
   };
 }
 
+/** Whether a text stands where somebody was to put a secret. */
+export function isPlaceholder(text: string): boolean {
+  return PLACEHOLDER.test(text) || /^(.)\1*$/s.test(text);
+}
+
 type Report = (setting: keyof OidcOptions, text: string) => void;
 
 /** Empty counts as not set: RFC 6749 has no empty secret, and shells make them by mistake. */
@@ -178,7 +183,7 @@ function checkCredentials(options: OidcOptions, problem: Report): ClientCredenti
   if (method === "none") return { method };
   if (method === "private_key_jwt") return checkPrivateKey(options, privateKey, problem);
   if (secret === null) problem("oidcClientSecret", `${method} needs a secret`);
-  else if (PLACEHOLDER.test(secret) || /^(.)\1*$/s.test(secret)) {
+  else if (isPlaceholder(secret)) {
     problem("oidcClientSecret", "this is a placeholder, not a secret");
   }
   return { method, secret: new Secret(secret ?? "") };

@@ -1,7 +1,7 @@
 import type { Selectable } from "kysely";
 import { digestsEqual } from "../../core/token.ts";
 import type { TokenDigest } from "./device-tokens.ts";
-import { StoreLimitError } from "./errors.ts";
+import { StoreLimitError, storeError } from "./errors.ts";
 import { type ApiKeysTable, type Role, readList, writeList } from "./schema.ts";
 import type { Store } from "./store.ts";
 import { scoped, type TenantId } from "./tenant.ts";
@@ -81,8 +81,8 @@ export function createApiKey(
   });
 }
 
-/** Takes the digest out, so that it is in no answer. */
-function keyOf({ digest: _, ...row }: Selectable<ApiKeysTable>): ApiKey {
+/** The key of a row. Takes the digest out, so that it is in no answer. */
+export function keyOf({ digest: _, ...row }: Selectable<ApiKeysTable>): ApiKey {
   return {
     ...row,
     scopes: readList(row.scopes),
@@ -90,21 +90,68 @@ function keyOf({ digest: _, ...row }: Selectable<ApiKeysTable>): ApiKey {
   };
 }
 
-/** The tenant's keys, or one user's, the newest first; those that ended are among them. */
+/** A page of keys. Without `next` it is the last one. */
+export interface ApiKeyPage {
+  readonly keys: readonly ApiKey[];
+  readonly next?: string;
+}
+
+/** Which keys {@link queryApiKeys} gives. */
+export interface ApiKeyFilter {
+  /** At most so many a page. */
+  readonly limit: number;
+  readonly ownerId?: string;
+  readonly cursor?: string;
+}
+
+/** The first of the keys that {@link queryApiKeys} gives. */
 export async function listApiKeys(
   store: Store,
   tenant: TenantId,
-  filter: { readonly limit: number; readonly ownerId?: string },
+  filter: Omit<ApiKeyFilter, "cursor">,
 ): Promise<ApiKey[]> {
+  return [...(await queryApiKeys(store, tenant, filter)).keys];
+}
+
+/**
+ * The tenant's keys, or one user's, the newest first; those that ended are among them.
+ *
+ * @throws AppError `ERR_STORE_CURSOR_INVALID`
+ */
+export async function queryApiKeys(
+  store: Store,
+  tenant: TenantId,
+  { limit, ownerId, cursor }: ApiKeyFilter,
+): Promise<ApiKeyPage> {
   let query = store.query
     .selectFrom("apiKeys")
     .selectAll()
     .where("tenant", "=", scoped(tenant))
     .orderBy("createdAt", "desc")
     .orderBy("ref")
-    .limit(filter.limit);
-  if (filter.ownerId !== undefined) query = query.where("ownerId", "=", filter.ownerId);
-  return (await query.execute()).map(keyOf);
+    .limit(limit + 1);
+  if (ownerId !== undefined) query = query.where("ownerId", "=", ownerId);
+  if (cursor !== undefined) {
+    const { createdAt, ref } = readCursor(cursor);
+    query = query.where(({ eb, or, and }) =>
+      or([
+        eb("createdAt", "<", createdAt),
+        and([eb("createdAt", "=", createdAt), eb("ref", ">", ref)]),
+      ]),
+    );
+  }
+  const rows = await query.execute();
+  const keys = rows.slice(0, limit).map(keyOf);
+  const last = keys.at(-1);
+  return rows.length > limit && last !== undefined
+    ? { keys, next: `${last.createdAt.toString(36)}.${last.ref}` }
+    : { keys };
+}
+
+function readCursor(cursor: string): { readonly createdAt: number; readonly ref: string } {
+  const [, time = "", ref = ""] = /^([0-9a-z]{1,10})\.(hwk_[0-9A-Za-z]{8})$/.exec(cursor) ?? [];
+  if (ref === "") throw storeError("ERR_STORE_CURSOR_INVALID");
+  return { createdAt: Number.parseInt(time, 36), ref };
 }
 
 /** The key of that reference in the tenant. */

@@ -1,4 +1,5 @@
 import type { Selectable } from "kysely";
+import { assert } from "../../core/assert.ts";
 import { storeError } from "./errors.ts";
 import type { AuditEventsTable } from "./schema.ts";
 import type { Queries, Store } from "./store.ts";
@@ -31,6 +32,33 @@ export function appendAuditEvent(
   return insertAuditEvent(store.query, tenant, store.now(), event);
 }
 
+/** One of several events that are added at once: whose it is and when it happened. */
+export interface NewAuditRow {
+  readonly tenant: TenantId | null;
+  /** Milliseconds UTC. */
+  readonly time: number;
+  readonly event: NewAuditEvent;
+}
+
+/** Events that one call of {@link appendAuditEvents} adds at most: 5,500 parameters, of SQLite's 32,766. */
+export const AUDIT_BATCH_MAX = 500;
+
+/** Adds several events by one statement, in their order: all of them, or, where it fails, none. */
+export function appendAuditEvents(store: Store, rows: readonly NewAuditRow[]): Promise<void> {
+  return insertAuditEvents(store.query, rows);
+}
+
+/** The same within the caller's transaction. */
+export async function insertAuditEvents(
+  queries: Queries,
+  rows: readonly NewAuditRow[],
+): Promise<void> {
+  assert(rows.length <= AUDIT_BATCH_MAX, "a batch of events is within its limit");
+  if (rows.length === 0) return;
+  const values = rows.map(({ tenant, time, event }) => valuesOf(tenant, time, event));
+  await queries.insertInto("auditEvents").values(values).execute();
+}
+
 /** Adds an event within the caller's transaction. */
 export async function insertAuditEvent(
   queries: Queries,
@@ -38,22 +66,23 @@ export async function insertAuditEvent(
   time: number,
   event: NewAuditEvent,
 ): Promise<void> {
-  await queries
-    .insertInto("auditEvents")
-    .values({
-      time,
-      tenant: tenant === null ? null : scoped(tenant),
-      event: event.event,
-      requestId: escaped(event.requestId),
-      actor: escaped(event.actor),
-      objectId: escaped(event.objectId),
-      ip: escaped(event.ip),
-      userAgent: escaped(event.userAgent),
-      sessionRef: escaped(event.sessionRef),
-      // JSON has its own escapes; PostgreSQL takes no NUL, and this leaves none.
-      detail: event.detail == null ? null : JSON.stringify(event.detail),
-    })
-    .execute();
+  await insertAuditEvents(queries, [{ tenant, time, event }]);
+}
+
+function valuesOf(tenant: TenantId | null, time: number, event: NewAuditEvent) {
+  return {
+    time,
+    tenant: tenant === null ? null : scoped(tenant),
+    event: event.event,
+    requestId: escaped(event.requestId),
+    actor: escaped(event.actor),
+    objectId: escaped(event.objectId),
+    ip: escaped(event.ip),
+    userAgent: escaped(event.userAgent),
+    sessionRef: escaped(event.sessionRef),
+    // JSON has its own escapes; PostgreSQL takes no NUL, and this leaves none.
+    detail: event.detail == null ? null : JSON.stringify(event.detail),
+  };
 }
 
 /** Which events {@link queryAuditEvents} gives. */
@@ -116,7 +145,8 @@ function readCursor(cursor: string): number {
 
 function escaped(text: string | null | undefined): string | null {
   if (text == null) return null;
-  return text.replace(
+  const wellFormed = text.replace(/\p{Surrogate}/gu, "\ufffd");
+  return wellFormed.replace(
     /\p{Cc}/gu,
     (control) => `\\u${control.charCodeAt(0).toString(16).padStart(4, "0")}`,
   );

@@ -1,7 +1,7 @@
 import type { Selectable } from "kysely";
 import { assert } from "../../core/assert.ts";
-import { digestsEqual } from "../../core/token.ts";
-import { type Device, deviceOf } from "./devices.ts";
+import { digestsEqual, mintDeviceId } from "../../core/token.ts";
+import { type Device, deviceOf, insertDevice, type NewDevice } from "./devices.ts";
 import { StoreLimitError } from "./errors.ts";
 import type { DeviceTokensTable } from "./schema.ts";
 import type { Queries, Store } from "./store.ts";
@@ -46,6 +46,31 @@ const PUBLIC_COLUMNS = [
   "endedAt",
 ] as const;
 
+/**
+ * Makes a device for a user together with its first token, in one transaction. It is pending until it connects, and may
+ * take its time.
+ */
+export function createDeviceWithToken(
+  store: Store,
+  tenant: TenantId,
+  ownerId: string,
+  device: NewDevice,
+  token: TokenDigest,
+  options: { readonly expiresAt: number | null },
+): Promise<Device> {
+  return store.transaction(async (queries) => {
+    const now = store.now();
+    const id = mintDeviceId();
+    const created = await insertDevice(queries, tenant, ownerId, device, {
+      id,
+      now,
+      activateBy: null,
+    });
+    await insertFirstToken(queries, tenant, id, token, { ...options, now });
+    return created;
+  });
+}
+
 /** Inserts the first token of a device that was made in the same transaction. */
 export async function insertFirstToken(
   queries: Queries,
@@ -61,7 +86,9 @@ export async function insertFirstToken(
  * Adds a token to a device; those that it has stay good until this one is first used, or for 24 hours. So it is a
  * rotation, or the first token of a device. It does not end a tunnel.
  *
- * @returns null where the tenant has no such device
+ * @param options.by the token that asks for it: where it has ended meanwhile, nothing is added, so that a rotation that
+ *   was under way does not outlive a revocation
+ * @returns null where the tenant has no such device, or `by` is good no longer
  * @throws StoreLimitError `tokens_per_device`
  */
 export function rotateDeviceToken(
@@ -69,8 +96,9 @@ export function rotateDeviceToken(
   tenant: TenantId,
   deviceId: string,
   token: TokenDigest,
-  options: { readonly expiresAt: number | null },
+  options: { readonly expiresAt: number | null; readonly by?: string },
 ): Promise<DeviceToken | null> {
+  const { expiresAt, by } = options;
   return store.transaction(async (queries) => {
     await store.lock(queries, tokensLock(deviceId));
     const now = store.now();
@@ -86,7 +114,9 @@ export function rotateDeviceToken(
       .select(PUBLIC_COLUMNS)
       .where("deviceId", "=", deviceId)
       .execute();
-    if (tokens.filter((known) => isGood(known, now)).length >= TOKENS_PER_DEVICE_MAX) {
+    const goodOnes = tokens.filter((known) => isGood(known, now));
+    if (by !== undefined && !goodOnes.some(({ ref }) => ref === by)) return null;
+    if (goodOnes.length >= TOKENS_PER_DEVICE_MAX) {
       throw new StoreLimitError("tokens_per_device");
     }
     await queries
@@ -96,7 +126,7 @@ export function rotateDeviceToken(
       .where("goodUntil", "is", null)
       .execute();
     const generation = 1 + Math.max(0, ...tokens.map((known) => known.generation));
-    return insertToken(queries, tenant, deviceId, token, { ...options, now, generation });
+    return insertToken(queries, tenant, deviceId, token, { expiresAt, now, generation });
   });
 }
 
@@ -178,6 +208,49 @@ export function revokeDeviceTokens(
       .returning("ref")
       .execute();
     return ended.map((token) => token.ref);
+  });
+}
+
+/** What became of the tokens of a device by {@link replaceDeviceTokens}. */
+export interface ReplacedTokens {
+  readonly token: DeviceToken;
+  /** The tunnels of these must be closed. */
+  readonly endedRefs: readonly string[];
+}
+
+/** Ends all tokens of a device at once and adds a new one, in one transaction. Null where the tenant has no such device. */
+export function replaceDeviceTokens(
+  store: Store,
+  tenant: TenantId,
+  deviceId: string,
+  token: TokenDigest,
+  options: { readonly expiresAt: number | null },
+): Promise<ReplacedTokens | null> {
+  return store.transaction(async (queries) => {
+    await store.lock(queries, tokensLock(deviceId));
+    const now = store.now();
+    const known = await queries
+      .selectFrom("devices")
+      .leftJoin("deviceTokens", "deviceTokens.deviceId", "devices.id")
+      .select("deviceTokens.generation")
+      .where("devices.tenant", "=", scoped(tenant))
+      .where("devices.id", "=", deviceId)
+      .execute();
+    if (known.length === 0) return null;
+    const ended = await queries
+      .updateTable("deviceTokens")
+      .set({ endedAt: now })
+      .where("deviceId", "=", deviceId)
+      .where("endedAt", "is", null)
+      .returning("ref")
+      .execute();
+    const generation = 1 + Math.max(0, ...known.map((each) => each.generation ?? 0));
+    const added = await insertToken(queries, tenant, deviceId, token, {
+      ...options,
+      now,
+      generation,
+    });
+    return { token: added, endedRefs: ended.map(({ ref }) => ref) };
   });
 }
 
@@ -267,9 +340,10 @@ export function noteDeviceConnected(
   });
 }
 
-type FoundToken = Awaited<ReturnType<typeof selectTokens>>[number];
+export type FoundToken = Awaited<ReturnType<typeof selectTokens>>[number];
 
-async function findTokens(
+/** What is known of tokens, of their devices, owners and tenants, by reference. */
+export async function findTokens(
   queries: Queries,
   refs: readonly string[],
 ): Promise<Map<string, FoundToken>> {
@@ -284,13 +358,20 @@ function selectTokens(queries: Queries, refs: readonly string[]) {
     .innerJoin("users", "users.id", "devices.ownerId")
     .innerJoin("tenants", "tenants.id", "devices.tenant")
     .selectAll("deviceTokens")
-    .select(["devices.ownerId", "devices.activateBy", "devices.firstConnectedAt"])
+    .select(["devices.ownerId", "devices.activateBy", "devices.firstConnectedAt", "devices.state"])
     .select(["users.disabledAt as userDisabledAt", "tenants.disabledAt as tenantDisabledAt"])
     .where("deviceTokens.ref", "in", refs)
     .execute();
 }
 
-function opensTunnel(token: FoundToken, now: number): boolean {
+/** Whether a token is good for a tunnel at that time. */
+export function opensTunnel(
+  token: Pick<
+    FoundToken,
+    "endedAt" | "expiresAt" | "goodUntil" | "activateBy" | "userDisabledAt" | "tenantDisabledAt"
+  >,
+  now: number,
+): boolean {
   return (
     isGood(token, now) &&
     (token.activateBy === null || token.activateBy > now) &&
@@ -307,6 +388,7 @@ function isGood(
   return (expiresAt === null || expiresAt > now) && (goodUntil === null || goodUntil > now);
 }
 
-function tokensLock(deviceId: string): string {
+/** The lock of what is done to the tokens of a device. */
+export function tokensLock(deviceId: string): string {
   return `tokens:${deviceId}`;
 }

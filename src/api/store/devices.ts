@@ -95,14 +95,20 @@ export interface DeviceFilter {
   readonly ownerId?: string;
   /** A tag that the device must have. */
   readonly tag?: string;
+  readonly state?: Device["state"];
+  /** A part of the name; the case of ASCII letters does not count. */
+  readonly name?: string;
+  /** Only devices of these ids. */
+  readonly ids?: readonly string[];
 }
 
 /** The tenant's devices in the order of their ids. */
 export async function listDevices(
   store: Store,
   tenant: TenantId,
-  { limit, after = "", ownerId, tag }: DeviceFilter,
+  { limit, after = "", ownerId, tag, state, name, ids }: DeviceFilter,
 ): Promise<Device[]> {
+  if (ids?.length === 0) return [];
   let query = store.query
     .selectFrom("devices")
     .selectAll()
@@ -111,6 +117,17 @@ export async function listDevices(
     .orderBy("id")
     .limit(limit);
   if (ownerId !== undefined) query = query.where("ownerId", "=", ownerId);
+  if (state !== undefined) query = query.where("state", "=", state);
+  if (ids !== undefined) query = query.where("id", "in", ids);
+  if (name !== undefined) {
+    // Both databases lower ASCII letters and no others: the column has collation "C" in PostgreSQL.
+    const part = name.replace(/[A-Z]/g, (letter) => letter.toLowerCase());
+    query = query.where(
+      store.kind === "sqlite"
+        ? sql<boolean>`instr(lower(name), ${part}) > 0`
+        : sql<boolean>`strpos(lower(name), ${part}) > 0`,
+    );
+  }
   if (tag !== undefined) {
     // Within a JSON string a quotation mark follows a backslash, so a comma and one begin an element.
     const elements = sql<string>`',' || substr(tags, 2)`;
@@ -223,4 +240,20 @@ export async function noteDeviceClosed(
     .where("tenant", "=", scoped(tenant))
     .where("id", "=", id)
     .execute();
+}
+
+/** Those of some ids that are devices of the tenant. */
+export async function findDeviceIds(
+  store: Store,
+  tenant: TenantId,
+  ids: readonly string[],
+): Promise<ReadonlySet<string>> {
+  if (ids.length === 0) return new Set();
+  const rows = await store.query
+    .selectFrom("devices")
+    .select("id")
+    .where("tenant", "=", scoped(tenant))
+    .where("id", "in", ids)
+    .execute();
+  return new Set(rows.map(({ id }) => id));
 }

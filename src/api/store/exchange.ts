@@ -75,7 +75,7 @@ export function exchangeCredential(
       actor: ownerId,
       objectId: id,
       ip: device.ip,
-      detail: { token: token.ref, by: credential.kind },
+      detail: { token: token.ref, by: credential.kind, name, model },
     });
     await onStep("audited");
     return created;

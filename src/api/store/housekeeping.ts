@@ -1,3 +1,4 @@
+import { sql } from "kysely";
 import type { Store } from "./store.ts";
 
 /** How long what has ended is still listed. */
@@ -16,7 +17,8 @@ export function removeExpired(store: Store, options: { readonly idleMs: number }
     await queries.deleteFrom("pendingSignIns").where("expiresAt", "<=", now).execute();
     await queries.deleteFrom("cliLogins").where("expiresAt", "<=", now).execute();
     await queries.deleteFrom("logoutTokens").where("expiresAt", "<=", now).execute();
-    await queries.deleteFrom("logoutTombstones").where("expiresAt", "<=", now).execute();
+    await queries.deleteFrom("logoutNotices").where("expiresAt", "<=", now).execute();
+    await queries.deleteFrom("logoutTickets").where("expiresAt", "<=", now).execute();
     await queries
       .deleteFrom("loginSessions")
       .where(({ eb, or }) =>
@@ -55,4 +57,14 @@ export function removeExpired(store: Store, options: { readonly idleMs: number }
       .where(({ eb, or }) => or([eb("revokedAt", "<=", before), eb("expiresAt", "<=", before)]))
       .execute();
   });
+}
+
+/** Whether the database answers. Never rejects; a server that does not answer counts as away after a few seconds. */
+export async function isReachable(store: Store): Promise<boolean> {
+  try {
+    await sql`select 1`.execute(store.query);
+    return true;
+  } catch {
+    return false;
+  }
 }

@@ -1,7 +1,7 @@
 import {
   ENDED_COLUMNS,
   type EndedSession,
-  idpSessionLock,
+  lockProviderSession,
   TOMBSTONE_MS,
 } from "./login-sessions.ts";
 import type { Queries, Store } from "./store.ts";
@@ -19,8 +19,8 @@ export interface LogoutToken {
 
 /**
  * Does what a provider's logout says, once: a token that was seen before has no effect. With a `sid` the sessions of
- * (`iss`, `sid`) end, and a sign-in of it that is on its way finds a tombstone. With a `sub` alone the sessions of
- * (`iss`, `sub`) that were created before the token was issued end.
+ * (`iss`, `sid`) end, as far as they are of its `sub`, where it has one. With a `sub` alone the sessions of (`iss`,
+ * `sub`) end whose ID token is not newer. A sign-in that is on its way finds the notice.
  */
 export function endLoginSessionsByProvider(
   store: Store,
@@ -28,7 +28,7 @@ export function endLoginSessionsByProvider(
 ): Promise<{ replayed: boolean; ended: readonly EndedSession[] }> {
   return store.transaction(async (queries) => {
     const { iss, sub, sid, jti, rememberUntil } = token;
-    if (sid !== null) await store.lock(queries, idpSessionLock(iss, sid));
+    await lockProviderSession(store, queries, { iss, sub, idpSid: sid });
     const first = await queries
       .insertInto("logoutTokens")
       .values({ iss, jti, expiresAt: rememberUntil })
@@ -36,39 +36,64 @@ export function endLoginSessionsByProvider(
       .returning("jti")
       .executeTakeFirst();
     if (first === undefined) return { replayed: true, ended: [] };
-    if (sid !== null) {
-      const ended = await endBySid(queries, iss, sid, store.now() + TOMBSTONE_MS);
-      return { replayed: false, ended };
-    }
-    if (sub === null) return { replayed: false, ended: [] };
+    if (sid === null && sub === null) return { replayed: false, ended: [] };
+    await keepNotice(queries, token, store.now() + TOMBSTONE_MS);
     const ended = await queries
       .deleteFrom("loginSessions")
       .where("iss", "=", iss)
-      .where("sub", "=", sub)
-      .where("createdAt", "<", token.iat)
+      .$if(sub !== null, (query) => query.where("sub", "=", sub ?? ""))
+      .$if(sid !== null, (query) => query.where("idpSid", "=", sid))
+      .$if(sid === null, (query) => query.where("issuedAt", "<=", token.iat))
       .returning(ENDED_COLUMNS)
       .execute();
     return { replayed: false, ended };
   });
 }
 
-async function endBySid(
+async function keepNotice(
   queries: Queries,
-  iss: string,
-  sid: string,
-  tombstoneUntil: number,
-): Promise<EndedSession[]> {
+  { iss, sub, sid, iat }: LogoutToken,
+  expiresAt: number,
+): Promise<void> {
+  const key = { iss, sid: sid ?? "", sub: sub ?? "" };
   await queries
-    .insertInto("logoutTombstones")
-    .values({ iss, sid, expiresAt: tombstoneUntil })
+    .insertInto("logoutNotices")
+    .values({ ...key, issuedAt: iat, expiresAt })
     .onConflict((conflict) =>
-      conflict.columns(["iss", "sid"]).doUpdateSet({ expiresAt: tombstoneUntil }),
+      conflict.columns(["iss", "sid", "sub"]).doUpdateSet(({ ref, eb }) => ({
+        issuedAt: eb
+          .case()
+          .when(ref("logoutNotices.issuedAt"), ">", iat)
+          .then(ref("logoutNotices.issuedAt"))
+          .else(iat)
+          .end(),
+        expiresAt,
+      })),
     )
     .execute();
-  return queries
-    .deleteFrom("loginSessions")
-    .where("iss", "=", iss)
-    .where("idpSid", "=", sid)
-    .returning(ENDED_COLUMNS)
+}
+
+/** How long a sign-out may take to go on at the provider. */
+export const LOGOUT_TICKET_MS = 60_000;
+
+/** Keeps what a browser needs to sign out at the provider, encrypted by the caller, for one use within a minute. */
+export async function addLogoutTicket(
+  store: Store,
+  ticket: { readonly digest: string; readonly sealed: string },
+): Promise<void> {
+  const expiresAt = store.now() + LOGOUT_TICKET_MS;
+  await store.query
+    .insertInto("logoutTickets")
+    .values({ ...ticket, expiresAt })
     .execute();
+}
+
+/** Takes a ticket out: of any number of callers one gets what it holds, all others null. */
+export async function takeLogoutTicket(store: Store, digest: string): Promise<string | null> {
+  const taken = await store.query
+    .deleteFrom("logoutTickets")
+    .where("digest", "=", digest)
+    .returningAll()
+    .executeTakeFirst();
+  return taken === undefined || taken.expiresAt <= store.now() ? null : taken.sealed;
 }

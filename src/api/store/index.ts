@@ -1,6 +1,8 @@
 /** The storage of the API server, on SQLite or PostgreSQL. The only folder that knows SQL. */
 export {
   type ApiKey,
+  type ApiKeyFilter,
+  type ApiKeyPage,
   type CurrentApiKey,
   createApiKey,
   findApiKey,
@@ -10,16 +12,28 @@ export {
   listApiKeys,
   type NewApiKey,
   noteApiKeyUsed,
+  queryApiKeys,
   revokeApiKey,
 } from "./api-keys.ts";
 export {
+  AUDIT_BATCH_MAX,
   type AuditEvent,
   type AuditFilter,
   type AuditPage,
   appendAuditEvent,
+  appendAuditEvents,
   type NewAuditEvent,
+  type NewAuditRow,
   queryAuditEvents,
 } from "./audit-events.ts";
+export {
+  authorizeApiKeys,
+  deviceTenants,
+  noteApiKeysUsed,
+  RECHECK_MAX,
+  type RecheckedTokens,
+  recheckTokens,
+} from "./authorize-batch.ts";
 export {
   addCliLogin,
   approveCliLogin,
@@ -35,11 +49,14 @@ export {
   AUTHORIZE_MAX,
   type AuthorizedDevice,
   authorizeDeviceTokens,
+  createDeviceWithToken,
   type DeviceToken,
   listDeviceTokens,
   type NotedConnection,
   noteDeviceConnected,
+  type ReplacedTokens,
   ROTATION_GRACE_MS,
+  replaceDeviceTokens,
   revokeDeviceTokens,
   rotateDeviceToken,
   TOKENS_PER_DEVICE_MAX,
@@ -52,6 +69,7 @@ export {
   type Device,
   type DeviceFilter,
   deleteDevice,
+  findDeviceIds,
   getDevice,
   listDevices,
   type NewDevice,
@@ -81,8 +99,14 @@ export {
   type ExchangeStep,
   exchangeCredential,
 } from "./exchange.ts";
-export { ENDED_KEPT_MS, removeExpired } from "./housekeeping.ts";
-export { endLoginSessionsByProvider, type LogoutToken } from "./idp-logouts.ts";
+export { ENDED_KEPT_MS, isReachable, removeExpired } from "./housekeeping.ts";
+export {
+  addLogoutTicket,
+  endLoginSessionsByProvider,
+  LOGOUT_TICKET_MS,
+  type LogoutToken,
+  takeLogoutTicket,
+} from "./idp-logouts.ts";
 export {
   type CurrentLoginSession,
   type EndedSession,
@@ -90,6 +114,7 @@ export {
   endLoginSessionByKey,
   endLoginSessionsOfUser,
   findLoginSession,
+  isSignInEnded,
   LAST_SEEN_WRITE_MS,
   type LoginSession,
   listLoginSessions,
@@ -124,6 +149,7 @@ export {
 } from "./pairing-codes.ts";
 export {
   addPendingSignIn,
+  hasPendingSignIn,
   PENDING_LIMITS,
   type PendingLimits,
   type PendingSignIn,
@@ -132,6 +158,13 @@ export {
 export type { PairingCodeState, Role } from "./schema.ts";
 export type { DatabaseKind, Store } from "./store.ts";
 export { type TenantId, tenantId } from "./tenant.ts";
+export {
+  type NotedTunnels,
+  noteTunnels,
+  TUNNEL_NOTES_MAX,
+  type TunnelAuditEvent,
+  type TunnelNote,
+} from "./tunnel-notes.ts";
 export {
   findUserBySubject,
   getUser,

@@ -20,6 +20,8 @@ export interface NewLoginSession {
   readonly iss: string;
   readonly sub: string;
   readonly idpSid: string | null;
+  /** `iat` of its ID token. */
+  readonly issuedAt: number;
   /** From the beginning on; other events of the session do not move it. */
   readonly absoluteExpiresAt: number;
   readonly authTime: number;
@@ -44,12 +46,27 @@ export const SESSIONS_PER_USER_MAX = 10;
 /** A session's last use is written at most once in this time, so it may end by idleness as much earlier. */
 export const LAST_SEEN_WRITE_MS = 60_000;
 
-/** How long a provider's logout keeps a sign-in of the same `sid` from completing. */
+/** How long a provider's logout keeps a sign-in that it covers from completing. */
 export const TOMBSTONE_MS = 10 * 60_000;
 
-/** The lock between the sign-in of a provider's session and its logout. */
-export function idpSessionLock(iss: string, sid: string): string {
-  return `idp:${JSON.stringify([iss, sid])}`;
+/** What a provider's notice of logout is compared with. Null where nothing is known. */
+export interface ProviderSession {
+  readonly iss: string;
+  readonly sub: string | null;
+  readonly idpSid: string | null;
+}
+
+/**
+ * Keeps a provider's sign-in and its logout apart until the transaction ends: both lock what they name, the session
+ * before the subject.
+ */
+export async function lockProviderSession(
+  store: Store,
+  queries: Transaction<Schema>,
+  { iss, sub, idpSid }: ProviderSession,
+): Promise<void> {
+  if (idpSid !== null) await store.lock(queries, `idp:${JSON.stringify([iss, "sid", idpSid])}`);
+  if (sub !== null) await store.lock(queries, `idp:${JSON.stringify([iss, "sub", sub])}`);
 }
 
 /** The lock of what adds to a user's sessions. */
@@ -62,7 +79,7 @@ export function userSessionsLock(userId: string): string {
  * dropped, and where the user has as many sessions as are allowed the oldest end.
  *
  * @param options.replacesKey the key of the cookie that the browser had
- * @returns null where the provider has ended its session already, or the user may not sign in
+ * @returns null where the provider has ended its session already, or the user may not sign in; nothing ends then
  */
 export function startLoginSession(
   store: Store,
@@ -71,12 +88,12 @@ export function startLoginSession(
   options: { readonly replacesKey: string | null; readonly perUserMax?: number },
 ): Promise<{ session: LoginSession; ended: readonly EndedSession[] } | null> {
   return store.transaction(async (queries) => {
-    if (entry.idpSid !== null) await store.lock(queries, idpSessionLock(entry.iss, entry.idpSid));
+    await lockProviderSession(store, queries, entry);
     await store.lock(queries, userSessionsLock(entry.userId));
     const now = store.now();
-    const ended = await dropBrowser(queries, options.replacesKey);
-    if (await isLoggedOut(queries, entry, now)) return null;
+    if (await isCovered(queries, entry, now)) return null;
     if (!(await maySignIn(queries, tenant, entry.userId))) return null;
+    const ended = await dropBrowser(queries, options.replacesKey);
     const perUserMax = options.perUserMax ?? SESSIONS_PER_USER_MAX;
     ended.push(...(await endOldest(queries, tenant, entry.userId, perUserMax - 1)));
     const session = await queries
@@ -106,20 +123,35 @@ async function dropBrowser(queries: Queries, key: string | null): Promise<EndedS
     .execute();
 }
 
-async function isLoggedOut(
+/**
+ * Whether the provider has sent a notice that covers a sign-in: one of its session, or one of its subject that is not
+ * older than its ID token. {@link startLoginSession} asks by itself.
+ */
+export function isSignInEnded(
+  store: Store,
+  signIn: Pick<NewLoginSession, "iss" | "sub" | "idpSid" | "issuedAt">,
+): Promise<boolean> {
+  return isCovered(store.query, signIn, store.now());
+}
+
+async function isCovered(
   queries: Queries,
-  { iss, idpSid }: NewLoginSession,
+  { iss, sub, idpSid, issuedAt }: Pick<NewLoginSession, "iss" | "sub" | "idpSid" | "issuedAt">,
   now: number,
 ): Promise<boolean> {
-  if (idpSid === null) return false;
-  const tombstone = await queries
-    .selectFrom("logoutTombstones")
-    .select("sid")
+  const notice = await queries
+    .selectFrom("logoutNotices")
+    .select("iss")
     .where("iss", "=", iss)
-    .where("sid", "=", idpSid)
     .where("expiresAt", ">", now)
+    .where(({ eb, or, and }) =>
+      or([
+        and([eb("sid", "=", idpSid ?? ""), eb("sid", "!=", ""), eb("sub", "in", ["", sub])]),
+        and([eb("sid", "=", ""), eb("sub", "=", sub), eb("issuedAt", ">=", issuedAt)]),
+      ]),
+    )
     .executeTakeFirst();
-  return tombstone !== undefined;
+  return notice !== undefined;
 }
 
 async function maySignIn(queries: Queries, tenant: TenantId, userId: string): Promise<boolean> {
@@ -182,7 +214,10 @@ export async function findLoginSession(
     .whereRef("users.tenant", "=", "loginSessions.tenant")
     .executeTakeFirst();
   if (session === undefined) return null;
-  if (options.slide && session.lastSeenAt <= now - LAST_SEEN_WRITE_MS) {
+  if (!options.slide) return { ...session, amr: readList(session.amr) };
+  // Between two writes the limit stays where the last one put it.
+  const isDue = session.lastSeenAt <= now - LAST_SEEN_WRITE_MS;
+  if (isDue) {
     await store.query
       .updateTable("loginSessions")
       .set({ lastSeenAt: now })
@@ -190,7 +225,8 @@ export async function findLoginSession(
       .where("lastSeenAt", "<", now)
       .execute();
   }
-  return { ...session, amr: readList(session.amr) };
+  const lastSeenAt = isDue ? now : session.lastSeenAt;
+  return { ...session, lastSeenAt, amr: readList(session.amr) };
 }
 
 /**

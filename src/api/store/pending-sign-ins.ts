@@ -72,6 +72,17 @@ export function addPendingSignIn(
   });
 }
 
+/** Whether a browser has a sign-in under way. */
+export async function hasPendingSignIn(store: Store, browserKey: string): Promise<boolean> {
+  const row = await store.query
+    .selectFrom("pendingSignIns")
+    .select("browserKey")
+    .where("browserKey", "=", browserKey)
+    .where("expiresAt", ">", store.now())
+    .executeTakeFirst();
+  return row !== undefined;
+}
+
 /** Takes a pending sign-in out: of any number of callers one gets it, all others null. */
 export async function takePendingSignIn(
   store: Store,

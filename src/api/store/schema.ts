@@ -12,7 +12,8 @@ export interface Schema {
   loginSessions: LoginSessionsTable;
   pendingSignIns: PendingSignInsTable;
   logoutTokens: LogoutTokensTable;
-  logoutTombstones: LogoutTombstonesTable;
+  logoutNotices: LogoutNoticesTable;
+  logoutTickets: LogoutTicketsTable;
   devices: DevicesTable;
   deviceTokens: DeviceTokensTable;
   pairingCodes: PairingCodesTable;
@@ -53,6 +54,8 @@ export interface LoginSessionsTable {
   iss: string;
   sub: string;
   idpSid: string | null;
+  /** When the ID token of the sign-in was issued. */
+  issuedAt: number;
   createdAt: number;
   lastSeenAt: number;
   absoluteExpiresAt: number;
@@ -78,9 +81,18 @@ export interface LogoutTokensTable {
   expiresAt: number;
 }
 
-export interface LogoutTombstonesTable {
+/** A provider's notice of logout, kept for the sign-ins that are on their way. "" stands for what it does not name. */
+export interface LogoutNoticesTable {
   iss: string;
   sid: string;
+  sub: string;
+  issuedAt: number;
+  expiresAt: number;
+}
+
+export interface LogoutTicketsTable {
+  digest: string;
+  sealed: string;
   expiresAt: number;
 }
 

@@ -58,6 +58,14 @@ export class Store {
     await sql`select pg_advisory_xact_lock(${LOCK_CLASS}::int, hashtext(${name}))`.execute(queries);
   }
 
+  /** The same for many names, taken in one order by everybody. One statement. */
+  async lockAll(queries: Transaction<Schema>, names: readonly string[]): Promise<void> {
+    if (this.kind === "sqlite" || names.length === 0) return;
+    await sql`select pg_advisory_xact_lock(${LOCK_CLASS}::int, key) from (
+      select distinct hashtext(name) as key from unnest(${names}::text[]) as name order by key
+    ) as keys`.execute(queries);
+  }
+
   /** Waits for what runs and closes all connections. */
   close(): Promise<void> {
     return this.query.destroy();

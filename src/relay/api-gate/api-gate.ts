@@ -66,7 +66,8 @@ export class ApiGate
     const all: ApiGateOptions = { ...API_GATE_DEFAULTS, ...options };
     this.#options = all;
     this.#logger = logger;
-    this.#call = new AuthorizeCall(all.api, all.secret, all.callTimeoutMs);
+    const { api, secret, callTimeoutMs: timeoutMs, ca } = all;
+    this.#call = new AuthorizeCall({ api, secret, timeoutMs, ca });
     this.#queue = new AuthorizeQueue({
       send: (request) => this.#call.send(request),
       listener: this,

@@ -8,6 +8,8 @@ export interface ApiGateOptions {
   readonly api: BaseUrl;
   /** Shared secret of the internal APIs. */
   readonly secret: string;
+  /** PEM certificates that an https API server's is checked against; null for Node's own list. */
+  readonly ca: string | null;
   /**
    * How long the API server may be away until nothing is good any more: live tunnels are closed, known tokens and
    * keys answered 503. 0 never.
@@ -37,6 +39,7 @@ export interface ApiGateOptions {
 
 /** The defaults of an `ApiGate`. */
 export const API_GATE_DEFAULTS = {
+  ca: null,
   failClosedAfterMs: 0,
   recheckMs: 60_000,
   callTimeoutMs: 5_000,

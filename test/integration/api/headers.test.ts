@@ -201,7 +201,11 @@ describe("every answer has the same fields", () => {
   it("a cookie that is issued anew comes with whatever is answered", async (t) => {
     const api = await startApi(t);
     api.authenticator.verdicts.set("old", () => {
-      return { ok: true, principal: principal("session"), setCookie: "__Host-hawser_sid=new" };
+      return {
+        ok: true,
+        principal: principal("session"),
+        setCookie: () => "__Host-hawser_sid=new",
+      };
     });
     for (const [request, status] of [
       ["GET /api/auth/me", 200],
@@ -214,6 +218,36 @@ describe("every answer has the same fields", () => {
       assert.equal(answer.fields.get("set-cookie"), "__Host-hawser_sid=new");
       assert.equal(answer.fields.get("cache-control"), "no-store");
     }
+  });
+
+  it("a cookie is not issued anew by an answer that comes after its session has ended", async (t) => {
+    const api = await startApi(t);
+    let isLive = true;
+    api.authenticator.verdicts.set("old", () => {
+      const setCookie = () => (isLive ? "__Host-hawser_sid=new" : null);
+      return { ok: true, principal: principal("session"), setCookie };
+    });
+    const lines = [cookie("old"), "X-Hawser-CSRF: 1", "Content-Length: 4"];
+    const target = "POST /api/things/abcd/http/x";
+    const echo = (await api.send(target, lines, "body")).fields;
+    assert.equal(echo.get("set-cookie"), "__Host-hawser_sid=new");
+    isLive = false;
+    const late = (await api.send(target, lines, "body")).fields;
+    assert.equal(late.has("set-cookie"), false);
+  });
+
+  it("a credential that was good once is answered as a bad one, and may be removed", async (t) => {
+    const api = await startApi(t, sampleRoutes(), { authFailuresMax: 1 });
+    const clearCookie = "__Host-hawser_sid=; Max-Age=0";
+    api.authenticator.verdicts.set("ended", () => ({ ok: false, reason: "ended", clearCookie }));
+    for (let count = 0; count < 3; count++) {
+      const answer = await api.send("GET /api/auth/me", [cookie("ended")]);
+      assert.equal(answer.status, 401);
+      assert.equal(answer.fields.get("set-cookie"), clearCookie);
+      assert.match(answer.fields.get("www-authenticate") ?? "", /error="invalid_token"/);
+    }
+    assert.equal((await api.send("GET /api/auth/me", [cookie("guess")])).status, 401);
+    assert.equal((await api.send("GET /api/auth/me", [cookie("guess")])).status, 429);
   });
 
   it("a caller's request id is taken where it can stand in a log", async (t) => {

@@ -15,7 +15,12 @@ async function callTo(
   prefix = "",
 ): Promise<{ call: AuthorizeCall; server: ScriptedServer }> {
   const server = await startScriptedServer(t, answer);
-  const call = new AuthorizeCall({ origin: server.url, prefix }, "the secret", 5_000);
+  const call = new AuthorizeCall({
+    api: { origin: server.url, prefix },
+    secret: "the secret",
+    timeoutMs: 5_000,
+    ca: null,
+  });
   t.after(() => call.close());
   return { call, server };
 }

@@ -56,6 +56,7 @@ export function signIn(
     iss: user.iss,
     sub: user.sub,
     idpSid: null,
+    issuedAt: store.now(),
     absoluteExpiresAt: store.now() + ABSOLUTE_MS,
     authTime: store.now(),
     acr: null,

@@ -62,7 +62,7 @@ export async function startCliLoginApi(
     const principal = sessions.get(value);
     return principal === undefined
       ? { ok: false, reason: "rejected" }
-      : { ok: true, principal, setCookie: `${COOKIE_NAME}=renewed; Path=/` };
+      : { ok: true, principal, setCookie: () => `${COOKIE_NAME}=renewed; Path=/` };
   };
   const routes = [
     ...cliLoginRoutes(context, { authenticateCookie, publicBaseUrl }),

@@ -1,5 +1,10 @@
 import { once } from "node:events";
-import { createServer, type RequestListener } from "node:http";
+import {
+  createServer,
+  type IncomingHttpHeaders,
+  type IncomingMessage,
+  type RequestListener,
+} from "node:http";
 import type { AddressInfo } from "node:net";
 import type { TestContext } from "node:test";
 import Provider from "oidc-provider";
@@ -10,25 +15,80 @@ import { BASE_URL, CLIENT_SECRET } from "./rig.ts";
 export const API_AUDIENCE = "https://api.example.org";
 export const MACHINE_SECRET = "canary-machine-secret-6f2e";
 
+/** A request to the provider's token endpoint, as it came. */
+export interface TokenRequest {
+  readonly headers: IncomingHttpHeaders;
+  readonly body: string;
+  /** What was answered. */
+  answer: string;
+}
+
 /** A real `oidc-provider` on loopback, with a confidential, a public and a machine client. */
 export interface RealIdp {
   readonly issuer: string;
   /** Gets the calls to our back-channel address; a test puts its own in. Returns the status. */
   readonly backchannel: { receive(type: string | undefined, body: Buffer): Promise<number> };
+  readonly tokenRequests: readonly TokenRequest[];
 }
 
-export async function startRealIdp(t: TestContext): Promise<RealIdp> {
+/** What of a {@link RealIdp} is not the same for all tests. */
+export interface RealIdpOptions {
+  /** Where people find the relying party. */
+  readonly baseUrl?: string;
+  /** Where its logout tokens go; by default to `backchannel`. */
+  readonly backchannelLogoutUri?: string;
+}
+
+export async function startRealIdp(t: TestContext, options: RealIdpOptions = {}): Promise<RealIdp> {
   const backchannel: RealIdp["backchannel"] = { receive: async () => 501 };
   const logoutUri = await listen(t, async (request, response) => {
-    const chunks: Buffer[] = [];
-    for await (const chunk of request) chunks.push(chunk as Buffer);
+    const body = Buffer.from(await textOf(request), "latin1");
     const type = request.headers["content-type"];
-    response.writeHead(await backchannel.receive(type, Buffer.concat(chunks))).end();
+    response.writeHead(await backchannel.receive(type, body)).end();
   });
+  const tokenRequests: TokenRequest[] = [];
   let handler: RequestListener = () => {};
   const issuer = await listen(t, (request, response) => handler(request, response));
-  handler = quietly(t, () => new Provider(issuer, configuration(logoutUri))).callback();
-  return { issuer, backchannel };
+  const settings = configuration(
+    options.baseUrl ?? BASE_URL,
+    options.backchannelLogoutUri ?? logoutUri,
+  );
+  const provider = quietly(t, () => new Provider(issuer, settings));
+  provider.use(async (context, next) => {
+    if (context.path !== "/token") {
+      await next();
+      return;
+    }
+    const entry = { headers: context.req.headers, body: "", answer: "" };
+    tokenRequests.push(entry);
+    // The provider reads by this iterator; what passes is noted.
+    const read = context.req.iterator.bind(context.req);
+    context.req.iterator = (readOptions) =>
+      noted(read(readOptions), (chunk) => {
+        entry.body += chunk.toString("latin1");
+      });
+    await next();
+    entry.answer = JSON.stringify(context.body);
+  });
+  handler = provider.callback();
+  return { issuer, backchannel, tokenRequests };
+}
+
+async function* noted(
+  chunks: AsyncIterable<Buffer>,
+  note: (chunk: Buffer) => void,
+): NodeJS.AsyncIterator<Buffer, undefined, unknown> {
+  for await (const chunk of chunks) {
+    note(chunk);
+    yield chunk;
+  }
+  return undefined;
+}
+
+async function textOf(request: IncomingMessage): Promise<string> {
+  const chunks: Buffer[] = [];
+  for await (const chunk of request) chunks.push(chunk as Buffer);
+  return Buffer.concat(chunks).toString("latin1");
 }
 
 /** Its advice about production is not for a test. */
@@ -54,11 +114,11 @@ async function listen(t: TestContext, listener: RequestListener): Promise<string
   return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
 }
 
-function configuration(backchannelLogoutUri: string): object {
+function configuration(baseUrl: string, backchannelLogoutUri: string): object {
   const { kid, alg, privateKey } = makeKey();
   const browserClient = {
-    redirect_uris: [`${BASE_URL}/api/auth/callback`],
-    post_logout_redirect_uris: [`${BASE_URL}/api/auth/logged-out`],
+    redirect_uris: [`${baseUrl}/api/auth/callback`],
+    post_logout_redirect_uris: [`${baseUrl}/api/auth/logged-out`],
     grant_types: ["authorization_code", "refresh_token"],
     response_types: ["code"],
     backchannel_logout_uri: backchannelLogoutUri,

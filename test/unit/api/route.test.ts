@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { z } from "zod";
-import { json, type Route, Router, route } from "../../../src/api/index.ts";
+import { describeApi, json, type Route, Router, route } from "../../../src/api/index.ts";
 
 const rest = {
   summary: "S.",
@@ -12,7 +12,7 @@ const get = (path: string): Route =>
   route({ method: "GET", path, class: "session", ...rest, ...paramsFor(path) });
 
 function paramsFor(path: string): { params?: z.ZodObject } {
-  const names = [...path.matchAll(/:(\w+)/g)].map(([, name]) => [name ?? "", z.string()]);
+  const names = [...path.matchAll(/\/:(\w+)/g)].map(([, name]) => [name ?? "", z.string()]);
   return names.length === 0 ? {} : { params: z.object(Object.fromEntries(names)) };
 }
 
@@ -54,11 +54,35 @@ describe("route", () => {
     });
   });
 
-  for (const path of ["", "x", "/x//y", "/:a/*b/c", "/x y", "/:A", "/x?y", "/x/*"]) {
+  for (const path of [
+    "",
+    "x",
+    "/x//y",
+    "/:a/*b/c",
+    "/x y",
+    "/:A",
+    "/x?y",
+    "/x/*",
+    "/x:y/z",
+    "/x:y:z",
+    "/x:Y",
+  ]) {
     it(`refuses the pattern ${JSON.stringify(path)}`, () => {
       assert.throws(() => get(path), /pattern/);
     });
   }
+
+  it("takes a verb behind the last segment, which is no parameter, and describes it as it is", () => {
+    const verb = get("/x/:id/token:rotate-all");
+    const router = new Router("public", [verb, get("/x/:id/token")]);
+    const match = router.match("GET", "/x/1/token:rotate-all");
+    assert.equal(match.kind === "route" && match.route, verb);
+    assert.deepEqual(match.kind === "route" && match.params, { id: "1" });
+    assert.equal(router.match("GET", "/x/1/token:other").kind, "none");
+    const info = { title: "T", version: "1", publicBaseUrl: "https://a.test", cookieName: "c" };
+    const { paths } = describeApi([verb], info) as { paths: object };
+    assert.deepEqual(Object.keys(paths), ["/x/{id}/token:rotate-all"]);
+  });
 
   it("describes each of its parameters, and no other", () => {
     const bare = { method: "GET", path: "/x/:id", class: "key", ...rest } as const;

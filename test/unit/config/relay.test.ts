@@ -75,6 +75,7 @@ test("relay configuration: the gate gets what was set, and remembers more than m
   const values = { ...DEFAULTS, api: "https://api.example/base/", failClosedAfter: 5_000 };
   assert.deepEqual(apiGateOptions(values, SECRET), {
     api: { origin: "https://api.example", prefix: "/base" },
+    ca: null,
     secret: SECRET,
     failClosedAfterMs: 5_000,
     knownTokensMax: 200_000,

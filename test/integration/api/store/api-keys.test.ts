@@ -8,6 +8,7 @@ import {
   LAST_USED_WRITE_MS,
   listApiKeys,
   noteApiKeyUsed,
+  queryApiKeys,
   removeExpired,
   revokeApiKey,
   type Store,
@@ -17,7 +18,13 @@ import {
 } from "../../../../src/api/store/index.ts";
 import { mintToken } from "../../../../src/core/token.ts";
 import { onEachDatabase } from "../../../support/api-store/each-database.ts";
-import { digestOf, IDLE_MS, person, TENANT } from "../../../support/api-store/people.ts";
+import {
+  digestOf,
+  IDLE_MS,
+  OTHER_TENANT,
+  person,
+  TENANT,
+} from "../../../support/api-store/people.ts";
 
 const TTL_MS = 1_000_000;
 
@@ -146,4 +153,41 @@ onEachDatabase("API key: one that ended is listed for a month", async (on) => {
   assert.equal(await listed(), 1);
   on.clock.advance(1);
   assert.equal(await listed(), 0);
+});
+
+onEachDatabase("API key: pages hold each key once, the newest first", async (on) => {
+  const store = await on.open();
+  const ann = await person(store, "ann");
+  const made: string[] = [];
+  for (let count = 0; count < 7; count++) {
+    // Three at a time at one moment: what order they have among themselves is the database's affair.
+    if (count % 3 === 0) on.clock.advance(1);
+    made.push((await newKey(store, ann)).token.ref);
+  }
+  await newKey(store, await person(store, "bob"));
+  await newKey(store, await person(store, "eve", OTHER_TENANT));
+  const seen: string[] = [];
+  for (let cursor: string | undefined; ; ) {
+    const filter = { limit: 2, ownerId: ann.id, ...(cursor === undefined ? {} : { cursor }) };
+    const { keys, next } = await queryApiKeys(store, TENANT, filter);
+    seen.push(...keys.map(({ ref }) => ref));
+    if (next === undefined) break;
+    cursor = next;
+  }
+  assert.equal(seen.length, made.length);
+  const moments = (refs: readonly string[]) => [refs.slice(0, 3), refs.slice(3, 6), refs.slice(6)];
+  assert.deepEqual(
+    [seen.slice(0, 1), seen.slice(1, 4), seen.slice(4)].map((refs) => new Set(refs)),
+    moments(made)
+      .map((refs) => new Set(refs))
+      .reverse(),
+  );
+});
+
+onEachDatabase("API key: a cursor that no page gave out is refused", async (on) => {
+  const store = await on.open();
+  for (const cursor of ["", "0", ".hwk_00000001", "1.hwk_0000000", "1.hwk_00000001'"]) {
+    const page = queryApiKeys(store, TENANT, { limit: 1, cursor });
+    await assert.rejects(page, { code: "ERR_STORE_CURSOR_INVALID" }, cursor);
+  }
 });

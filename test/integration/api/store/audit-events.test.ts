@@ -1,8 +1,10 @@
 import assert from "node:assert/strict";
 import { CompiledQuery } from "kysely";
 import {
+  AUDIT_BATCH_MAX,
   type AuditFilter,
   appendAuditEvent,
+  appendAuditEvents,
   queryAuditEvents,
   type Store,
 } from "../../../../src/api/store/index.ts";
@@ -97,4 +99,42 @@ onEachDatabase("audit: the database refuses to change or remove an event", async
     await assert.rejects(run, /append-only/);
   }
   assert.deepEqual(await names(store), ["r"]);
+});
+
+onEachDatabase(
+  "audit: a batch is added in its order, with its own times and tenants",
+  async (on) => {
+    const store = await on.open();
+    await appendAuditEvents(store, []);
+    const rows = Array.from({ length: AUDIT_BATCH_MAX }, (_, index) => ({
+      tenant: index % 2 === 0 ? TENANT : OTHER_TENANT,
+      time: START_MS + index,
+      event: { event: "e", requestId: `r${index}`, detail: { index } },
+    }));
+    await appendAuditEvents(store, rows);
+    const { events } = await queryAuditEvents(store, TENANT, { limit: AUDIT_BATCH_MAX });
+    const expected = rows.filter(({ tenant }) => tenant === TENANT).reverse();
+    assert.deepEqual(
+      events.map(({ time, requestId, detail }) => ({ time, requestId, detail })),
+      expected.map(({ time, event: { requestId, detail } }) => ({ time, requestId, detail })),
+    );
+  },
+);
+
+onEachDatabase(
+  "audit: a batch beyond its limit breaks an assertion, and adds nothing",
+  async (on) => {
+    const store = await on.open();
+    const row = { tenant: TENANT, time: START_MS, event: { event: "e" } };
+    const rows = Array.from({ length: AUDIT_BATCH_MAX + 1 }, () => row);
+    await assert.rejects(appendAuditEvents(store, rows), { code: "ERR_ASSERTION" });
+    assert.deepEqual(await names(store), []);
+  },
+);
+
+onEachDatabase("audit: texts that are no Unicode are stored all the same", async (on) => {
+  const store = await on.open();
+  await appendAuditEvent(store, TENANT, { event: "e", requestId: "r", userAgent: "a\ud800b" });
+  const { events } = await queryAuditEvents(store, TENANT, { limit: 1 });
+  assert.equal(events[0]?.userAgent, "a\ufffdb");
 });

@@ -3,11 +3,13 @@ import {
   AUTHORIZE_MAX,
   authorizeDeviceTokens,
   createDevice,
+  createDeviceWithToken,
   ENDED_KEPT_MS,
   listDeviceTokens,
   noteDeviceConnected,
   ROTATION_GRACE_MS,
   removeExpired,
+  replaceDeviceTokens,
   revokeDeviceTokens,
   rotateDeviceToken,
   type Store,
@@ -194,4 +196,66 @@ onEachDatabase("device token: one that ended is forgotten after a month", async 
   assert.deepEqual(await kept(), [fresh.ref, old.ref].sort());
   on.clock.advance(1);
   assert.deepEqual(await kept(), [fresh.ref]);
+});
+
+onEachDatabase("device token: a device is made with its first one, or not at all", async (on) => {
+  const store = await on.open();
+  const ann = await person(store, "ann");
+  const device = { name: "press", tags: [], model: null, serial: null };
+  const token = mintToken("device");
+  const made = await createDeviceWithToken(store, TENANT, ann.id, device, token, {
+    expiresAt: null,
+  });
+  assert.equal(made.activateBy, null);
+  assert.deepEqual(
+    (await authorizeDeviceTokens(store, [token])).map((each) => each?.deviceId),
+    [made.id],
+  );
+  // Its reference is taken.
+  await assert.rejects(
+    createDeviceWithToken(store, TENANT, ann.id, device, token, { expiresAt: null }),
+  );
+  const devices = await store.query.selectFrom("devices").select("id").execute();
+  assert.deepEqual(devices, [{ id: made.id }]);
+});
+
+onEachDatabase("device token: one that replaces all others ends them at once", async (on) => {
+  const store = await on.open();
+  const { id, token } = await activeDevice(store, await person(store, "ann"));
+  const rotated = await rotate(store, id);
+  const fresh = mintToken("device");
+  const replaced = await replaceDeviceTokens(store, TENANT, id, fresh, { expiresAt: null });
+  assert.deepEqual([...(replaced?.endedRefs ?? [])].sort(), [token.ref, rotated.ref].sort());
+  assert.equal(replaced?.token.ref, fresh.ref);
+  assert.equal(replaced?.token.generation, 3);
+  assert.deepEqual(await good(store, token, rotated, fresh), [false, false, true]);
+  const again = await replaceDeviceTokens(store, TENANT, id, mintToken("device"), {
+    expiresAt: store.now() + 1,
+  });
+  assert.deepEqual(again?.endedRefs, [fresh.ref]);
+  assert.equal(again?.token.expiresAt, store.now() + 1);
+});
+
+onEachDatabase("device token: replacing ones that were never there adds the first", async (on) => {
+  const store = await on.open();
+  const ann = await person(store, "ann");
+  const bare = { name: "press", tags: [], model: null, serial: null };
+  const { id } = await createDevice(store, TENANT, ann.id, bare);
+  const token = mintToken("device");
+  const replaced = await replaceDeviceTokens(store, TENANT, id, token, { expiresAt: null });
+  assert.deepEqual(replaced?.endedRefs, []);
+  assert.equal(replaced?.token.generation, 1);
+  assert.deepEqual(await good(store, token), [true]);
+});
+
+onEachDatabase("device token: one that has ended rotates nothing any more", async (on) => {
+  const store = await on.open();
+  const { id, token } = await activeDevice(store, await person(store, "ann"));
+  const rotateBy = (by: string) =>
+    rotateDeviceToken(store, TENANT, id, mintToken("device"), { expiresAt: null, by });
+  assert.ok((await rotateBy(token.ref)) !== null);
+  assert.equal(await rotateBy("vAc_00000000"), null);
+  await revokeDeviceTokens(store, TENANT, id);
+  assert.equal(await rotateBy(token.ref), null);
+  assert.deepEqual(await listDeviceTokens(store, TENANT, id), []);
 });

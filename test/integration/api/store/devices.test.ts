@@ -5,6 +5,7 @@ import {
   changeDevice,
   createDevice,
   deleteDevice,
+  findDeviceIds,
   getDevice,
   listDevices,
   noteDeviceClosed,
@@ -16,6 +17,7 @@ import { isDeviceId } from "../../../../src/core/token.ts";
 import { onEachDatabase } from "../../../support/api-store/each-database.ts";
 import {
   activeDevice,
+  OTHER_TENANT,
   pairedDevice,
   person,
   TENANT,
@@ -90,6 +92,37 @@ onEachDatabase("device: are listed page by page, by owner and by tag", async (on
   assert.deepEqual(await listed("A"), []);
 });
 
+onEachDatabase("device: are listed by state, by a part of the name, and by ids", async (on) => {
+  const store = await on.open();
+  const ann = await person(store, "ann");
+  const active = await activeDevice(store, ann);
+  const ids: Record<string, string> = {};
+  for (const name of ["Press 1", "press 10", "Größe_5%", "lathe\\"]) {
+    ids[name] = (await createDevice(store, TENANT, ann.id, { ...NEW, name })).id;
+  }
+  const names = async (filter: object) =>
+    (await listDevices(store, TENANT, { limit: 10, ...filter })).map(({ name }) => name).sort();
+  const all = ["Größe_5%", "Press 1", "lathe\\", "press", "press 10"];
+  assert.deepEqual(await names({}), all);
+  assert.deepEqual(await names({ state: "active" }), ["press"]);
+  assert.deepEqual(
+    await names({ state: "pending" }),
+    all.filter((name) => name !== "press"),
+  );
+  assert.deepEqual(await names({ name: "PRESS" }), ["Press 1", "press", "press 10"]);
+  assert.deepEqual(await names({ name: "s 1" }), ["Press 1", "press 10"]);
+  assert.deepEqual(await names({ name: "ö" }), ["Größe_5%"]);
+  assert.deepEqual(await names({ name: "_5%" }), ["Größe_5%"]);
+  assert.deepEqual(await names({ name: "_1" }), []);
+  assert.deepEqual(await names({ name: "\\" }), ["lathe\\"]);
+  assert.deepEqual(await names({ ids: [] }), []);
+  assert.deepEqual(await names({ ids: [active.id, ids["Press 1"] ?? "", "none"] }), [
+    "Press 1",
+    "press",
+  ]);
+  assert.deepEqual(await names({ ids: [active.id], state: "pending" }), []);
+});
+
 onEachDatabase("device: a paired one is active from its first connection", async (on) => {
   const store = await on.open();
   const { id, token } = await pairedDevice(store, await person(store, "ann"));
@@ -146,3 +179,16 @@ onEachDatabase("device: one that a user made may take its time", async (on) => {
   assert.deepEqual(await removeUnconnectedDevices(store), []);
   assert.deepEqual(await getDevice(store, TENANT, device.id), device);
 });
+
+onEachDatabase(
+  "device: of some ids those of the tenant are found, and no foreign ones",
+  async (on) => {
+    const store = await on.open();
+    const ours = await createDevice(store, TENANT, (await person(store, "ann")).id, NEW);
+    const eve = await person(store, "eve", OTHER_TENANT);
+    const foreign = await createDevice(store, OTHER_TENANT, eve.id, NEW);
+    const ids = [ours.id, foreign.id, "abcdefgh234567ab", ours.id];
+    assert.deepEqual(await findDeviceIds(store, TENANT, ids), new Set([ours.id]));
+    assert.deepEqual(await findDeviceIds(store, TENANT, []), new Set());
+  },
+);

@@ -31,6 +31,7 @@ import {
   noteSignIn,
   queryAuditEvents,
   registerMachineClient,
+  replaceDeviceTokens,
   revokeApiKey,
   revokeDeviceTokens,
   revokeEnrolmentKey,
@@ -124,6 +125,8 @@ const WITH_ID: Readonly<Record<string, (store: Store, tenant: TenantId, ids: Ids
   listDeviceTokens: (store, tenant, { device }) => listDeviceTokens(store, tenant, device),
   rotateDeviceToken: (store, tenant, { device }) =>
     rotateDeviceToken(store, tenant, device, mintToken("device"), { expiresAt: null }),
+  replaceDeviceTokens: (store, tenant, { device }) =>
+    replaceDeviceTokens(store, tenant, device, mintToken("device"), { expiresAt: null }),
   revokeDeviceToken: (store, tenant, ids) =>
     revokeDeviceTokens(store, tenant, ids.device, ids.token),
   revokeDeviceTokens: (store, tenant, { device }) => revokeDeviceTokens(store, tenant, device),

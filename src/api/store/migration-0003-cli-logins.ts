@@ -1,6 +1,6 @@
 import type { DatabaseKind } from "./store.ts";
 
-/** Version 1 to 2: sign-ins of the command line. */
+/** Version 2 to 3: sign-ins of the command line. */
 export function cliLogins(kind: DatabaseKind): readonly string[] {
   const text = kind === "postgres" ? 'text collate "C"' : "text";
   return [

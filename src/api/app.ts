@@ -1,0 +1,326 @@
+import type { Writable } from "node:stream";
+import type { Logger } from "pino";
+import { ConfigError, type ConfigProblem } from "../core/errors.ts";
+import { hawserVersion } from "../core/version.ts";
+import {
+  type AuditStream,
+  auditRoutes,
+  DatabaseAuditLog,
+  httpAudit,
+  openAuditStream,
+} from "./audit/index.ts";
+import { type Auth, type AuthOptions, authOptionsProblems, createAuth } from "./auth/index.ts";
+import {
+  ApiAuthenticator,
+  BearerAuthenticator,
+  PrincipalLimits,
+  StoredMachineClients,
+} from "./bearer/index.ts";
+import type { ApiContext, AuditEntry, AuditLog } from "./context.ts";
+import { sessionCookieName } from "./credential.ts";
+import {
+  type DeviceOptions,
+  deviceRoutes,
+  Housekeeping,
+  runHousekeeping,
+} from "./devices/index.ts";
+import { RunningByPrincipal } from "./endings.ts";
+import { keyRoutes } from "./keys/index.ts";
+import { ApiMetrics } from "./metrics.ts";
+import type { OidcFetch, OidcPorts, OidcSettings } from "./oidc/index.ts";
+import { API_DEFAULTS, type ApiOptions } from "./options.ts";
+import type { Readiness } from "./ports.ts";
+import { RelayClient } from "./relay-client.ts";
+import {
+  authorizeRoute,
+  InternalAuthenticator,
+  RelayChangeQueue,
+  tunnelsRoute,
+} from "./relay-link/index.ts";
+import type { Route } from "./route.ts";
+import { Router } from "./router.ts";
+import { type ApiServer, apiOptionsProblems, startApiServer } from "./server.ts";
+import { descriptionRoute, healthRoutes, metricsRoute } from "./service-routes.ts";
+import { isReachable, openDatabase, type Store } from "./store/index.ts";
+import { systemTime } from "./system-time.ts";
+
+/** What a whole API server is told at start. */
+export interface ApiAppOptions {
+  /** The public listener. */
+  readonly http: ApiOptions;
+  /** The listener that relays ask, and health and metrics for whoever is near. */
+  readonly internal: {
+    readonly listenHost: string;
+    readonly listenPort: number;
+    /** The shared secret of the internal APIs, ours and the relay's. */
+    readonly secret: string;
+  };
+  /** `sqlite:<path>` or `postgres://…`. */
+  readonly databaseUrl: string;
+  /** Of the relay's internal API: `http://127.0.0.1:3801`. */
+  readonly relayUrl: string;
+  readonly oidc: OidcSettings;
+  readonly auth: AuthOptions;
+  readonly devices: DeviceOptions;
+  /** Where lines of the audit log go: path of a file or a stream; null for none. */
+  readonly auditLog: string | Writable | null;
+}
+
+/** What an API server is given besides its options. */
+export interface ApiAppDeps {
+  readonly logger: Logger;
+  /** Milliseconds since 1970 in UTC; the system's clock by default. */
+  readonly now?: () => number;
+  /** How the identity provider is called; the global `fetch` by default. */
+  readonly oidcFetch?: OidcFetch;
+}
+
+/** A running API server. */
+export interface ApiApp {
+  readonly port: number;
+  readonly internalPort: number;
+  /** Every route of the public listener, and of the internal one. */
+  readonly routes: readonly Route[];
+  readonly internalRoutes: readonly Route[];
+  readonly store: Store;
+  /** Reads certificates again. */
+  reload(): void;
+  /**
+   * Readiness goes off; running requests may finish for as long as the options say; what is to be told and written is
+   * told and written. A second call gives the same promise.
+   */
+  stop(): Promise<void>;
+  /** Cuts what runs, and else does as {@link stop}. */
+  close(): Promise<void>;
+}
+
+/** Every option that cannot be used. Opens nothing. */
+export function apiAppProblems(options: ApiAppOptions): ConfigProblem[] {
+  return [...apiOptionsProblems(options.http), ...authOptionsProblems(options.auth)];
+}
+
+/**
+ * Starts an API server: opens its database, listens on both ports.
+ *
+ * @throws ConfigError for options that cannot be used, a database or an audit file that cannot be had; the system's error
+ *   where a port cannot be had
+ */
+export async function startApi(options: ApiAppOptions, deps: ApiAppDeps): Promise<ApiApp> {
+  const problems = apiAppProblems(options);
+  if (problems.length > 0) throw new ConfigError(problems);
+  const { logger, now = Date.now } = deps;
+  const store = await openDatabase(options.databaseUrl, {
+    now,
+    setting: "databaseUrl",
+    onIdleError: (error) => logger.warn({ reason: error.message }, "a database connection ended"),
+  });
+  let stream: AuditStream | null;
+  try {
+    stream = await openAuditStream(options.auditLog, { logger });
+  } catch (error) {
+    await store.close();
+    throw error;
+  }
+  const app = new RunningApi(options, deps, store, stream);
+  try {
+    await app.start();
+  } catch (error) {
+    await app.close();
+    throw error;
+  }
+  return app;
+}
+
+class RunningApi implements ApiApp {
+  readonly store: Store;
+  readonly #options: ApiAppOptions;
+  readonly #deps: ApiAppDeps;
+  readonly #metrics = new ApiMetrics();
+  readonly #relay: RelayClient;
+  readonly #changes: RelayChangeQueue;
+  readonly #audit: DatabaseAuditLog;
+  readonly #context: ApiContext;
+  readonly #auth: Auth;
+  readonly #housekeeping: Housekeeping;
+  readonly #router = new Router("public");
+  readonly #internalRouter = new Router("internal");
+  #public: ApiServer | null = null;
+  #internal: ApiServer | null = null;
+  #isStopping = false;
+  #ended: Promise<void> | null = null;
+
+  constructor(options: ApiAppOptions, deps: ApiAppDeps, store: Store, stream: AuditStream | null) {
+    const { logger, now = Date.now } = deps;
+    this.#options = options;
+    this.#deps = deps;
+    this.store = store;
+    const { secret } = options.internal;
+    this.#relay = new RelayClient({ baseUrl: options.relayUrl, secret, logger });
+    this.#changes = new RelayChangeQueue({ relay: this.#relay, logger });
+    this.#audit = new DatabaseAuditLog({ store, stream, logger, now });
+    this.#context = {
+      store,
+      relay: this.#relay,
+      changes: this.#changes,
+      audit: counted(this.#audit, this.#metrics),
+      endings: new RunningByPrincipal(),
+      logger,
+      now,
+    };
+    const ports: OidcPorts = {
+      clock: { now: systemTime.now, epochMs: now },
+      timers: systemTime,
+      log: logger,
+      ...(deps.oidcFetch === undefined ? {} : { fetch: deps.oidcFetch }),
+    };
+    const clients = new StoredMachineClients(store);
+    this.#auth = createAuth(this.#context, options.auth, options.oidc, ports, clients);
+    const { sessionIdleMs: idleMs } = options.auth;
+    this.#housekeeping = new Housekeeping(() => runHousekeeping(this.#context, { idleMs }), {
+      logger,
+    });
+    this.#addRoutes();
+  }
+
+  get port(): number {
+    return this.#public?.port ?? 0;
+  }
+
+  get internalPort(): number {
+    return this.#internal?.port ?? 0;
+  }
+
+  get routes(): readonly Route[] {
+    return this.#router.routes;
+  }
+
+  get internalRoutes(): readonly Route[] {
+    return this.#internalRouter.routes;
+  }
+
+  async start(): Promise<void> {
+    const { logger, now = Date.now } = this.#deps;
+    const { http, internal, oidc } = this.#options;
+    const audit = httpAudit(this.#context.audit);
+    const observer = this.#metrics;
+    const bearer = new BearerAuthenticator({
+      store: this.store,
+      accessTokens: oidc.accessTokens === null ? null : this.#auth.party.accessTokens,
+      internalSecret: null,
+      logger,
+    });
+    const authenticator = new ApiAuthenticator(
+      (value, _admits, asker, isPassive) => this.#auth.authenticateCookie(value, asker, isPassive),
+      bearer,
+    );
+    this.#internal = await startApiServer(
+      {
+        ...API_DEFAULTS,
+        listenHost: internal.listenHost,
+        listenPort: internal.listenPort,
+        publicBaseUrl: http.publicBaseUrl,
+      },
+      {
+        router: this.#internalRouter,
+        authenticator: new InternalAuthenticator(internal.secret),
+        logger,
+        audit,
+        observer,
+      },
+    );
+    const gate = new PrincipalLimits({ now });
+    this.#public = await startApiServer(http, {
+      router: this.#router,
+      authenticator,
+      logger,
+      audit,
+      observer,
+      gate,
+    });
+    this.#auth.warmUp();
+    this.#housekeeping.start();
+  }
+
+  reload(): void {
+    this.#public?.reloadTls();
+  }
+
+  stop(): Promise<void> {
+    this.#ended ??= this.#end(false);
+    return this.#ended;
+  }
+
+  async close(): Promise<void> {
+    await this.#public?.close();
+    await this.#internal?.close();
+    this.#ended ??= this.#end(true);
+    await this.#ended;
+  }
+
+  async #end(isAtOnce: boolean): Promise<void> {
+    this.#isStopping = true;
+    if (!isAtOnce) {
+      await this.#public?.stop();
+      await this.#internal?.stop();
+    }
+    await this.#housekeeping.stop();
+    this.#auth.close();
+    await this.#changes.close();
+    await this.#audit.close();
+    await this.#relay.destroy();
+    await this.store.close();
+  }
+
+  #addRoutes(): void {
+    const context = this.#context;
+    const { http, devices } = this.#options;
+    const ready: Readiness = { check: () => this.#readiness() };
+    const info = {
+      title: "Hawser",
+      version: hawserVersion(),
+      publicBaseUrl: http.publicBaseUrl,
+      cookieName: sessionCookieName(http.publicBaseUrl.startsWith("https:")),
+    };
+    const routes = [
+      ...healthRoutes(ready),
+      descriptionRoute(this.#router, info),
+      ...this.#auth.routes,
+      ...deviceRoutes(context, devices),
+      ...keyRoutes(context),
+      ...auditRoutes(context),
+    ];
+    for (const each of routes) this.#router.add(each);
+    const internalRoutes = [
+      ...healthRoutes(ready),
+      metricsRoute(() => this.#metrics.render(), this.#metrics.mediaType),
+      authorizeRoute(context),
+      tunnelsRoute(context),
+    ];
+    for (const each of internalRoutes) this.#internalRouter.add(each);
+  }
+
+  /** An identity provider or a relay that is away does not make the server unready: all else goes on. */
+  async #readiness(): ReturnType<Readiness["check"]> {
+    const isUp = await isReachable(this.store);
+    const detail = {
+      ...this.#auth.state,
+      database: isUp ? "up" : "down",
+      ...(this.#isStopping ? { server: "stopping" } : {}),
+    };
+    return { ready: isUp && !this.#isStopping, detail };
+  }
+}
+
+/** The same log, with each event counted. */
+function counted(log: AuditLog, metrics: ApiMetrics): AuditLog {
+  return {
+    record: (entry: AuditEntry) => {
+      metrics.eventRecorded(entry);
+      log.record(entry);
+    },
+    tell: (entry: AuditEntry) => {
+      metrics.eventRecorded(entry);
+      log.tell(entry);
+    },
+  };
+}

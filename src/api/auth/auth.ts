@@ -1,0 +1,116 @@
+import { ConfigError } from "../../core/errors.ts";
+import type { ApiContext } from "../context.ts";
+import {
+  type MachineClients,
+  type OidcPorts,
+  type OidcSettings,
+  RelyingParty,
+} from "../oidc/index.ts";
+import type { Asker, AuthVerdict } from "../ports.ts";
+import type { Route } from "../route.ts";
+import { AddressLimit } from "./address-limit.ts";
+import { readKeyRing } from "./key-ring.ts";
+import { type AuthOptions, authOptionsProblems } from "./options.ts";
+import { Pages } from "./pages.ts";
+import type { AuthParts } from "./parts.ts";
+import { RecentEnds } from "./recent-ends.ts";
+import { SessionAuth } from "./session-auth.ts";
+import { SessionCookie } from "./session-cookie.ts";
+import { SessionEndings } from "./session-endings.ts";
+import { sessionRoutes } from "./session-routes.ts";
+import { signInRoutes } from "./sign-in-routes.ts";
+import { signOutRoutes } from "./sign-out-routes.ts";
+import { StoreLogouts } from "./store-logouts.ts";
+import { TokenBox } from "./token-box.ts";
+import { userRoutes } from "./user-routes.ts";
+
+/** How people sign in, built and wired. */
+export interface Auth {
+  /** `/`, `/api/auth/…` and `/api/users…`. */
+  readonly routes: readonly Route[];
+  readonly party: RelyingParty;
+  /**
+   * The verdict on the login cookie's value. Never rejects.
+   *
+   * @param isPassive whether the request is no activity of a person
+   */
+  authenticateCookie(value: string, asker: Asker, isPassive: boolean): Promise<AuthVerdict>;
+  /** Words for readiness. A provider that is down does not make the server unready. */
+  readonly state: Readonly<Record<string, string>>;
+  /** Discovers the provider in the background. Never throws. */
+  warmUp(): void;
+  /** Stops the background work. Idempotent. */
+  close(): void;
+}
+
+/**
+ * Builds it. Nothing is asked of the provider before it is needed.
+ *
+ * @param ports its `clock.epochMs` is the clock of the context and of the store
+ * @throws ConfigError with every option that cannot be used
+ */
+export function createAuth(
+  context: ApiContext,
+  options: AuthOptions,
+  settings: OidcSettings,
+  ports: OidcPorts,
+  machineClients: MachineClients,
+): Auth {
+  const parts = partsOf(context, options, settings, ports, machineClients);
+  const { party, sessions } = parts;
+  return {
+    routes: [
+      ...signInRoutes(parts),
+      ...signOutRoutes(parts),
+      ...sessionRoutes(parts),
+      ...userRoutes(parts),
+    ],
+    party,
+    authenticateCookie: (value, asker, isPassive) => sessions.authenticate(value, asker, isPassive),
+    get state() {
+      const client = party.isPublicClient ? "public" : "confidential";
+      return { oidc: party.state, oidc_client: client };
+    },
+    warmUp: () => party.warmUp(),
+    close: () => party.close(),
+  };
+}
+
+function partsOf(
+  context: ApiContext,
+  options: AuthOptions,
+  settings: OidcSettings,
+  ports: OidcPorts,
+  machineClients: MachineClients,
+): AuthParts {
+  const signing = readKeyRing(options.sessionSecrets);
+  const sealing = readKeyRing(options.tokenEncKeys);
+  const problems = authOptionsProblems(options);
+  if (problems.length > 0 || !signing.ok || !sealing.ok) throw new ConfigError(problems);
+  const own = new URL(settings.publicBaseUrl).origin;
+  const cookies = new SessionCookie(signing.ring, own.startsWith("https:"));
+  const recent = new RecentEnds();
+  const logouts = new StoreLogouts(context.store);
+  const limit = (perMinuteMax: number): AddressLimit =>
+    new AddressLimit(perMinuteMax, options.limitAddressesMax, ports.clock);
+  return {
+    context,
+    options,
+    settings,
+    timers: ports.timers,
+    party: new RelyingParty(settings, ports, { logouts, machineClients }),
+    logouts,
+    cookies,
+    box: new TokenBox(sealing.ring),
+    sessions: new SessionAuth(context, options, cookies, recent),
+    endings: new SessionEndings(context, recent),
+    recent,
+    pages: new Pages(settings.publicBaseUrl),
+    origins: { own, others: new Set(options.corsOrigins) },
+    limits: {
+      logins: limit(options.loginsPerMinute),
+      callbacks: limit(options.callbacksPerMinute),
+      backchannelFailures: limit(options.backchannelFailuresPerMinute),
+    },
+  };
+}

@@ -1,0 +1,200 @@
+import { createHash } from "node:crypto";
+import type { Logger } from "pino";
+import { digestsEqual, parseToken, type TokenKind } from "../../core/token.ts";
+import { type AccessTokens, type MachinePrincipal, OidcError } from "../oidc/index.ts";
+import type { Asker, AuthVerdict, Principal, PrincipalKind } from "../ports.ts";
+import { ADMIN_SCOPES } from "../scopes.ts";
+import {
+  authorizeDeviceTokens,
+  type CurrentApiKey,
+  findApiKey,
+  LAST_USED_WRITE_MS,
+  noteApiKeyUsed,
+  type Store,
+  type TokenDigest,
+} from "../store/index.ts";
+import { allowedScopes, isScope } from "./key-scopes.ts";
+
+/** What a {@link BearerAuthenticator} works with. */
+export interface BearerDeps {
+  readonly store: Store;
+  /** Null where no access tokens of an identity provider are taken. */
+  readonly accessTokens: Pick<AccessTokens, "verify"> | null;
+  /** What the relay proves itself with on the internal listener; null where there is none. */
+  readonly internalSecret: string | null;
+  readonly logger: Logger;
+}
+
+const REJECTED: AuthVerdict = { ok: false, reason: "rejected" };
+/** A database that is away is mostly one that is being restarted. */
+const STORE_RETRY_SECONDS = 5;
+/** Uses that are being written at a time; a use beyond that is written the next time. */
+const NOTES_MAX = 64;
+/** RFC 7515, section 3.1: three parts of base64url. */
+const JWS = /^[\w-]+\.[\w-]+\.[\w-]+$/;
+
+/**
+ * Decides what `Authorization: Bearer` carries. What a token is shows in its form, and one that the route does not take, or
+ * whose checksum is wrong, is rejected without a look into the database. Nothing is remembered between requests: a
+ * revocation, a demotion and a disabled user hold from the next request on, in every process.
+ */
+export class BearerAuthenticator {
+  readonly #deps: BearerDeps;
+  readonly #internalDigest: string | null;
+  readonly #notes = new Map<string, Promise<void>>();
+
+  constructor(deps: BearerDeps) {
+    this.#deps = deps;
+    this.#internalDigest = deps.internalSecret === null ? null : digestOf(deps.internalSecret);
+  }
+
+  /** Never rejects. */
+  async authenticate(
+    token: string,
+    admits: readonly PrincipalKind[],
+    asker: Asker,
+  ): Promise<AuthVerdict> {
+    try {
+      return await this.#decide(token, admits, asker);
+    } catch (error) {
+      const code = error instanceof Error && "code" in error ? String(error.code) : "";
+      const type = error instanceof Error ? error.name : typeof error;
+      this.#deps.logger.error({ type, code }, "credentials cannot be checked now");
+      return unavailable(STORE_RETRY_SECONDS);
+    }
+  }
+
+  /** Waits for last uses that are being written. */
+  async close(): Promise<void> {
+    await Promise.all(this.#notes.values());
+  }
+
+  #decide(
+    token: string,
+    admits: readonly PrincipalKind[],
+    asker: Asker,
+  ): AuthVerdict | Promise<AuthVerdict> {
+    if (admits.includes("internal")) return this.#internal(token);
+    if (admits.includes("device")) return this.#device(token);
+    if (admits.includes("key") && token.startsWith("hwk_")) return this.#key(token, asker);
+    if (admits.includes("service") && JWS.test(token)) return this.#service(token);
+    return REJECTED;
+  }
+
+  #internal(token: string): AuthVerdict {
+    const known = this.#internalDigest;
+    if (known === null || !digestsEqual(known, digestOf(token))) return REJECTED;
+    return {
+      ok: true,
+      principal: {
+        kind: "internal",
+        ref: "internal",
+        tenantId: "",
+        userId: "",
+        role: "member",
+        scopes: new Set(),
+      },
+    };
+  }
+
+  async #device(token: string): Promise<AuthVerdict> {
+    const presented = presentedAs(token, "device");
+    if (presented === null) return REJECTED;
+    const [device] = await authorizeDeviceTokens(this.#deps.store, [presented]);
+    if (device == null) return REJECTED;
+    return {
+      ok: true,
+      principal: {
+        kind: "device",
+        ref: device.ref,
+        tenantId: device.tenant,
+        userId: device.ownerId,
+        role: "member",
+        scopes: new Set(),
+        deviceId: device.deviceId,
+      },
+    };
+  }
+
+  async #key(token: string, asker: Asker): Promise<AuthVerdict> {
+    const presented = presentedAs(token, "key");
+    if (presented === null) return REJECTED;
+    const key = await findApiKey(this.#deps.store, presented);
+    if (key === null) return REJECTED;
+    this.#noteUse(key, asker);
+    return { ok: true, principal: principalOfKey(key) };
+  }
+
+  /** In the background: a use that cannot be noted is no reason to refuse it. */
+  #noteUse({ ref, lastUsedAt }: CurrentApiKey, { address }: Asker): void {
+    const { store, logger } = this.#deps;
+    const isRecent = lastUsedAt !== null && store.now() - lastUsedAt < LAST_USED_WRITE_MS;
+    if (isRecent || this.#notes.has(ref) || this.#notes.size >= NOTES_MAX) return;
+    const note = noteApiKeyUsed(store, ref, address)
+      .catch(() => logger.warn({ key: ref }, "the use of a key cannot be noted"))
+      .finally(() => this.#notes.delete(ref));
+    this.#notes.set(ref, note);
+  }
+
+  async #service(token: string): Promise<AuthVerdict> {
+    const { accessTokens, logger } = this.#deps;
+    if (accessTokens === null) return REJECTED;
+    try {
+      return { ok: true, principal: principalOfMachine(await accessTokens.verify(token)) };
+    } catch (error) {
+      if (!(error instanceof OidcError)) throw error;
+      if (error.row.status === 401) {
+        logger.info({ rule: error.rule }, "access token rejected");
+        return REJECTED;
+      }
+      logger.warn({ code: error.code, rule: error.rule }, "access tokens cannot be checked now");
+      return unavailable(error.row.retryAfter || STORE_RETRY_SECONDS);
+    }
+  }
+}
+
+/** Null where the text is no token of that kind: its length, alphabet and checksum are looked at, and nothing is asked. */
+function presentedAs(text: string, kind: TokenKind): TokenDigest | null {
+  const parsed = parseToken(text);
+  return parsed.ok && parsed.kind === kind ? parsed : null;
+}
+
+/** A key may do what it was given, as far as its owner may do it now. */
+export function principalOfKey(key: CurrentApiKey): Principal {
+  return {
+    kind: "key",
+    ref: key.ref,
+    tenantId: key.tenant,
+    userId: key.ownerId,
+    role: key.ownerRole,
+    scopes: allowedScopes(key.scopes, key.ownerRole),
+    expiresAtMs: key.expiresAt,
+    ...(key.devices === null ? {} : { devices: new Set(key.devices) }),
+    ...(key.requestsPerMinute === null ? {} : { requestsPerMinute: key.requestsPerMinute }),
+  };
+}
+
+/**
+ * A machine is no person: it has no user, and what it may do is what its registration and its token both say. It counts
+ * as an administrator where that holds something of an administrator's.
+ */
+function principalOfMachine(machine: MachinePrincipal): Principal {
+  const scopes = machine.scopes.filter(isScope);
+  return {
+    kind: "service",
+    ref: `client:${machine.clientId}`,
+    tenantId: machine.tenant,
+    userId: "",
+    role: scopes.some((scope) => ADMIN_SCOPES.has(scope)) ? "admin" : "member",
+    scopes: new Set(scopes),
+    expiresAtMs: machine.expiresAtMs,
+  };
+}
+
+function unavailable(retryAfter: number): AuthVerdict {
+  return { ok: false, reason: "unavailable", retryAfter };
+}
+
+function digestOf(text: string): string {
+  return createHash("sha256").update(text).digest("hex");
+}

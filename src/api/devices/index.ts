@@ -1,0 +1,42 @@
+/** Devices of the API server: their tokens, pairing codes, enrolment keys, and the exchange of these. */
+import { type Clock, monotonicClock } from "../../core/clock.ts";
+import type { ApiContext } from "../context.ts";
+import type { Route } from "../route.ts";
+import { managingRoutes } from "./device-routes.ts";
+import { enrolmentRoutes } from "./enrolment-routes.ts";
+import { ExchangeLimiter } from "./exchange-limiter.ts";
+import { exchangeRoute } from "./exchange-route.ts";
+import { LiveSessions } from "./live-sessions.ts";
+import type { DeviceOptions } from "./options.ts";
+import { ownRoutes } from "./own-routes.ts";
+import { pairingRoutes } from "./pairing-routes.ts";
+import { tokenRoutes } from "./token-routes.ts";
+
+export { DEVICE_ERRORS, type DeviceErrorCode } from "./errors.ts";
+export { HOUSEKEEPING_MS, Housekeeping, runHousekeeping } from "./housekeeping.ts";
+export { DEVICE_DEFAULTS, type DeviceOptions, type ExchangeLimits } from "./options.ts";
+
+/**
+ * Every route of devices. Call it once a process: the limits of exchanges are counted in what it makes.
+ *
+ * @param deps.clock of those limits; the process's monotonic clock by default
+ */
+export function deviceRoutes(
+  context: ApiContext,
+  options: DeviceOptions,
+  deps: { readonly clock?: Clock } = {},
+): Route[] {
+  const parts = { context, options, live: new LiveSessions(context, options) };
+  const limiter =
+    options.exchange === null
+      ? null
+      : new ExchangeLimiter(options.exchange, deps.clock ?? monotonicClock);
+  return [
+    ...managingRoutes(parts),
+    ...tokenRoutes(parts),
+    ...pairingRoutes(parts),
+    exchangeRoute(parts, limiter),
+    ...enrolmentRoutes(parts),
+    ...ownRoutes(parts),
+  ];
+}

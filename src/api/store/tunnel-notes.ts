@@ -1,0 +1,237 @@
+import { sql } from "kysely";
+import { assert } from "../../core/assert.ts";
+import { insertAuditEvents, type NewAuditEvent } from "./audit-events.ts";
+import { oneOf } from "./authorize-batch.ts";
+import { type FoundToken, findTokens, opensTunnel, tokensLock } from "./device-tokens.ts";
+import type { Queries, Store } from "./store.ts";
+import type { TenantId } from "./tenant.ts";
+
+/**
+ * What became of a tunnel, by the reference of its token. `at` is milliseconds UTC.
+ *
+ * - `opened`: it came up; `replaced` where it took the place of one that was up.
+ * - `seen`: it is up, and no more is known of it.
+ * - `closed`: it is gone; `displaced` where a newer one has taken its place.
+ * - `fight`: connections replace each other again and again.
+ */
+export type TunnelNote =
+  | {
+      readonly kind: "opened";
+      readonly ref: string;
+      readonly at: number;
+      readonly remoteAddr: string;
+      readonly agentVersion: string | null;
+      readonly replaced: boolean;
+    }
+  | { readonly kind: "seen"; readonly ref: string; readonly at: number }
+  | {
+      readonly kind: "closed";
+      readonly ref: string;
+      readonly at: number;
+      readonly reason: string;
+      readonly displaced: boolean;
+    }
+  | {
+      readonly kind: "fight";
+      readonly ref: string;
+      readonly at: number;
+      readonly replacements: number;
+    };
+
+/** An event that was stored, for the stream of lines. */
+export type TunnelAuditEvent = Required<Pick<NewAuditEvent, "event" | "objectId">> & {
+  readonly tenant: TenantId | null;
+  readonly actor: string;
+  readonly detail: Readonly<Record<string, string | number | null>>;
+};
+
+/** What {@link noteTunnels} came to. */
+export interface NotedTunnels {
+  /** Older tokens of the devices, which ended because a newer one is in use now. */
+  readonly endedRefs: readonly string[];
+  /** Tokens of tunnels that came up and that are good no longer: the tunnels must be closed. */
+  readonly refusedRefs: readonly string[];
+  readonly events: readonly TunnelAuditEvent[];
+}
+
+/** Notes that one call takes: what SQLite does in a few milliseconds. */
+export const TUNNEL_NOTES_MAX = 100;
+
+type Opened = Extract<TunnelNote, { kind: "opened" | "seen" }>;
+type Closed = Extract<TunnelNote, { kind: "closed" }>;
+
+/**
+ * Notes what became of tunnels, in one transaction with a handful of statements, however many there are: devices whose
+ * tunnels came up are active from now on, and their older tokens end; what was seen last, and why it closed, is kept for those
+ * whose tunnels are gone. Each is an audit event, but for `seen`. Noting the same again changes nothing but the log.
+ *
+ * @param notes in the order in which they happened, at most {@link TUNNEL_NOTES_MAX}
+ */
+export function noteTunnels(store: Store, notes: readonly TunnelNote[]): Promise<NotedTunnels> {
+  assert(notes.length <= TUNNEL_NOTES_MAX, "a batch of notes is within its limit");
+  return store.transaction(async (queries) => {
+    const refs = [...new Set(notes.map(({ ref }) => ref))];
+    let tokens = await findTokens(queries, refs);
+    if (store.kind === "postgres" && tokens.size > 0) {
+      const names = [...tokens.values()].map(({ deviceId }) => tokensLock(deviceId));
+      await store.lockAll(queries, names);
+      tokens = await findTokens(queries, refs);
+    }
+    const now = store.now();
+    const opened: Opened[] = [];
+    const closed: Closed[] = [];
+    const refused = new Set<string>();
+    for (const note of notes) {
+      if (note.kind === "closed") closed.push(note);
+      else if (note.kind === "fight") continue;
+      else if (openedInTime(tokens.get(note.ref), note, now)) opened.push(note);
+      else if (note.kind === "opened") refused.add(note.ref);
+    }
+    await activate(store, queries, tokens, opened, now);
+    await close(store, queries, tokens, closed, now);
+    const endedRefs = await endOlder(store, queries, tokens, opened, now);
+    const events = notes.flatMap((note) => eventOf(note, tokens.get(note.ref) ?? null, refused));
+    const rows = events.map(({ tenant, ...event }) => ({ tenant, time: now, event }));
+    await insertAuditEvents(queries, rows);
+    return { endedRefs, refusedRefs: [...refused], events };
+  });
+}
+
+/** A device that connected in time is in time, however late the word of it comes. */
+function openedInTime(token: FoundToken | undefined, { at }: TunnelNote, now: number): boolean {
+  if (token === undefined) return false;
+  const inTime = token.activateBy === null || at < token.activateBy;
+  return opensTunnel(inTime ? { ...token, activateBy: null } : token, now);
+}
+
+/** The rows of an update, by device: the last one of each device counts. */
+function byDevice<N extends TunnelNote>(
+  tokens: ReadonlyMap<string, FoundToken>,
+  notes: readonly N[],
+): Map<string, N> {
+  const found = new Map<string, N>();
+  for (const note of notes) {
+    const token = tokens.get(note.ref);
+    if (token !== undefined) found.set(token.deviceId, note);
+  }
+  return found;
+}
+
+async function activate(
+  store: Store,
+  queries: Queries,
+  tokens: ReadonlyMap<string, FoundToken>,
+  notes: readonly Opened[],
+  now: number,
+): Promise<void> {
+  if (notes.length === 0) return;
+  const rows = [...byDevice(tokens, notes)].map(([id, note]) => ({
+    id,
+    at: Math.min(note.at, now),
+    addr: note.kind === "opened" ? note.remoteAddr : null,
+    version: note.kind === "opened" ? note.agentVersion : null,
+  }));
+  const json = JSON.stringify(rows);
+  const source =
+    store.kind === "sqlite"
+      ? sql`(select value ->> '$.id' as id, value ->> '$.at' as at, value ->> '$.addr' as addr,
+          value ->> '$.version' as version from json_each(${json})) as v`
+      : sql`jsonb_to_recordset(${json}::jsonb) as v(id text, at bigint, addr text, version text)`;
+  const latest = sql.raw(store.kind === "sqlite" ? "max" : "greatest");
+  await sql`update devices set state = 'active', activate_by = null,
+      first_connected_at = coalesce(first_connected_at, v.at),
+      last_seen_at = ${latest}(coalesce(last_seen_at, 0), v.at),
+      last_remote_addr = coalesce(v.addr, last_remote_addr),
+      agent_version = case when v.addr is null then agent_version else v.version end
+    from ${source} where devices.id = v.id`.execute(queries);
+  const refs = notes.map(({ ref }) => ref);
+  await queries
+    .updateTable("deviceTokens")
+    .set({ lastUsedAt: now })
+    .where(oneOf(store.kind, "ref", refs))
+    .execute();
+}
+
+async function close(
+  store: Store,
+  queries: Queries,
+  tokens: ReadonlyMap<string, FoundToken>,
+  notes: readonly Closed[],
+  now: number,
+): Promise<void> {
+  // A tunnel that was displaced says nothing of its device: another one is up.
+  const lasting = notes.filter(({ displaced }) => !displaced);
+  if (lasting.length === 0) return;
+  const rows = [...byDevice(tokens, lasting)].map(([id, { at, reason }]) => ({
+    id,
+    at: Math.min(at, now),
+    reason,
+  }));
+  const json = JSON.stringify(rows);
+  const source =
+    store.kind === "sqlite"
+      ? sql`(select value ->> '$.id' as id, value ->> '$.at' as at, value ->> '$.reason' as reason
+          from json_each(${json})) as v`
+      : sql`jsonb_to_recordset(${json}::jsonb) as v(id text, at bigint, reason text)`;
+  const latest = sql.raw(store.kind === "sqlite" ? "max" : "greatest");
+  await sql`update devices set last_seen_at = ${latest}(coalesce(last_seen_at, 0), v.at),
+      last_close_reason = v.reason from ${source} where devices.id = v.id`.execute(queries);
+}
+
+/** Ends the older tokens of devices that use a newer one now. */
+async function endOlder(
+  store: Store,
+  queries: Queries,
+  tokens: ReadonlyMap<string, FoundToken>,
+  notes: readonly Opened[],
+  now: number,
+): Promise<string[]> {
+  if (notes.length === 0) return [];
+  const refs = notes.map(({ ref }) => ref);
+  const devices = [...byDevice(tokens, notes).keys()];
+  const ended = await queries
+    .updateTable("deviceTokens")
+    .set({ endedAt: now })
+    .where("endedAt", "is", null)
+    .where(oneOf(store.kind, "deviceId", devices))
+    .where(({ exists, selectFrom }) =>
+      exists(
+        selectFrom("deviceTokens as newer")
+          .select("newer.ref")
+          .whereRef("newer.deviceId", "=", "deviceTokens.deviceId")
+          .whereRef("newer.generation", ">", "deviceTokens.generation")
+          .where(oneOf(store.kind, "newer.ref", refs)),
+      ),
+    )
+    .returning("ref")
+    .execute();
+  return ended.map(({ ref }) => ref);
+}
+
+function eventOf(
+  note: TunnelNote,
+  token: FoundToken | null,
+  refused: ReadonlySet<string>,
+): (TunnelAuditEvent & { readonly ip: string | null })[] {
+  if (note.kind === "seen" || (note.kind === "opened" && refused.has(note.ref))) return [];
+  const tenant: TenantId | null = token?.tenant ?? null;
+  const about = { tenant, actor: note.ref, objectId: token?.deviceId ?? null };
+  switch (note.kind) {
+    case "opened": {
+      const detail = { agent_version: note.agentVersion };
+      const event = note.replaced ? "tunnel_replaced" : "tunnel_connected";
+      return [{ ...about, event, detail, ip: addressOf(note.remoteAddr) }];
+    }
+    case "closed":
+      return [{ ...about, event: "tunnel_closed", detail: { reason: note.reason }, ip: null }];
+    case "fight": {
+      const detail = { replacements: note.replacements };
+      return [{ ...about, event: "authn_token_reuse", detail, ip: null }];
+    }
+  }
+}
+
+/** `ip:port` without the port. */
+function addressOf(remoteAddr: string): string {
+  return remoteAddr.replace(/:\d+$/, "").replace(/^\[(.*)\]$/, "$1");
+}
