@@ -16,6 +16,7 @@ import {
   PrincipalLimits,
   StoredMachineClients,
 } from "./bearer/index.ts";
+import { cliLoginRoutes, ownKeyRoutes } from "./cli-login/index.ts";
 import type { ApiContext, AuditEntry, AuditLog } from "./context.ts";
 import { sessionCookieName } from "./credential.ts";
 import {
@@ -289,6 +290,11 @@ class RunningApi implements ApiApp {
       ...deviceRoutes(context, devices),
       ...keyRoutes(context),
       ...auditRoutes(context),
+      ...cliLoginRoutes(context, {
+        publicBaseUrl: http.publicBaseUrl,
+        authenticateCookie: (value, asker) => this.#auth.authenticateCookie(value, asker, false),
+      }),
+      ...ownKeyRoutes(context),
       forwardRoute(context, { publicBaseUrl: http.publicBaseUrl }),
     ];
     for (const each of routes) this.#router.add(each);

@@ -20,6 +20,7 @@ export function removeExpired(
   return store.transaction(async (queries) => {
     const now = store.now();
     await queries.deleteFrom("pendingSignIns").where("expiresAt", "<=", now).execute();
+    await queries.deleteFrom("cliLogins").where("expiresAt", "<=", now).execute();
     await queries.deleteFrom("logoutTokens").where("expiresAt", "<=", now).execute();
     await queries.deleteFrom("logoutNotices").where("expiresAt", "<=", now).execute();
     await queries.deleteFrom("logoutTickets").where("expiresAt", "<=", now).execute();

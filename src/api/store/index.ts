@@ -36,6 +36,17 @@ export {
   recheckTokens,
 } from "./authorize-batch.ts";
 export {
+  addCliLogin,
+  approveCliLogin,
+  CLI_LOGIN_LIMITS,
+  type CliLogin,
+  type CliLoginLimits,
+  type ConsentAnswer,
+  declineCliLogin,
+  type NewCliLogin,
+  takeCliLogin,
+} from "./cli-logins.ts";
+export {
   AUTHORIZE_MAX,
   type AuthorizedDevice,
   authorizeDeviceTokens,
@@ -122,6 +133,13 @@ export {
   registerMachineClient,
 } from "./machine-clients.ts";
 export { type OpenOptions, openDatabase } from "./open.ts";
+export {
+  findUserOfAny,
+  hasTenant,
+  listTenants,
+  listUsersOfAll,
+  type TenantOverview,
+} from "./operator.ts";
 export {
   cancelPairingCode,
   createPairingCode,
