@@ -22,6 +22,9 @@ const OPEN: readonly string[] = [
   "GET /api/auth/logged-out",
   "POST /api/auth/backchannel-logout",
   "POST /api/pairing/exchange",
+  "GET /cli-login",
+  "POST /cli-login",
+  "POST /api/cli-login/exchange",
 ];
 const OPEN_INTERNAL: readonly string[] = ["GET /healthz", "GET /readyz", "GET /metrics"];
 
