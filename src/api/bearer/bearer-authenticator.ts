@@ -6,13 +6,12 @@ import type { Asker, AuthVerdict, Principal, PrincipalKind } from "../ports.ts";
 import { ADMIN_SCOPES } from "../scopes.ts";
 import {
   authorizeDeviceTokens,
-  type CurrentApiKey,
   LAST_USED_WRITE_MS,
   noteApiKeyUsed,
   type Store,
   type TokenDigest,
 } from "../store/index.ts";
-import { allowedScopes, isScope } from "./key-scopes.ts";
+import { isScope } from "./key-scopes.ts";
 import { type KeyVerdict, KeyVerdicts } from "./key-verdicts.ts";
 
 /** What a {@link BearerAuthenticator} works with. */
@@ -124,13 +123,13 @@ export class BearerAuthenticator {
     const verdict = await this.#keys.find(presented);
     if (verdict === null) return REJECTED;
     this.#noteUse(verdict, asker);
-    return { ok: true, principal: principalOfKey(verdict.key) };
+    return { ok: true, principal: verdict.principal };
   }
 
   /** In the background: a use that cannot be noted is no reason to refuse it. */
   #noteUse(verdict: KeyVerdict, { address }: Asker): void {
     const { store, logger } = this.#deps;
-    const { ref } = verdict.key;
+    const { ref } = verdict.principal;
     const now = store.now();
     const isRecent = verdict.lastUsedAt !== null && now - verdict.lastUsedAt < LAST_USED_WRITE_MS;
     if (isRecent || this.#notes.has(ref) || this.#notes.size >= NOTES_MAX) return;
@@ -162,21 +161,6 @@ export class BearerAuthenticator {
 function presentedAs(text: string, kind: TokenKind): TokenDigest | null {
   const parsed = parseToken(text);
   return parsed.ok && parsed.kind === kind ? parsed : null;
-}
-
-/** A key may do what it was given, as far as its owner may do it now. */
-export function principalOfKey(key: CurrentApiKey): Principal {
-  return {
-    kind: "key",
-    ref: key.ref,
-    tenantId: key.tenant,
-    userId: key.ownerId,
-    role: key.ownerRole,
-    scopes: allowedScopes(key.scopes, key.ownerRole),
-    expiresAtMs: key.expiresAt,
-    ...(key.devices === null ? {} : { devices: new Set(key.devices) }),
-    ...(key.requestsPerMinute === null ? {} : { requestsPerMinute: key.requestsPerMinute }),
-  };
 }
 
 /**
