@@ -1,6 +1,5 @@
-import { createHash } from "node:crypto";
 import type { Logger } from "pino";
-import { digestsEqual, parseToken, type TokenKind } from "../../core/token.ts";
+import { parseToken, type TokenKind } from "../../core/token.ts";
 import { type AccessTokens, type MachinePrincipal, OidcError } from "../oidc/index.ts";
 import type { Asker, AuthVerdict, Principal, PrincipalKind } from "../ports.ts";
 import { ADMIN_SCOPES } from "../scopes.ts";
@@ -19,8 +18,6 @@ export interface BearerDeps {
   readonly store: Store;
   /** Null where no access tokens of an identity provider are taken. */
   readonly accessTokens: Pick<AccessTokens, "verify"> | null;
-  /** What the relay proves itself with on the internal listener; null where there is none. */
-  readonly internalSecret: string | null;
   readonly logger: Logger;
 }
 
@@ -39,14 +36,12 @@ const JWS = /^[\w-]+\.[\w-]+\.[\w-]+$/;
  */
 export class BearerAuthenticator {
   readonly #deps: BearerDeps;
-  readonly #internalDigest: string | null;
   readonly #keys: KeyVerdicts;
   readonly #notes = new Map<string, Promise<void>>();
 
   constructor(deps: BearerDeps) {
     this.#deps = deps;
     this.#keys = new KeyVerdicts(deps.store);
-    this.#internalDigest = deps.internalSecret === null ? null : digestOf(deps.internalSecret);
   }
 
   /** Never rejects. */
@@ -75,27 +70,10 @@ export class BearerAuthenticator {
     admits: readonly PrincipalKind[],
     asker: Asker,
   ): AuthVerdict | Promise<AuthVerdict> {
-    if (admits.includes("internal")) return this.#internal(token);
     if (admits.includes("device")) return this.#device(token);
     if (admits.includes("key") && token.startsWith("hwk_")) return this.#key(token, asker);
     if (admits.includes("service") && JWS.test(token)) return this.#service(token);
     return REJECTED;
-  }
-
-  #internal(token: string): AuthVerdict {
-    const known = this.#internalDigest;
-    if (known === null || !digestsEqual(known, digestOf(token))) return REJECTED;
-    return {
-      ok: true,
-      principal: {
-        kind: "internal",
-        ref: "internal",
-        tenantId: "",
-        userId: "",
-        role: "member",
-        scopes: new Set(),
-      },
-    };
   }
 
   async #device(token: string): Promise<AuthVerdict> {
@@ -182,8 +160,4 @@ function principalOfMachine(machine: MachinePrincipal): Principal {
 
 function unavailable(retryAfter: number): AuthVerdict {
   return { ok: false, reason: "unavailable", retryAfter };
-}
-
-function digestOf(text: string): string {
-  return createHash("sha256").update(text).digest("hex");
 }
