@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import type { TestContext } from "node:test";
 import { runHousekeeping } from "../../../../src/api/devices/index.ts";
 import {
   ACTIVATION_MS,
@@ -11,7 +12,7 @@ import { parseToken } from "../../../../src/core/token.ts";
 import { startApiProcess } from "../../../support/api-devices/processes.ts";
 import { codeOf, exchange, madeCode, startRig } from "../../../support/api-devices/rig.ts";
 import { ask } from "../../../support/api-devices/server.ts";
-import { onEachDatabase } from "../../../support/api-store/each-database.ts";
+import { type DatabaseCase, onEachDatabase } from "../../../support/api-store/each-database.ts";
 import { IDLE_MS, MINUTE_MS, TENANT } from "../../../support/api-store/people.ts";
 
 async function codesOf(store: Store, user: User, count: number): Promise<string[]> {
@@ -23,6 +24,21 @@ async function codesOf(store: Store, user: User, count: number): Promise<string[
     codes.push(code.text);
   }
   return codes;
+}
+
+/** A code whose exchange came so far when the process that did it was killed. */
+async function killedAt(on: DatabaseCase, t: TestContext, step: string) {
+  const rig = await startRig(on, t, { devices: { exchange: null } });
+  const { code } = await madeCode(rig);
+  const victim = await startApiProcess(t, on.url, step);
+  const broken = assert.rejects(
+    ask(victim.url, "POST /api/pairing/exchange", { body: { code } }),
+    TypeError,
+  );
+  await victim.stopped();
+  await victim.kill();
+  await broken;
+  return { rig, code };
 }
 
 onEachDatabase(
@@ -47,6 +63,38 @@ onEachDatabase(
     assert.deepEqual(devices, [{ id: device_id }]);
     assert.deepEqual(tokens, [{ ref: token.slice(0, 12) }]);
     assert.equal((await ask(servers[1]?.url ?? "", "GET /api/device", { as: token })).status, 200);
+  },
+);
+
+for (const step of ["claimed", "device_created", "token_stored", "audited"] as const) {
+  onEachDatabase(
+    `processes: an API server killed after "${step}" leaves nothing, and the code good`,
+    async (on, t) => {
+      const { rig, code } = await killedAt(on, t, step);
+      const devices = await rig.store.query.selectFrom("devices").select("id").execute();
+      const tokens = await rig.store.query.selectFrom("deviceTokens").select("ref").execute();
+      assert.deepEqual([devices, tokens], [[], []]);
+      assert.equal((await exchange(rig, code)).status, 201);
+    },
+  );
+}
+
+onEachDatabase(
+  "processes: an API server killed before it answered leaves a device that housekeeping removes",
+  async (on, t) => {
+    const { rig, code } = await killedAt(on, t, "committed");
+    assert.equal((await exchange(rig, code)).status, 404);
+    on.clock.advance(ACTIVATION_MS - 1);
+    await runHousekeeping(rig.context, { idleMs: IDLE_MS });
+    const [token] = await rig.store.query.selectFrom("deviceTokens").select("ref").execute();
+    on.clock.advance(1);
+    await runHousekeeping(rig.context, { idleMs: IDLE_MS });
+    assert.deepEqual(
+      rig.announced.map(({ revoked }) => revoked),
+      [[token?.ref]],
+    );
+    const left = await rig.store.query.selectFrom("deviceTokens").select("ref").execute();
+    assert.deepEqual(left, []);
   },
 );
 
