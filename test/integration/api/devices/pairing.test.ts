@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { runHousekeeping } from "../../../../src/api/devices/index.ts";
+import { DEVICE_DEFAULTS, runHousekeeping } from "../../../../src/api/devices/index.ts";
 import {
   ACTIVATION_MS,
   authorizeDeviceTokens,
@@ -100,24 +100,29 @@ onEachDatabase(
   },
 );
 
-onEachDatabase("pairing: a user has five codes at once, a tenant fifty", async (on, t) => {
-  const pairing = { perUserMax: 5, perTenantMax: 7, ttlMs: 10 * MINUTE_MS };
-  const rig = await startRig(on, t, { devices: { pairing } });
-  for (let count = 0; count < 4; count++) await madeCode(rig);
-  const last = await madeCode(rig);
-  const refused = await rig.ask("POST /api/pairing-codes");
-  assert.equal(refused.status, 409);
-  assert.equal(codeOf(refused), "too_many_pairing_codes");
-  await madeCode(rig, "bob");
-  await madeCode(rig, "bob");
-  assert.equal((await rig.ask("POST /api/pairing-codes", { as: "bob" })).status, 409);
-  // The other tenant has codes of its own.
-  await madeCode(rig, "eve");
-  assert.equal((await rig.ask(`DELETE /api/pairing-codes/${last.id}`)).status, 204);
-  await madeCode(rig);
-  on.clock.advance(10 * MINUTE_MS);
-  await madeCode(rig);
-});
+onEachDatabase(
+  "pairing: a user has so many codes at once, five by default, and a tenant so many more, fifty",
+  async (on, t) => {
+    const standard = { perUserMax: 5, perTenantMax: 50, ttlMs: 10 * MINUTE_MS };
+    assert.deepEqual(DEVICE_DEFAULTS.pairing, standard);
+    const pairing = { ...standard, perTenantMax: 7 };
+    const rig = await startRig(on, t, { devices: { pairing } });
+    for (let count = 0; count < 4; count++) await madeCode(rig);
+    const last = await madeCode(rig);
+    const refused = await rig.ask("POST /api/pairing-codes");
+    assert.equal(refused.status, 409);
+    assert.equal(codeOf(refused), "too_many_pairing_codes");
+    await madeCode(rig, "bob");
+    await madeCode(rig, "bob");
+    assert.equal((await rig.ask("POST /api/pairing-codes", { as: "bob" })).status, 409);
+    // The other tenant has codes of its own.
+    await madeCode(rig, "eve");
+    assert.equal((await rig.ask(`DELETE /api/pairing-codes/${last.id}`)).status, 204);
+    await madeCode(rig);
+    on.clock.advance(10 * MINUTE_MS);
+    await madeCode(rig);
+  },
+);
 
 onEachDatabase(
   "pairing: unknown, malformed, used, cancelled, expired, of the other form: one answer, byte by byte",
