@@ -16,6 +16,7 @@ import {
   PrincipalLimits,
   StoredMachineClients,
 } from "./bearer/index.ts";
+import { cliLoginRoutes, ownKeyRoutes } from "./cli-login/index.ts";
 import type { ApiContext, AuditEntry, AuditLog } from "./context.ts";
 import { sessionCookieName } from "./credential.ts";
 import {
@@ -288,6 +289,11 @@ class RunningApi implements ApiApp {
       ...deviceRoutes(context, devices),
       ...keyRoutes(context),
       ...auditRoutes(context),
+      ...cliLoginRoutes(context, {
+        authenticateCookie: (value, asker) => this.#auth.authenticateCookie(value, asker, false),
+        publicBaseUrl: http.publicBaseUrl,
+      }),
+      ...ownKeyRoutes(context),
     ];
     for (const each of routes) this.#router.add(each);
     const internalRoutes = [
