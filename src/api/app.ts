@@ -26,6 +26,7 @@ import {
   runHousekeeping,
 } from "./devices/index.ts";
 import { RunningByPrincipal } from "./endings.ts";
+import { forwardRoute } from "./forward/index.ts";
 import { keyRoutes } from "./keys/index.ts";
 import { ApiMetrics } from "./metrics.ts";
 import type { OidcFetch, OidcPorts, OidcSettings } from "./oidc/index.ts";
@@ -202,7 +203,7 @@ class RunningApi implements ApiApp {
   async start(): Promise<void> {
     const { logger, now = Date.now } = this.#deps;
     const { http, internal, oidc } = this.#options;
-    const audit = httpAudit(this.#context.audit);
+    const audit = httpAudit(this.#context.audit, now);
     const observer = this.#metrics;
     const bearer = new BearerAuthenticator({
       store: this.store,
@@ -290,10 +291,11 @@ class RunningApi implements ApiApp {
       ...keyRoutes(context),
       ...auditRoutes(context),
       ...cliLoginRoutes(context, {
-        authenticateCookie: (value, asker) => this.#auth.authenticateCookie(value, asker, false),
         publicBaseUrl: http.publicBaseUrl,
+        authenticateCookie: (value, asker) => this.#auth.authenticateCookie(value, asker, false),
       }),
       ...ownKeyRoutes(context),
+      forwardRoute(context, { publicBaseUrl: http.publicBaseUrl }),
     ];
     for (const each of routes) this.#router.add(each);
     const internalRoutes = [

@@ -9,7 +9,7 @@ export {
   apiAppProblems,
   startApi,
 } from "./app.ts";
-export { AUTH_DEFAULTS, type AuthOptions } from "./auth/index.ts";
+export { AUTH_DEFAULTS, type AuthOptions, authOptionsProblems } from "./auth/index.ts";
 export type { ApiContext, AuditEntry, AuditLog, Endings, RelayChanges } from "./context.ts";
 export { actorOf } from "./context.ts";
 export { sessionCookieName } from "./credential.ts";

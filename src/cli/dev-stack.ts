@@ -1,45 +1,57 @@
 import { randomBytes } from "node:crypto";
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
-import { createServer } from "node:net";
+import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Logger } from "pino";
-import { type Agent, connect } from "../agent/index.ts";
-import { type Loaded, relayOptions } from "../config/index.ts";
-import { formatCredentials } from "../core/credentials.ts";
-import { mintDeviceId, mintToken } from "../core/token.ts";
-import { CredentialsFile, type Relay, startRelay } from "../relay/index.ts";
-import { type DemoService, startDemoService } from "./demo-service.ts";
-import { cliError } from "./errors.ts";
+import { type Loaded, newKeyRing, type SettingName, type Values } from "../config/index.ts";
+import { type BothServers, startBothServers } from "./both-servers.ts";
+import { type DemoIdp, startDemoIdp } from "./demo-idp.ts";
+import { startDemoService } from "./demo-service.ts";
+import { freePort, isFree } from "./free-ports.ts";
+import type { Steps } from "./steps.ts";
 
-/** Relay, agent and service in this process, on loopback, connected. */
+/** Identity provider, API server, relay and service in this process, on loopback. */
 export interface DevStack {
-  /** `http://127.0.0.1:<port>/d/<device>`: what a caller puts before the path. */
-  readonly deviceUrl: string;
-  /** An API key that reaches the device. */
-  readonly key: string;
-  /** Where the requests end up. */
+  /** Where to sign in: `http://127.0.0.1:3721`. */
+  readonly baseUrl: string;
+  /** What callers put before `/d/<device>`. */
+  readonly edgeUrl: string;
+  /** Where requests to the demo device end up. */
   readonly serviceUrl: string;
-  readonly relay: Relay;
+  /** A temporary folder, open to its owner alone. */
+  readonly folder: string;
+  readonly idp: DemoIdp;
+  readonly servers: BothServers;
   /** Sentences about what is not as asked: a port that was taken. */
   readonly notes: readonly string[];
-  /** Ends it all: agent, relay, service, temporary folder. */
+  /** Ends something before the servers, when the stack is closed. */
+  onClose(cleanUp: () => Promise<void>): void;
+  /** Ends it all. */
   close(): Promise<void>;
 }
 
+/** What `hawser dev` was asked for. */
+export interface DevStackOptions {
+  /** Address of a service of the user's own, null for the demo service. */
+  readonly to: string | null;
+  /** PKCE alone, without a client secret. */
+  readonly publicClient: boolean;
+}
+
 const LOOPBACK = "127.0.0.1";
-const CONNECT_MS = 10_000;
+
+type PortName = Extract<SettingName, "apiPort" | "apiInternalPort" | "listenPort" | "internalPort">;
 
 /**
- * Starts everything.
+ * Starts everything but the device.
  *
- * @param to address of a service of the user's own, null for the demo service
  * @throws AppError `ERR_CLI_DEV_FAILED` that names the step; what ran before it is ended again
  */
 export async function startDevStack(
   loaded: Loaded,
-  to: string | null,
+  options: DevStackOptions,
   logger: Logger,
+  steps: Steps,
 ): Promise<DevStack> {
   const cleanUps: (() => unknown)[] = [];
   const close = async (): Promise<void> => {
@@ -48,136 +60,92 @@ export async function startDevStack(
     }
   };
   try {
-    const service = await step("start the demo service", () => ownOrDemo(to, cleanUps));
-    const folder = await step("make a temporary folder", () =>
+    const serviceUrl = options.to ?? (await startService(steps, cleanUps));
+    const folder = await steps.take("make a temporary folder", () =>
       mkdtemp(join(tmpdir(), "hawser-dev-")),
     );
     cleanUps.push(() => rm(folder, { recursive: true, force: true }));
-    const made = await step("write credentials", () => makeCredentials(folder));
     const notes: string[] = [];
-    const relay = await step("start the relay", () =>
-      startDevRelay(loaded, made.file, logger, notes, cleanUps),
+    const ports = await steps.take("find free ports", () => portsFor(loaded, notes));
+    const baseUrl = `http://${LOOPBACK}:${ports.apiPort}`;
+    const { publicClient } = options;
+    const idp = await steps.take(
+      "start the demo identity provider",
+      () => startDemoIdp({ publicBaseUrl: baseUrl, publicClient }),
+      ({ issuer }) => issuer,
     );
-    await step("connect the agent to the relay", () =>
-      connectAgent(relay.port, made.tokenFile, service, logger, cleanUps),
+    cleanUps.push(() => idp.close());
+    const servers = await steps.take(
+      "start the API server and the relay",
+      () => startServers({ ...loaded.values, ...ports }, { baseUrl, folder, idp }, logger),
+      () => baseUrl,
     );
-    const deviceUrl = `http://${LOOPBACK}:${relay.port}/d/${made.deviceId}`;
-    return { deviceUrl, key: made.key, serviceUrl: service, relay, notes, close };
+    cleanUps.push(() => servers.close());
+    return {
+      baseUrl,
+      edgeUrl: `http://${LOOPBACK}:${servers.relay.port}`,
+      serviceUrl,
+      folder,
+      idp,
+      servers,
+      notes,
+      onClose: (cleanUp) => cleanUps.push(cleanUp),
+      close,
+    };
   } catch (error) {
     await close();
     throw error;
   }
 }
 
-async function step<T>(what: string, work: () => Promise<T>): Promise<T> {
-  try {
-    return await work();
-  } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
-    throw cliError("ERR_CLI_DEV_FAILED", `could not ${what}: ${reason}`, error);
-  }
+async function startService(steps: Steps, cleanUps: (() => unknown)[]): Promise<string> {
+  const service = await steps.take("start the demo service", startDemoService, ({ url }) => url);
+  cleanUps.push(() => service.close());
+  return service.url;
 }
 
-async function ownOrDemo(to: string | null, cleanUps: (() => unknown)[]): Promise<string> {
-  if (to !== null) return to;
-  const demo: DemoService = await startDemoService();
-  cleanUps.push(() => demo.close());
-  return demo.url;
+interface Made {
+  readonly baseUrl: string;
+  readonly folder: string;
+  readonly idp: DemoIdp;
 }
 
-interface MadeCredentials {
-  readonly file: string;
-  readonly tokenFile: string;
-  readonly deviceId: string;
-  readonly key: string;
+function startServers(values: Values, made: Made, logger: Logger): Promise<BothServers> {
+  const { baseUrl, folder, idp } = made;
+  const internalSecret = randomBytes(32).toString("base64url");
+  const dev: Values = {
+    ...values,
+    apiHost: LOOPBACK,
+    apiInternalHost: LOOPBACK,
+    listenHost: LOOPBACK,
+    internalHost: LOOPBACK,
+    publicBaseUrl: baseUrl,
+    dataDir: folder,
+    sessionSecrets: newKeyRing(),
+    tokenEncKeys: newKeyRing(),
+    oidcIssuer: idp.issuer,
+    oidcClientId: idp.clientId,
+    oidcClientAuth: idp.clientSecret === null ? "none" : "client_secret_basic",
+    oidcClientSecret: idp.clientSecret,
+    oidcAllowInsecure: true,
+  };
+  return startBothServers(dev, { internalSecret, environment: {}, logger });
 }
 
-/** A device token and a key that live as long as this run. The folder is open to its owner alone. */
-async function makeCredentials(folder: string): Promise<MadeCredentials> {
-  const token = mintToken("device");
-  const key = mintToken("key");
-  const deviceId = mintDeviceId();
-  const user_id = "dev";
-  const file = join(folder, "credentials.json");
-  const tokenFile = join(folder, "device.token");
-  const credentials = formatCredentials({
-    version: 1,
-    tokens: [{ ref: token.ref, digest: token.secretDigest, device_id: deviceId, user_id }],
-    keys: [{ ref: key.ref, digest: key.secretDigest, user_id }],
-  });
-  await writeFile(file, credentials, { mode: 0o600 });
-  await writeFile(tokenFile, `${token.text}\n`, { mode: 0o600 });
-  return { file, tokenFile, deviceId, key: key.text };
-}
-
-async function startDevRelay(
-  loaded: Loaded,
-  credentialsFile: string,
-  logger: Logger,
-  notes: string[],
-  cleanUps: (() => unknown)[],
-): Promise<Relay> {
-  const options = relayOptions(loaded.values, randomBytes(32).toString("base64url"));
-  const credentials = await CredentialsFile.open(credentialsFile, logger);
-  cleanUps.push(() => credentials.close());
-  const relay = await startRelay(
-    {
-      ...options,
-      listenHost: LOOPBACK,
-      internalHost: LOOPBACK,
-      listenPort: await portFor(loaded, "listenPort", notes),
-      internalPort: await portFor(loaded, "internalPort", notes),
-    },
-    { tunnelGate: credentials, callerGate: credentials, logger },
-  );
-  cleanUps.push(() => relay.close());
-  credentials.on("revoked", (refs) => relay.revoke(refs));
-  return relay;
-}
-
-/** The port that is set; where the default one is taken, 0 with a note. */
-async function portFor(
-  loaded: Loaded,
-  name: "listenPort" | "internalPort",
-  notes: string[],
-): Promise<number> {
-  const port = loaded.values[name];
-  if (loaded.origins.get(name) !== "default" || (await isFree(port))) return port;
-  notes.push(`Port ${port} is taken; using a free one.`);
-  return 0;
-}
-
-function isFree(port: number): Promise<boolean> {
-  return new Promise((resolve) => {
-    const probe = createServer();
-    probe.once("error", () => resolve(false));
-    probe.listen({ port, host: LOOPBACK, exclusive: true }, () => probe.close(() => resolve(true)));
-  });
-}
-
-async function connectAgent(
-  relayPort: number,
-  tokenFile: string,
-  to: string,
-  logger: Logger,
-  cleanUps: (() => unknown)[],
-): Promise<void> {
-  const agent: Agent = connect({
-    relay: `ws://${LOOPBACK}:${relayPort}`,
-    tokenFile,
-    to,
-    log: logger,
-  });
-  cleanUps.push(() => agent.close({ drainMs: 0 }));
-  let last = "no answer";
-  agent.on("disconnected", ({ code }) => {
-    last = code;
-  });
-  const timeout = AbortSignal.timeout(CONNECT_MS);
-  const late = new Promise<never>((_, reject) => {
-    timeout.addEventListener("abort", () => {
-      reject(new Error(`no tunnel within ${CONNECT_MS / 1_000} s (${last})`));
-    });
-  });
-  await Promise.race([agent.ready(), late]);
+/** The ports that are set; free ones for those that are 0, and with a note where the default one is taken. */
+async function portsFor(loaded: Loaded, notes: string[]): Promise<Record<PortName, number>> {
+  const portFor = async (name: PortName): Promise<number> => {
+    const port = loaded.values[name];
+    if (port === 0) return await freePort();
+    if (loaded.origins.get(name) !== "default" || (await isFree(port))) return port;
+    const other = await freePort();
+    notes.push(`Port ${port} is taken; using ${other}.`);
+    return other;
+  };
+  return {
+    apiPort: await portFor("apiPort"),
+    apiInternalPort: await portFor("apiInternalPort"),
+    listenPort: await portFor("listenPort"),
+    internalPort: await portFor("internalPort"),
+  };
 }

@@ -2,6 +2,7 @@ import { Command } from "commander";
 import { hawserVersion } from "../core/version.ts";
 import { adminCommand } from "./commands/admin.ts";
 import { agentCommand } from "./commands/agent.ts";
+import { apiCommand } from "./commands/api.ts";
 import { auditCommand } from "./commands/audit.ts";
 import { devCommand } from "./commands/dev.ts";
 import { devicesCommand } from "./commands/devices.ts";
@@ -11,11 +12,15 @@ import { loginCommand, logoutCommand, whoamiCommand } from "./commands/login.ts"
 import { pairCommand } from "./commands/pair.ts";
 import { relayCommand } from "./commands/relay.ts";
 import { tokenCommand } from "./commands/token.ts";
+import { upCommand } from "./commands/up.ts";
 
 const EXAMPLES = `
 Examples:
-  Try it all on this machine: relay, agent and a small HTTP service
+  Try it all on this machine: sign-in, API server, relay, agent and a small HTTP service
     $ hawser dev
+
+  For real use on one machine: API server and relay in one process
+    $ hawser up --data-dir /var/lib/hawser --config hawser.json
 
   A relay of your own: make a device token and a key, then start it
     $ hawser token create --kind device --file credentials.json --token-file device.token
@@ -39,7 +44,14 @@ export function createProgram(): Command {
     .version(hawserVersion(), "--version", "print the version")
     .helpCommand("help [command]", "show the help of a command")
     .addHelpText("after", EXAMPLES);
-  for (const command of [relayCommand(), agentCommand(), tokenCommand(), devCommand()]) {
+  for (const command of [
+    upCommand(),
+    apiCommand(),
+    relayCommand(),
+    agentCommand(),
+    tokenCommand(),
+    devCommand(),
+  ]) {
     program.addCommand(command);
   }
   for (const command of clientCommands()) program.addCommand(command);

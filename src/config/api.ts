@@ -30,6 +30,10 @@ const SETTING_OF_OPTION: ReadonlyMap<string, string> = new Map([
   ["tlsCertFile", "apiTlsCert"],
   ["tlsKeyFile", "apiTlsKey"],
   ["tlsRejectUnauthorized", "NODE_TLS_REJECT_UNAUTHORIZED"],
+  ["sessionIdleMs", "sessionIdle"],
+  ["sessionAbsoluteMs", "sessionAbsolute"],
+  ["pendingMax", "pendingSignInsMax"],
+  ["loginsPerMinute", "loginsPerMinuteMax"],
 ]);
 
 /** Problems of the API server's options, told by the names of settings. */
@@ -58,9 +62,6 @@ export function apiSettingsProblems(
       "oidcClientAuth",
       `required (${variable}), or a secret in HAWSER_OIDC_CLIENT_SECRET: none is a public client, which PKCE alone protects`,
     );
-  }
-  if (values.sessionIdle > values.sessionAbsolute) {
-    report("sessionIdle", "longer than sessionAbsolute, which ends every session");
   }
   if ((values.serviceClientId === null) === isGiven(values, "serviceClientSecret")) {
     const name = values.serviceClientId === null ? "serviceClientId" : "serviceClientSecret";
@@ -144,6 +145,26 @@ export function oidcOptions(values: Values, environment: Environment): OidcOptio
   };
 }
 
+/** What the API server is as a client of other services, for its own check. */
+export interface ServiceClientSettings {
+  readonly serviceClientId: string | undefined;
+  readonly serviceClientSecret: string | undefined;
+  readonly serviceClientAuth: string;
+  readonly serviceClientScope: string | undefined;
+  readonly serviceClientResource: string | undefined;
+}
+
+/** @throws ConfigError where the file with its secret cannot be read */
+export function serviceClientSettings(values: Values): ServiceClientSettings {
+  return {
+    serviceClientId: values.serviceClientId ?? undefined,
+    serviceClientSecret: secretOf(values, "serviceClientSecret"),
+    serviceClientAuth: values.serviceClientAuth,
+    serviceClientScope: values.serviceClientScope ?? undefined,
+    serviceClientResource: values.serviceClientResource ?? undefined,
+  };
+}
+
 /** The part of the public listener's options that settings decide. */
 export type ApiListenerSettings = Pick<
   ApiOptions,
@@ -172,6 +193,68 @@ export function apiListenerOptions(values: Values): ApiListenerSettings {
     connectionsMax: values.apiConnectionsMax,
     drainMs: values.drainTime,
     authFailuresMax: values.authFailuresMax,
+  };
+}
+
+/** The keys of sessions, as the sign-in takes them. */
+export interface SessionRings {
+  readonly sessionSecrets: string;
+  readonly tokenEncKeys: string;
+}
+
+/** The part of the sign-in's options that settings decide. */
+export interface AuthSettings extends SessionRings {
+  readonly sessionIdleMs: number;
+  readonly sessionAbsoluteMs: number;
+  readonly sessionEndsWithIdToken: boolean;
+  readonly sessionPersistent: boolean;
+  readonly sessionsPerUserMax: number;
+  readonly pendingMax: number;
+  readonly loginsPerMinute: number;
+  readonly confirmCrossSiteStart: boolean;
+  readonly corsOrigins: readonly string[];
+  readonly adminRole: string;
+}
+
+/** The sign-in's options from checked settings and the two key rings. */
+export function authSettings(values: Values, rings: SessionRings): AuthSettings {
+  return {
+    ...rings,
+    sessionIdleMs: values.sessionIdle,
+    sessionAbsoluteMs: values.sessionAbsolute,
+    sessionEndsWithIdToken: values.sessionEndsWithIdToken,
+    sessionPersistent: values.sessionPersistent,
+    sessionsPerUserMax: values.sessionsPerUserMax,
+    pendingMax: values.pendingSignInsMax,
+    loginsPerMinute: values.loginsPerMinuteMax,
+    confirmCrossSiteStart: values.confirmCrossSiteStart,
+    corsOrigins: values.corsOrigins,
+    adminRole: values.adminRole,
+  };
+}
+
+/** The part of the devices' options that settings decide. */
+export interface DeviceSettings extends RelayUrls {
+  readonly edgeDomain: string | null;
+  readonly deviceTokenTtlMs: number | null;
+  readonly pairing: {
+    readonly perUserMax: number;
+    readonly perTenantMax: number;
+    readonly ttlMs: number;
+  };
+}
+
+/** The devices' options from checked settings. */
+export function deviceSettings(values: Values, urls: RelayUrls): DeviceSettings {
+  return {
+    ...urls,
+    edgeDomain: values.edgeDomain,
+    deviceTokenTtlMs: values.deviceTokenLifetime,
+    pairing: {
+      ttlMs: values.pairingCodeLifetime,
+      perUserMax: values.pairingCodesPerUserMax,
+      perTenantMax: values.pairingCodesPerTenantMax,
+    },
   };
 }
 

@@ -1,15 +1,22 @@
 /** Typed configuration: one table of settings, read from flags, environment and file, checked once. */
 export {
   type ApiListenerSettings,
+  type AuthSettings,
   apiListenerOptions,
   apiSettingsProblems,
   apiWarnings,
+  authSettings,
+  type DeviceSettings,
   databaseUrl,
+  deviceSettings,
   type Environment,
   inApiSettingNames,
   oidcOptions,
   type RelayUrls,
   relayUrls,
+  type ServiceClientSettings,
+  type SessionRings,
+  serviceClientSettings,
 } from "./api.ts";
 export {
   type InternalSecret,

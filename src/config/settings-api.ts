@@ -211,7 +211,14 @@ const SIGN_IN = {
     "Sign-in",
     text("claim"),
     "everybody is a member",
-    "Claim of the ID token that says `admin` or `member`; of use with `oidcTenantClaim`.",
+    "Claim of the ID token that says who administers the tenant; of use with `oidcTenantClaim`.",
+    commands,
+  ),
+  adminRole: setting(
+    "Sign-in",
+    text("role"),
+    "admin",
+    "The value of `oidcRoleClaim`, or one in its list, that makes an administrator.",
     commands,
   ),
   oidcRefresh: setting(
@@ -271,6 +278,27 @@ const SIGN_IN = {
     secret,
   ),
   serviceClientSecretFile: optional("Sign-in", file(), "none", "File with it.", secretFile),
+  serviceClientAuth: setting(
+    "Sign-in",
+    choice(["client_secret_basic", "client_secret_post"]),
+    "client_secret_basic",
+    "How that client proves itself.",
+    commands,
+  ),
+  serviceClientScope: optional(
+    "Sign-in",
+    text("scopes"),
+    "what the provider gives by itself",
+    "What that client asks for, separated by spaces.",
+    commands,
+  ),
+  serviceClientResource: optional(
+    "Sign-in",
+    text("url"),
+    "none",
+    "What its tokens are for, where the provider asks (RFC 8707).",
+    commands,
+  ),
 } as const;
 
 const STORAGE = {
@@ -321,7 +349,7 @@ const STORAGE = {
 const SESSIONS = {
   sessionIdle: setting(
     "Sessions, tokens and keys",
-    duration(MINUTE, 30 * DAY),
+    duration(2 * MINUTE, 30 * DAY),
     30 * MINUTE,
     "A session that nobody used for so long ends.",
     commands,
@@ -331,6 +359,13 @@ const SESSIONS = {
     duration(MINUTE, 30 * DAY),
     12 * HOUR,
     "A session ends after this time however much it is used.",
+    commands,
+  ),
+  sessionEndsWithIdToken: setting(
+    "Sessions, tokens and keys",
+    toggle(),
+    false,
+    "A session also ends with the ID token that it began with.",
     commands,
   ),
   sessionPersistent: setting(
@@ -361,6 +396,13 @@ const SESSIONS = {
     "How long a device token is good. Our agent gets a new one in time; other devices cannot.",
     commands,
   ),
+  confirmCrossSiteStart: setting(
+    "Sessions, tokens and keys",
+    toggle(),
+    true,
+    "A person confirms a sign-in that another site began.",
+    commands,
+  ),
   loginsPerMinuteMax: setting(
     "Sessions, tokens and keys",
     count(1, MANY),
@@ -380,6 +422,41 @@ const SESSIONS = {
     count(1, MANY),
     60,
     "Bad credentials from one address in 10 minutes; more are refused (429).",
+    commands,
+  ),
+  forwardsMax: setting(
+    "Sessions, tokens and keys",
+    count(1, MANY),
+    1_024,
+    "Requests that go through the API to devices at once; more are refused (503).",
+    commands,
+  ),
+  forwardsPerTenantMax: setting(
+    "Sessions, tokens and keys",
+    count(1, MANY),
+    256,
+    "The same of one tenant (429).",
+    commands,
+  ),
+  pairingFailuresMax: setting(
+    "Sessions, tokens and keys",
+    count(1, MANY),
+    5,
+    "Bad pairing codes and enrolment keys from one address in 10 minutes; then it is refused for 15 minutes (429).",
+    commands,
+  ),
+  pairingCodesPerUserMax: setting(
+    "Sessions, tokens and keys",
+    count(1, MANY),
+    5,
+    "Unused pairing codes of one person at once.",
+    commands,
+  ),
+  pairingCodesPerTenantMax: setting(
+    "Sessions, tokens and keys",
+    count(1, MANY),
+    50,
+    "Unused pairing codes of one tenant at once; fleets use enrolment keys.",
     commands,
   ),
   apiConnectionsMax: setting(

@@ -25,7 +25,7 @@ import {
   setting,
 } from "./setting.ts";
 
-/** Both ends of the internal API, and both of them behind the same proxies. */
+/** Both ends of the internal API, behind the same proxies and for the same devices. */
 const SERVERS: readonly SettingsCommand[] = ["relay", "api", "up"];
 
 /** The rows of the relay, in the order of help and documents. */
@@ -93,7 +93,7 @@ export const RELAY_SETTINGS = {
     file(),
     "Node's own list",
     "Certificates in PEM that the one of an `https://` API server is checked against.",
-    { mustBeReadable: true },
+    { commands: ["relay"], mustBeReadable: true },
   ),
   failClosedAfter: setting(
     "Who may connect and call",
@@ -128,6 +128,7 @@ export const RELAY_SETTINGS = {
     domain(),
     "no selection by `Host`",
     "`Host: <device>.<edgeDomain>` selects a device.",
+    { commands: SERVERS },
   ),
   allowQueryToken: setting(
     "Who may connect and call",

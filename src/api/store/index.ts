@@ -7,6 +7,7 @@ export {
   createApiKey,
   findApiKey,
   getApiKey,
+  hasApiKey,
   KEYS_PER_USER_MAX,
   LAST_USED_WRITE_MS,
   listApiKeys,

@@ -1,12 +1,11 @@
-import { type IncomingMessage, request } from "node:http";
 import { Command } from "commander";
 import { type Logger, pino } from "pino";
-import { loadSettings } from "../../config/index.ts";
-import type { AppError } from "../../core/errors.ts";
+import { type Loaded, loadSettings } from "../../config/index.ts";
 import { HELLO } from "../demo-service.ts";
 import { type DevStack, startDevStack } from "../dev-stack.ts";
-import { cliError } from "../errors.ts";
+import { DEMO_USER, type Demo, type Fetched, setUpDemo, tour } from "../dev-tour.ts";
 import { addSettings } from "../settings-flags.ts";
+import { type DoneStep, Steps } from "../steps.ts";
 import { onStopSignals } from "../stop-signals.ts";
 
 const EXAMPLES = `
@@ -15,150 +14,129 @@ Examples:
   $ hawser dev --once
   $ hawser dev --to http://127.0.0.1:8080
 
-Everything listens on loopback. The credentials are made for this run and gone after it.
+Everything listens on loopback, and all that is made is gone after the run: people, device, key and database. The identity
+provider is the package oidc-provider, which is there where Hawser's sources are.
 `;
 
-const REQUEST_MS = 30_000;
 /** Of a body that --once prints. */
 const BODY_CHARS_MAX = 4_096;
-
-/** One answer through the tunnel, as `--once` prints it. Times in milliseconds from the request's start. */
-interface Answer {
-  readonly url: string;
-  readonly status: number;
-  readonly body: string;
-  readonly firstByteMs: number;
-  readonly totalMs: number;
-}
 
 interface DevFlags {
   readonly once?: boolean;
   readonly to?: string;
   readonly path?: string;
+  readonly publicClient?: boolean;
   readonly json?: boolean;
 }
 
-/** `hawser dev`: the whole path on loopback, for a first try. */
+/** `hawser dev`: the whole product on loopback, for a first try. */
 export function devCommand(): Command {
   const command = new Command("dev")
-    .description("Try it on this machine: relay, agent and a small HTTP service in one process")
+    .description("Try it all on this machine: identity provider, API server, relay and a device")
     .option("--to <url>", "put this local service behind the tunnel in place of the demo service")
-    .option("--once", "make one request through the tunnel, print the answer and the time, and end")
+    .option("--once", "sign in, pair a device, make a key, call the device, revoke, and end")
     .option("--path <path>", "path that --once asks for (default: /hello, or / with --to)")
+    .option("--public-client", "sign in as a public client, with PKCE alone")
     .option("--json", "print JSON")
     .addHelpText("after", EXAMPLES)
     .action(async (flags: DevFlags & Record<string, unknown>) => {
-      await runDev(flags);
+      const loaded = loadSettings("dev", { flags, environment: process.env });
+      await runDev(loaded, flags);
     });
   return addSettings(command, "dev");
 }
 
-async function runDev(flags: DevFlags & Record<string, unknown>): Promise<void> {
-  const loaded = loadSettings("dev", { flags, environment: process.env });
-  // What is of interest here is the curl line; the log is there for those who ask.
-  const level = loaded.origins.get("logLevel") === "default" ? "warn" : loaded.values.logLevel;
+async function runDev(loaded: Loaded, flags: DevFlags): Promise<void> {
+  // What is of interest here is what was done and what to do next; the log is there for those who ask. A revoked
+  // device's agent complains, as --once wants it to.
+  const quiet = flags.once === true ? "silent" : "error";
+  const level = loaded.origins.get("logLevel") === "default" ? quiet : loaded.values.logLevel;
   const logger: Logger = pino({ level }, pino.destination({ dest: 2, sync: true }));
-  const stack = await startDevStack(loaded, flags.to ?? null, logger);
+  const isLive = flags.once === true && flags.json !== true;
+  const steps = new Steps((done) => {
+    if (isLive) process.stdout.write(stepLine(done));
+  });
+  const options = { to: flags.to ?? null, publicClient: flags.publicClient === true };
+  const stopped = new Promise<void>((resolve) => {
+    onStopSignals(() => resolve());
+  });
+  const stack = await startDevStack(loaded, options, logger, steps);
   try {
-    if (flags.once === true) await requestOnce(stack, flags);
-    else await serveUntilStopped(stack, flags.json === true);
+    const demo = await setUpDemo(stack, logger, steps);
+    if (flags.once === true) await takeTour(stack, demo, flags, steps);
+    else {
+      process.stdout.write(flags.json === true ? asJson(stack, demo) : welcome(stack, demo));
+      await stopped;
+    }
   } finally {
     await stack.close();
   }
 }
 
-async function serveUntilStopped(stack: DevStack, json: boolean): Promise<void> {
-  const stopped = new Promise<void>((resolve) => {
-    onStopSignals(() => resolve());
-  });
-  process.stdout.write(json ? `${JSON.stringify(asJson(stack))}\n` : welcome(stack));
-  await stopped;
-}
-
-function asJson(stack: DevStack): Record<string, unknown> {
-  return {
-    device_url: stack.deviceUrl,
-    key: stack.key,
-    service_url: stack.serviceUrl,
-    internal_url: `http://127.0.0.1:${stack.relay.internalPort}`,
-  };
-}
-
-function welcome(stack: DevStack): string {
-  return `${stack.notes.map((note) => `${note}\n`).join("")}A device is connected; its service is ${stack.serviceUrl}. Reach it through the relay:
-
-  curl -H 'Authorization: Bearer ${stack.key}' ${stack.deviceUrl}/
-
-Health and metrics: http://127.0.0.1:${stack.relay.internalPort}/healthz. Press Ctrl-C to stop.
-`;
-}
-
 /**
- * Makes one request through the tunnel and prints what came back.
+ * The whole way once: each step with its time.
  *
- * @throws AppError `ERR_CLI_DEV_FAILED` where it was not answered, or not as the demo service answers
+ * @throws AppError `ERR_CLI_DEV_FAILED` that names the step that failed
  */
-async function requestOnce(stack: DevStack, flags: DevFlags): Promise<void> {
-  const ownService = flags.to !== undefined;
-  const path = flags.path ?? (ownService ? "/" : "/hello");
-  const answer = await fetchThrough(stack, path);
+async function takeTour(stack: DevStack, demo: Demo, flags: DevFlags, steps: Steps): Promise<void> {
+  const path = flags.path ?? (flags.to === undefined ? "/hello" : "/");
+  const expected = flags.to === undefined && flags.path === undefined ? HELLO : null;
+  const fetched = await tour(stack, demo, { path, expected }, steps);
   if (flags.json === true) {
-    const { url, status, body, firstByteMs, totalMs } = answer;
-    const times = { first_byte_ms: firstByteMs, total_ms: totalMs };
-    process.stdout.write(`${JSON.stringify({ url, status, body, ...times })}\n`);
-  } else {
-    process.stdout.write(describe(answer, stack.notes));
+    const done = steps.done.map(({ step, ms, result }) => ({ step, ms: rounded(ms), result }));
+    process.stdout.write(`${JSON.stringify({ ok: true, steps: done, fetched })}\n`);
+    return;
   }
-  const isGreeting = !ownService && flags.path === undefined;
-  if (answer.status >= 500 || (isGreeting && (answer.status !== 200 || answer.body !== HELLO))) {
-    throw failed(`the answer has status ${answer.status} and is not the service's own`);
-  }
+  const total = steps.done.reduce((sum, { ms }) => sum + ms, 0);
+  const notes = stack.notes.map((note) => `${note}\n`).join("");
+  process.stdout.write(`${notes}all of it ${total.toFixed(0)} ms\n\n${bodyOf(fetched)}`);
 }
 
-function describe(answer: Answer, notes: readonly string[]): string {
-  const body = answer.body.slice(0, BODY_CHARS_MAX);
-  const cut = body.length < answer.body.length ? "…\n" : "";
-  const lines = [
-    ...notes,
-    `GET ${answer.url}`,
-    `status      ${answer.status}`,
-    `first byte  ${answer.firstByteMs.toFixed(1)} ms`,
-    `total       ${answer.totalMs.toFixed(1)} ms`,
-    "",
-  ];
-  return `${lines.join("\n")}\n${body}${body.endsWith("\n") ? "" : "\n"}${cut}`;
+function rounded(ms: number): number {
+  return Math.round(ms * 10) / 10;
 }
 
-function fetchThrough(stack: DevStack, path: string): Promise<Answer> {
-  const url = `${stack.deviceUrl}${path}`;
-  const started = performance.now();
-  const since = (): number => performance.now() - started;
-  return new Promise((resolve, reject) => {
-    const fail = (error: Error): void => {
-      reject(failed(`the request through the tunnel failed: ${error.message}`));
-    };
-    const outgoing = request(url, {
-      agent: false,
-      headers: { authorization: `Bearer ${stack.key}` },
-      signal: AbortSignal.timeout(REQUEST_MS),
-    });
-    outgoing.on("error", fail);
-    outgoing.on("response", (response: IncomingMessage) => {
-      const firstByteMs = since();
-      let body = "";
-      response.setEncoding("utf8");
-      response.on("data", (chunk: string) => {
-        body += chunk;
-      });
-      response.on("error", fail);
-      response.on("end", () => {
-        resolve({ url, status: response.statusCode ?? 0, body, firstByteMs, totalMs: since() });
-      });
-    });
-    outgoing.end();
-  });
+function stepLine({ step, ms, result }: DoneStep): string {
+  const shown = result === "" ? "" : `: ${result}`;
+  return `${ms.toFixed(1).padStart(8)} ms  ${step}${shown}\n`;
 }
 
-function failed(sentence: string): AppError {
-  return cliError("ERR_CLI_DEV_FAILED", sentence);
+function bodyOf([edge]: readonly Fetched[]): string {
+  const whole = edge?.body ?? "";
+  const body = whole.slice(0, BODY_CHARS_MAX);
+  return `${body}${body.endsWith("\n") ? "" : "\n"}${body.length < whole.length ? "…\n" : ""}`;
+}
+
+function asJson(stack: DevStack, demo: Demo): string {
+  const { internalPort } = stack.servers.relay;
+  return `${JSON.stringify({
+    base_url: stack.baseUrl,
+    issuer: stack.idp.issuer,
+    device_url: demo.deviceUrl,
+    device_id: demo.deviceId,
+    key: demo.key.text,
+    service_url: stack.serviceUrl,
+    internal_url: `http://127.0.0.1:${internalPort}`,
+  })}\n`;
+}
+
+function welcome(stack: DevStack, demo: Demo): string {
+  const { baseUrl, notes, serviceUrl, servers } = stack;
+  const { deviceId, deviceUrl, key } = demo;
+  return `${notes.map((note) => `${note}\n`).join("")}Sign in with a browser, as ${DEMO_USER} or anybody else; no password is asked for:
+
+  ${baseUrl}/api/auth/login
+
+A device of ${DEMO_USER}'s is connected; its service is ${serviceUrl}. Reach it through the relay, or through the API:
+
+  curl -H 'Authorization: Bearer ${key.text}' ${deviceUrl}/
+  curl -H 'Authorization: Bearer ${key.text}' ${baseUrl}/api/devices/${deviceId}/http/
+
+List the devices, see what else there is:
+
+  curl -H 'Authorization: Bearer ${key.text}' ${baseUrl}/api/devices
+  curl ${baseUrl}/api/openapi.json
+
+Health and metrics: ${baseUrl}/healthz, http://127.0.0.1:${servers.relay.internalPort}/healthz. Press Ctrl-C to stop.
+`;
 }

@@ -1,5 +1,3 @@
-import { createPrivateKey, X509Certificate } from "node:crypto";
-import { readFileSync } from "node:fs";
 import { Command } from "commander";
 import { type Logger, pino } from "pino";
 import {
@@ -10,15 +8,12 @@ import {
   type Loaded,
   loadSettings,
   relayOptions,
-  relaySettingsProblems,
-  type Values,
 } from "../../config/index.ts";
-import { parseCredentials } from "../../core/credentials.ts";
-import { ConfigError, type ConfigProblem } from "../../core/errors.ts";
-import { muxOptions } from "../../mux/index.ts";
-import { type LineSink, type Relay, relayOptionsProblems, startRelay } from "../../relay/index.ts";
+import { ConfigError } from "../../core/errors.ts";
+import { type LineSink, type Relay, startRelay } from "../../relay/index.ts";
 import { printConfig } from "../check-config.ts";
 import { LogDestination } from "../log-destination.ts";
+import { relayProblems } from "../relay-config.ts";
 import { openGate } from "../relay-gate.ts";
 import { addSettings } from "../settings-flags.ts";
 import { onStopSignals } from "../stop-signals.ts";
@@ -44,7 +39,7 @@ export function relayCommand(): Command {
     .addHelpText("after", EXAMPLES)
     .action(async (flags: Record<string, unknown>) => {
       const sources = { flags, environment: process.env };
-      const loaded = loadSettings("relay", sources, ({ values }) => settingsProblems(values));
+      const loaded = loadSettings("relay", sources, ({ values }) => relayProblems(values));
       if (flags["checkConfig"] === true) checkConfig(loaded, flags["json"] === true);
       else await runRelay(loaded);
     });
@@ -111,71 +106,4 @@ function checkConfig(loaded: Loaded, json: boolean): void {
     values.internalSecretFile ?? internalSecretPath(dataFolder(values.dataDir, process.env));
   const note = `The internal secret is kept in ${file}.`;
   printConfig("relay", loaded, values.internalSecret === null ? [note] : [], json);
-}
-
-/** A secret as long as the one that the relay makes for itself, null where the operator gave one. */
-function standInSecret({ internalSecret, internalSecretFile }: Values): string | null {
-  return internalSecret === null && internalSecretFile === null ? "x".repeat(43) : null;
-}
-
-/** What keeps the certificate and the key from being used; the listener itself tells no more than that they cannot. */
-function certificateProblems({ tlsCert, tlsKey }: Values): ConfigProblem[] {
-  if (tlsCert === null || tlsKey === null) return [];
-  const certificate = attempt(() => new X509Certificate(pemText(tlsCert)));
-  const key = attempt(() => createPrivateKey(pemText(tlsKey)));
-  const problems: ConfigProblem[] = [];
-  if (certificate === null) {
-    problems.push({ setting: "tlsCert", problem: `${tlsCert} holds no certificate in PEM` });
-  }
-  if (key === null) {
-    const problem = `${tlsKey} holds no private key in PEM that is not encrypted`;
-    problems.push({ setting: "tlsKey", problem });
-  }
-  if (certificate !== null && key !== null && !certificate.checkPrivateKey(key)) {
-    const problem = `${tlsKey} is not the key of the certificate in ${tlsCert}`;
-    problems.push({ setting: "tlsKey", problem });
-  }
-  return problems;
-}
-
-/** Null where `read` throws. What OpenSSL says helps nobody. */
-function attempt<T>(read: () => T): T | null {
-  try {
-    return read();
-  } catch {
-    return null;
-  }
-}
-
-/** Node would take a certificate in DER as well, the listener does not. */
-function pemText(path: string): string {
-  return readFileSync(path, "latin1");
-}
-
-/** What does not go together, as config, relay and mux see it, by the names of settings. */
-function settingsProblems(values: Values): ConfigProblem[] {
-  const problems = relaySettingsProblems(values);
-  const collect = (check: () => readonly ConfigProblem[]): void => {
-    try {
-      problems.push(...check());
-    } catch (error) {
-      if (!(error instanceof ConfigError)) throw error;
-      problems.push(...error.problems);
-    }
-  };
-  collect(() => {
-    const secret = standInSecret(values) ?? internalSecret(values, process.env).secret;
-    return relayOptionsProblems(relayOptions(values, secret));
-  });
-  collect(() => {
-    muxOptions(relayOptions(values, "").mux);
-    return [];
-  });
-  collect(() => certificateProblems(values));
-  collect(() => {
-    const { credentials } = values;
-    if (credentials !== null) parseCredentials(readFileSync(credentials, "utf8"), credentials);
-    return [];
-  });
-  return inSettingNames(problems);
 }

@@ -56,8 +56,6 @@ test("API configuration: no way to prove itself is chosen by an omission", () =>
 
 test("API configuration: what does not go together or is no URL", () => {
   const table: readonly (readonly [Partial<Values>, string[]])[] = [
-    [{ sessionIdle: 7_200_000, sessionAbsolute: 3_600_000 }, ["sessionIdle"]],
-    [{ sessionIdle: 3_600_000, sessionAbsolute: 3_600_000 }, []],
     [{ serviceClientId: "s" }, ["serviceClientSecret"]],
     [{ serviceClientSecret: "s" }, ["serviceClientId"]],
     [{ serviceClientId: "s", serviceClientSecretFile: "/f" }, []],

@@ -1,0 +1,157 @@
+import assert from "node:assert/strict";
+import { randomBytes } from "node:crypto";
+import { mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import test from "node:test";
+import { type ApiCommand, apiProblems, dialable } from "../../../src/cli/api-config.ts";
+import { loadSettings, newKeyRing } from "../../../src/config/index.ts";
+import { ConfigError } from "../../../src/core/errors.ts";
+
+const RING = `k1:${randomBytes(32).toString("base64")}`;
+
+/** Everything that `hawser api` needs, and no more. */
+const GOOD: Readonly<Record<string, string>> = {
+  HAWSER_PUBLIC_BASE_URL: "https://hawser.example.org",
+  HAWSER_OIDC_ISSUER: "https://idp.example.org",
+  HAWSER_OIDC_CLIENT_ID: "hawser",
+  HAWSER_OIDC_CLIENT_SECRET: "canary-9f2c1b7e55aa",
+  HAWSER_SESSION_SECRETS: RING,
+  HAWSER_TOKEN_ENC_KEYS: newKeyRing(),
+  HAWSER_DATA_DIR: "/nonexistent/hawser",
+};
+
+/** Every problem of an environment, as `spelling: problem`; by the operator's own spelling. */
+function problemsOf(over: Record<string, string>, command: ApiCommand = "api"): string[] {
+  const environment = { ...GOOD, ...over };
+  try {
+    loadSettings(command, { flags: {}, environment }, ({ values }) =>
+      apiProblems(values, command, environment),
+    );
+    return [];
+  } catch (error) {
+    assert.ok(error instanceof ConfigError);
+    return error.problems.map(({ setting, problem }) => `${setting}: ${problem}`);
+  }
+}
+
+function keysOf(problems: readonly string[]): string[] {
+  return problems.map((line) => line.split(":")[0] ?? "");
+}
+
+test("API server's configuration: a good one has no problems", () => {
+  assert.deepEqual(problemsOf({}), []);
+  assert.deepEqual(problemsOf({}, "up"), []);
+});
+
+test("API server's configuration: each of the required settings is missed, and all of them at once", () => {
+  const without: readonly (readonly [string, string])[] = [
+    ["HAWSER_PUBLIC_BASE_URL", "--public-base-url"],
+    ["HAWSER_OIDC_ISSUER", "--oidc-issuer"],
+    ["HAWSER_OIDC_CLIENT_ID", "--oidc-client-id"],
+    ["HAWSER_OIDC_CLIENT_SECRET", "--oidc-client-auth"],
+    ["HAWSER_SESSION_SECRETS", "--session-secrets"],
+    ["HAWSER_TOKEN_ENC_KEYS", "--token-enc-keys"],
+  ];
+  for (const [variable, flag] of without) {
+    assert.deepEqual(keysOf(problemsOf({ [variable]: "" })), [flag], variable);
+  }
+  const nothing = Object.fromEntries(Object.keys(GOOD).map((name) => [name, ""]));
+  const problems = problemsOf({ ...nothing, HAWSER_DATA_DIR: "/nonexistent/hawser" });
+  assert.deepEqual(keysOf(problems).sort(), without.map(([, flag]) => flag).sort());
+  for (const line of problems) assert.match(line, /required/);
+});
+
+test("API server's configuration: what is broken is told by the operator's spelling, and secrets are not shown", () => {
+  const short = randomBytes(31).toString("base64");
+  const table: readonly (readonly [Record<string, string>, string[]])[] = [
+    [{ HAWSER_PUBLIC_BASE_URL: "hawser.example.org" }, ["HAWSER_PUBLIC_BASE_URL"]],
+    [{ HAWSER_PUBLIC_BASE_URL: "https://hawser.example.org/app" }, ["HAWSER_PUBLIC_BASE_URL"]],
+    [{ HAWSER_PUBLIC_BASE_URL: "http://hawser.example.org" }, ["HAWSER_PUBLIC_BASE_URL"]],
+    [{ HAWSER_PUBLIC_BASE_URL: "http://10.0.0.1:3721" }, ["HAWSER_PUBLIC_BASE_URL"]],
+    [{ HAWSER_PUBLIC_BASE_URL: "http://localhost:3721" }, []],
+    [{ HAWSER_PUBLIC_BASE_URL: "http://[::1]:3721" }, []],
+    [{ HAWSER_OIDC_ISSUER: "http://idp.example.org" }, ["HAWSER_OIDC_ISSUER"]],
+    [{ HAWSER_OIDC_ISSUER: "http://127.0.0.1:9000" }, ["HAWSER_OIDC_ISSUER"]],
+    [{ HAWSER_OIDC_ISSUER: "http://127.0.0.1:9000", HAWSER_OIDC_ALLOW_INSECURE: "1" }, []],
+    [
+      { HAWSER_OIDC_ISSUER: "http://idp.example.org", HAWSER_OIDC_ALLOW_INSECURE: "1" },
+      ["HAWSER_OIDC_ISSUER"],
+    ],
+    [{ HAWSER_OIDC_CLIENT_AUTH: "none" }, ["HAWSER_OIDC_CLIENT_SECRET"]],
+    [{ HAWSER_OIDC_CLIENT_AUTH: "mtls" }, ["HAWSER_OIDC_CLIENT_AUTH"]],
+    [
+      { HAWSER_OIDC_CLIENT_AUTH: "client_secret_post", HAWSER_OIDC_CLIENT_SECRET: "" },
+      ["--oidc-client-secret"],
+    ],
+    [{ HAWSER_OIDC_CLIENT_AUTH: "none", HAWSER_OIDC_CLIENT_SECRET: "" }, []],
+    [{ HAWSER_OIDC_CLIENT_SECRET: "changeme" }, ["HAWSER_OIDC_CLIENT_SECRET"]],
+    [{ HAWSER_OIDC_CLOCK_TOLERANCE_SEC: "121" }, ["HAWSER_OIDC_CLOCK_TOLERANCE_SEC"]],
+    [{ HAWSER_OIDC_ALGS: "RS256,HS256" }, ["HAWSER_OIDC_ALGS"]],
+    [{ NODE_TLS_REJECT_UNAUTHORIZED: "0" }, ["NODE_TLS_REJECT_UNAUTHORIZED"]],
+    [{ HAWSER_SESSION_SECRETS: "changeme" }, ["HAWSER_SESSION_SECRETS"]],
+    [{ HAWSER_SESSION_SECRETS: `k1:${short}` }, ["HAWSER_SESSION_SECRETS"]],
+    [
+      { HAWSER_TOKEN_ENC_KEYS: `k1:${Buffer.alloc(32, 7).toString("base64")}` },
+      ["HAWSER_TOKEN_ENC_KEYS"],
+    ],
+    [{ HAWSER_SESSION_IDLE: "13h" }, ["--session-absolute"]],
+    [{ HAWSER_SESSION_ABSOLUTE: "31d" }, ["HAWSER_SESSION_ABSOLUTE"]],
+    [{ HAWSER_CORS_ORIGINS: "https://app.example.org/" }, ["HAWSER_CORS_ORIGINS"]],
+    [{ HAWSER_DATABASE_URL: "mysql://u:canary-db@h/d" }, ["HAWSER_DATABASE_URL"]],
+    [{ HAWSER_API_INTERNAL_HOST: "0.0.0.0" }, []],
+    [
+      { HAWSER_API_INTERNAL_HOST: "0.0.0.0", HAWSER_INTERNAL_SECRET: "short-canary" },
+      ["HAWSER_API_INTERNAL_HOST"],
+    ],
+    [{ HAWSER_API_TLS_CERT: "/nonexistent/c.pem" }, ["HAWSER_API_TLS_CERT"]],
+  ];
+  for (const [over, expected] of table) {
+    const problems = problemsOf(over);
+    assert.deepEqual(keysOf(problems), expected, `${JSON.stringify(over)} ${problems.join()}`);
+    assert.doesNotMatch(problems.join(), /canary|changeme/);
+    for (const secret of [short, RING.slice(3)]) assert.ok(!problems.join().includes(secret));
+  }
+});
+
+test("API server's configuration: all that is wrong is told in one go", () => {
+  const problems = problemsOf({
+    HAWSER_PUBLIC_BASE_URL: "http://hawser.example.org",
+    HAWSER_OIDC_ISSUER: "ftp://idp",
+    HAWSER_SESSION_SECRETS: "x",
+    HAWSER_TOKEN_ENC_KEYS: "",
+    HAWSER_API_PORT: "70000",
+    HAWSER_TUNNEL_URL: "https://relay",
+    NODE_TLS_REJECT_UNAUTHORIZED: "0",
+  });
+  assert.deepEqual(keysOf(problems).sort(), [
+    "--token-enc-keys",
+    "HAWSER_API_PORT",
+    "HAWSER_OIDC_ISSUER",
+    "HAWSER_PUBLIC_BASE_URL",
+    "HAWSER_SESSION_SECRETS",
+    "HAWSER_TUNNEL_URL",
+    "NODE_TLS_REJECT_UNAUTHORIZED",
+  ]);
+});
+
+test("API server's configuration: hawser up makes its key rings, hawser api does not; a check makes none", (t) => {
+  const folder = mkdtempSync(join(tmpdir(), "hawser-api-config-"));
+  t.after(() => rmSync(folder, { recursive: true }));
+  const none = { HAWSER_SESSION_SECRETS: "", HAWSER_TOKEN_ENC_KEYS: "", HAWSER_DATA_DIR: folder };
+  assert.deepEqual(problemsOf(none, "up"), []);
+  const problems = problemsOf(none, "api");
+  assert.deepEqual(keysOf(problems), ["--session-secrets", "--token-enc-keys"]);
+  assert.match(problems.join(), /openssl rand -base64 32/);
+  assert.deepEqual(readdirSync(folder), []);
+});
+
+test("API server's configuration: a listener's host is dialled by an address of this machine", () => {
+  assert.deepEqual(["0.0.0.0", "::", "::1", "127.0.0.1", "localhost"].map(dialable), [
+    "127.0.0.1",
+    "[::1]",
+    "[::1]",
+    "127.0.0.1",
+    "localhost",
+  ]);
+});
