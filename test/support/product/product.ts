@@ -269,7 +269,8 @@ async function connectAgent(
   const { relayUrl, token, serviceText, logs, deviceHeads } = given;
   const service = createServer((request, response) => {
     deviceHeads.push([request.url, ...request.rawHeaders].join("\n"));
-    response.end(serviceText);
+    const type = serviceText.startsWith("<") ? "text/html" : "text/plain";
+    response.setHeader("content-type", type).end(serviceText);
   });
   service.listen(0, "127.0.0.1");
   await once(service, "listening");
