@@ -44,6 +44,23 @@ test("cookie: there is one, for the pending and for the signed-in browser, with 
   for (const page of browser.pages) assert.equal(page.headers["cache-control"], "no-store");
 });
 
+test("cookie: a start gives one where there is none in use, and leaves the one that is alone", async (t) => {
+  const at = await scriptedWorld(t);
+  const browser = at.it.browser();
+  assert.equal(setCookies(await browser.step(at.it.url(LOGIN))).length, 1);
+  assert.equal(setCookies(await browser.step(at.it.url(LOGIN))).length, 0);
+  await at.signIn(browser);
+  assert.equal(setCookies(await browser.step(at.it.url(`${LOGIN}?reauth=1`))).length, 0);
+  assert.equal(await meStatus(at, browser), 200);
+  // An id with nothing under it is not taken up again.
+  const old = at.it.browser();
+  await at.start(old);
+  const before = old.cookie(COOKIE);
+  at.time.advance(600_000);
+  assert.equal(setCookies(await old.step(at.it.url(LOGIN))).length, 1);
+  assert.notEqual(old.cookie(COOKIE), before);
+});
+
 test("cookie: on loopback over plain HTTP it has another name and no Secure", async (t) => {
   const at = await scriptedWorld(t, { oidc: { publicBaseUrl: "http://localhost:3721" } });
   const browser = at.it.browser();
@@ -201,6 +218,24 @@ test("rotation: a request with the cookie of before does not remove the new one"
   const late = await at.get(tab, ME);
   assert.equal(late.status, 401);
   assert.deepEqual(setCookies(late), []);
+});
+
+test("ended: whatever cookie a browser is left with, a person can sign in again", async (t) => {
+  const at = await scriptedWorld(t);
+  const lost = at.it.browser();
+  const url = at.callback(await at.start(lost));
+  // The answer with the new cookie did not arrive.
+  await at.arrive(lost.copy(), url);
+  const ended = await at.signedIn();
+  await at.act(ended.copy(), "DELETE", "/api/auth/sessions");
+  await at.act(ended.copy(), "POST", "/api/auth/logout");
+  const idle = await at.signedIn();
+  at.time.advance(31 * MINUTE_MS);
+  await at.it.auth.removeExpired();
+  for (const browser of [lost, ended, idle]) {
+    await at.signIn(browser);
+    assert.equal(await meStatus(at, browser), 200);
+  }
 });
 
 test("idle: thirty minutes without activity end a session, and activity puts that off", async (t) => {
