@@ -1,4 +1,5 @@
 import type { IncomingMessage } from "node:http";
+import { FORM_TYPE } from "./body.ts";
 import { fieldOf, hasBody, mediaTypeOf } from "./request-fields.ts";
 
 /** Which origins are whose. */
@@ -60,6 +61,19 @@ export function csrfFault(
   if (!isNear && !isOther) return "fetch_site";
   if (hasBody(request) && !mediaTypes.includes(mediaTypeOf(request))) return "media_type";
   return null;
+}
+
+/**
+ * Whether a request is a plain HTML form of one of our own pages, for routes that a person must be able to use without a
+ * script: a form cannot send the header. `Origin` is ours, `Sec-Fetch-Site` is there and says the same, and the body,
+ * if any, is a form's. A page that has such a form needs `<meta name="referrer" content="same-origin">`, or its
+ * `Origin` would be `null`.
+ */
+export function isOwnForm(request: IncomingMessage, origins: Origins): boolean {
+  if (fieldOf(request, "x-hawser-csrf") !== "") return false;
+  if (hasBody(request) && mediaTypeOf(request) !== FORM_TYPE) return false;
+  const site = fieldOf(request, "sec-fetch-site");
+  return fieldOf(request, "origin") === origins.own && site === "same-origin";
 }
 
 /**

@@ -6,7 +6,7 @@ import {
   type OidcSettings,
   RelyingParty,
 } from "../oidc/index.ts";
-import type { Asker, AuthVerdict } from "../ports.ts";
+import type { Asker, AuthVerdict, Principal } from "../ports.ts";
 import type { Route } from "../route.ts";
 import { removeExpired } from "../store/index.ts";
 import { AddressLimit } from "./address-limit.ts";
@@ -36,6 +36,12 @@ export interface Auth {
    * @param isPassive whether the request is no activity of a person
    */
   authenticateCookie(value: string, asker: Asker, isPassive: boolean): Promise<AuthVerdict>;
+  /**
+   * Who is signed in, for a route that is open: `call.cookie` and the call. Null for nobody.
+   *
+   * @throws ApiError `unavailable` where the database is away
+   */
+  personOf(cookie: string | null, asker: Asker): Promise<Principal | null>;
   /** Words for readiness. A provider that is down does not make the server unready. */
   readonly state: Readonly<Record<string, string>>;
   /**
@@ -73,6 +79,10 @@ export function createAuth(
     ],
     party,
     authenticateCookie: (value, asker, isPassive) => sessions.authenticate(value, asker, isPassive),
+    personOf: async (cookie, asker) => {
+      const { session } = await sessions.visitor(cookie, asker);
+      return session === null ? null : sessions.principalOf(session);
+    },
     get state() {
       const client = party.isPublicClient ? "public" : "confidential";
       return { oidc: party.state, oidc_client: client };

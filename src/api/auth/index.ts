@@ -8,3 +8,4 @@ export {
   authOptionsProblems,
   SESSION_ABSOLUTE_MS_MAX,
 } from "./options.ts";
+export { pageReply } from "./pages.ts";

@@ -60,19 +60,19 @@ export class Pages {
     const about =
       "<p>Hawser reaches the HTTP services of devices behind NAT. Programs use it by its API.</p>";
     const who = user === null ? this.#signIn("Sign in") : this.#signOut(user);
-    return this.#page(200, "Hawser", `${about}${who}${this.#apiLink()}`, headers);
+    return pageReply(200, "Hawser", `${about}${who}${this.#apiLink()}`, headers);
   }
 
   loggedOut(): Reply {
     const body = `<p>You are signed out here.</p>${this.#signIn("Sign in again")}`;
-    return this.#page(200, "Signed out", body);
+    return pageReply(200, "Signed out", body);
   }
 
   /** Asks a person whether they meant to sign in, as another site has sent them. */
   confirmStart(path: string): Reply {
     const link = `<p><a href="${escapeHtml(this.#base + path)}">Continue to sign in</a></p>`;
     const body = `<p>Another site sent you here to sign in. Go on if that is what you want.</p>${link}`;
-    return this.#page(200, "Sign in to Hawser", body);
+    return pageReply(200, "Sign in to Hawser", body);
   }
 
   failure({ code, row, retryAfter }: Failure, requestId: string): Reply {
@@ -80,7 +80,7 @@ export class Pages {
     const detail = `<p class="detail">Code: ${escapeHtml(code)}<br>Request: ${escapeHtml(requestId)}</p>`;
     const body = `<p>${escapeHtml(row.text)}</p>${retry}${detail}`;
     const headers: ReplyHeaders = retryAfter > 0 ? { "retry-after": String(retryAfter) } : {};
-    return this.#page(row.status, HEADINGS[code] ?? "The sign-in failed", body, headers);
+    return pageReply(row.status, HEADINGS[code] ?? "The sign-in failed", body, headers);
   }
 
   #signIn(label: string): string {
@@ -98,13 +98,24 @@ export class Pages {
     const link = escapeHtml(`${this.#base}/api/openapi.json`);
     return `<p><a href="${link}">Description of the API (OpenAPI)</a></p>`;
   }
+}
 
-  #page(status: number, heading: string, body: string, headers: ReplyHeaders = {}): Reply {
-    // By the header's no-referrer a form would be sent with Origin: null, and nobody could sign out with it.
-    const head = `<meta charset="utf-8"><meta name="viewport" content="width=device-width"><meta name="referrer" content="same-origin"><title>${heading}</title><style>${STYLE}</style>`;
-    const text = `<!doctype html><html lang="en"><head>${head}</head><body><main><h1>${heading}</h1>${body}</main></body></html>\n`;
-    return html(status, text, [STYLE], headers);
-  }
+/**
+ * A page in the one form that all of them have.
+ *
+ * @param heading a text of ours
+ * @param body HTML; what it holds of others is escaped already
+ */
+export function pageReply(
+  status: number,
+  heading: string,
+  body: string,
+  headers: ReplyHeaders = {},
+): Reply {
+  // By the header's no-referrer a form would be sent with Origin: null, and nobody could sign out with it.
+  const head = `<meta charset="utf-8"><meta name="viewport" content="width=device-width"><meta name="referrer" content="same-origin"><title>${heading}</title><style>${STYLE}</style>`;
+  const text = `<!doctype html><html lang="en"><head>${head}</head><body><main><h1>${heading}</h1>${body}</main></body></html>\n`;
+  return html(status, text, [STYLE], headers);
 }
 
 function escaped(text: string | null): string {

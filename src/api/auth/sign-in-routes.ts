@@ -1,6 +1,6 @@
 import type { IncomingMessage } from "node:http";
 import { OidcError, readReturnTo, returnToUrl, type SignedIn } from "../oidc/index.ts";
-import { empty, type Reply, redirect } from "../reply.ts";
+import { empty, type Reply, type ReplyHeaders, redirect } from "../reply.ts";
 import { fieldOf } from "../request-fields.ts";
 import type { Route } from "../route.ts";
 import { hasPendingSignIn, noteSignIn, startLoginSession, type User } from "../store/index.ts";
@@ -17,6 +17,7 @@ import {
 import { membershipOf } from "./membership.ts";
 import type { Failure } from "./pages.ts";
 import type { AuthParts } from "./parts.ts";
+import type { EndKind } from "./recent-ends.ts";
 import { askerOf, isPrefetch, onlyValue, queryTextOf, userAgentFamily } from "./requests.ts";
 import type { Visitor } from "./session-auth.ts";
 import type { BrowserId } from "./session-cookie.ts";
@@ -73,17 +74,29 @@ async function login(parts: AuthParts, call: OpenCall): Promise<Reply> {
   if (mustConfirm(call.request, parts)) {
     return pages.confirmStart(startPath(returnTo, reauth, settings.publicBaseUrl));
   }
+  const wasKnownToEnd = endOf(visitor, parts) !== null;
   const browser = await browserOf(visitor, parts);
   const signIns = new BrowserSignIns(parts.context.store, parts.box, browser.key, parts.options);
   try {
     const url = await party.signIn.begin({ returnTo, reauth }, signIns);
-    // Also where the browser has it: another answer may have removed it meanwhile.
-    const maxAge =
-      visitor.session === null ? null : sessions.maxAgeSec(visitor.session.absoluteExpiresAt);
-    return redirect(url, { "set-cookie": parts.cookies.write(browser.sid, maxAge) });
+    // Overtaken by a sign-in in another tab, whose cookie must not be taken away.
+    const isOvertaken = !wasKnownToEnd && endOf(visitor, parts) === "replaced";
+    return redirect(url, isOvertaken ? {} : startCookie(visitor, browser, parts));
   } catch (error) {
     return failureReply(failureOf(error, signIns.failure, parts), call, parts);
   }
+}
+
+function endOf({ browser }: Visitor, { recent }: AuthParts): EndKind | null {
+  return browser === null ? null : recent.find(browser.key);
+}
+
+/** The cookie of a start: that of a new id, or the present one under a newer key; nothing where the browser has it. */
+function startCookie(visitor: Visitor, browser: BrowserId, parts: AuthParts): ReplyHeaders {
+  const { browser: known, session } = visitor;
+  if (session !== null) return parts.sessions.reissue(visitor);
+  if (known?.key === browser.key && !known.isStale) return {};
+  return { "set-cookie": parts.cookies.write(browser.sid) };
 }
 
 /** The browser's own id where something is kept under it; else a new one. */

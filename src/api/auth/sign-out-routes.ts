@@ -1,11 +1,11 @@
 import { createHash, randomBytes } from "node:crypto";
 import { z } from "zod";
 import { FORM_TYPE, JSON_TYPE } from "../body.ts";
-import { type CsrfFault, csrfFault } from "../csrf.ts";
+import { type CsrfFault, csrfFault, isOwnForm } from "../csrf.ts";
 import { apiError } from "../errors.ts";
 import { LOGOUT_BODY_BYTES_MAX, OidcError, Secret } from "../oidc/index.ts";
 import { empty, json, type Reply, redirect } from "../reply.ts";
-import { fieldOf, hasBody, mediaTypeOf } from "../request-fields.ts";
+import { fieldOf } from "../request-fields.ts";
 import { BYTES, type Call, type Route, route } from "../route.ts";
 import {
   addLogoutTicket,
@@ -79,7 +79,7 @@ export function signOutRoutes(parts: AuthParts): Route[] {
 }
 
 async function logout(parts: AuthParts, call: OpenCall): Promise<Reply> {
-  const isForm = isOwnForm(call, parts);
+  const isForm = isOwnForm(call.request, parts.origins);
   const fault = isForm ? null : csrfFault(call.request, parts.origins, [JSON_TYPE]);
   if (fault !== null) throw forged(fault, call, parts);
   const ticket = await endBrowser(parts, call);
@@ -87,14 +87,6 @@ async function logout(parts: AuthParts, call: OpenCall): Promise<Reply> {
   const headers = { "set-cookie": parts.cookies.clear(), ...CLEAR_SITE_DATA };
   if (isForm) return redirect(parts.settings.publicBaseUrl + path, headers);
   return json(200, { continue: path }, headers);
-}
-
-/** A form of one of our own pages, which cannot send the header that scripts send. */
-function isOwnForm({ request }: OpenCall, { origins }: AuthParts): boolean {
-  if (fieldOf(request, "x-hawser-csrf") !== "") return false;
-  if (hasBody(request) && mediaTypeOf(request) !== FORM_TYPE) return false;
-  const site = fieldOf(request, "sec-fetch-site");
-  return fieldOf(request, "origin") === origins.own && site === "same-origin";
 }
 
 function forged(reason: CsrfFault, call: OpenCall, { context, cookies }: AuthParts): Error {

@@ -16,7 +16,7 @@ import {
   type ApiServer,
   type AuditEntry,
   type HttpAuditEvent,
-  type RelayClient,
+  RelayClient,
   type Route,
   Router,
   RunningByPrincipal,
@@ -46,8 +46,10 @@ export interface AuthRigOptions {
   readonly ports: OidcPorts;
   readonly oidc?: OidcOptions;
   readonly auth?: Partial<AuthOptions>;
-  /** Default: a new SQLite file. */
+  /** Default: a store of its own. */
   readonly store?: Store;
+  /** Of a database that is empty or was opened before; default: a new SQLite file. */
+  readonly storeUrl?: string;
   readonly routes?: readonly Route[];
   readonly authFailuresMax?: number;
 }
@@ -76,7 +78,7 @@ export interface AuthRig {
 export async function startAuth(t: TestContext, given: AuthRigOptions): Promise<AuthRig> {
   const baseUrl = given.oidc?.publicBaseUrl ?? BASE_URL;
   const { clock } = given.ports;
-  const store = given.store ?? (await openStore(t, () => clock.epochMs()));
+  const store = given.store ?? (await openStore(t, () => clock.epochMs(), given.storeUrl));
   const audit: AuditEntry[] = [];
   const httpAudit: HttpAuditEvent[] = [];
   const announced: Partial<CredentialChanges>[] = [];
@@ -84,7 +86,8 @@ export async function startAuth(t: TestContext, given: AuthRigOptions): Promise<
   const logger = pino({ level: "trace" }, { write: (line: string) => void lines.push(line) });
   const context: ApiContext = {
     store,
-    relay: null as unknown as RelayClient,
+    // Nothing here calls it, and nobody listens there.
+    relay: new RelayClient({ baseUrl: "http://127.0.0.1:1", secret: "unused" }),
     changes: { announce: async (changes) => void announced.push(changes) },
     audit: { record: (entry) => audit.push(entry), tell: (entry) => audit.push(entry) },
     endings: new RunningByPrincipal(),
@@ -155,10 +158,10 @@ export async function startAuth(t: TestContext, given: AuthRigOptions): Promise<
   };
 }
 
-/** A store of its own in a file that goes with the test. */
-export async function openStore(t: TestContext, now: () => number): Promise<Store> {
+/** Opens a database, or a new file that goes with the test. */
+async function openStore(t: TestContext, now: () => number, url?: string): Promise<Store> {
   const folder = await mkdtemp(join(tmpdir(), "hawser-auth-"));
-  const store = await openDatabase(`sqlite:${join(folder, "hawser.db")}`, { now });
+  const store = await openDatabase(url ?? `sqlite:${join(folder, "hawser.db")}`, { now });
   t.after(async () => {
     await store.close();
     await rm(folder, { recursive: true, force: true });

@@ -121,6 +121,13 @@ for (const [name, headers, body, status] of [
     "",
     403,
   ],
+  [
+    "a form that hides its origin",
+    { origin: "null", "sec-fetch-site": "same-origin", "content-type": FORM },
+    "",
+    403,
+  ],
+  ["a form without an origin", { "sec-fetch-site": "same-origin", "content-type": FORM }, "", 403],
   ["a form of an old browser", { origin: OWN, "content-type": FORM }, "", 403],
   [
     "a multipart form of ours",

@@ -6,11 +6,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import test from "node:test";
 import { CompiledQuery } from "kysely";
-import { getUser, openDatabase } from "../../../../src/api/store/index.ts";
+import { findLoginSession, getUser, openDatabase } from "../../../../src/api/store/index.ts";
 import { SCHEMA_VERSION } from "../../../../src/api/store/migrations.ts";
 import { ConfigError } from "../../../../src/core/errors.ts";
 import { onEachDatabase } from "../../../support/api-store/each-database.ts";
-import { person, TENANT } from "../../../support/api-store/people.ts";
+import { IDLE_MS, person, session, TENANT } from "../../../support/api-store/people.ts";
 import { startProcess } from "../../../support/api-store/processes.ts";
 
 async function refusal(url: string): Promise<string> {
@@ -179,5 +179,28 @@ onEachDatabase(
       });
     await Promise.all([crossing("a", "b"), crossing("b", "a")]);
     assert.ok(tries.length > 2, tries.join());
+  },
+);
+
+onEachDatabase(
+  "store: a database of the first version is brought up with what is in it",
+  async (on) => {
+    const before = await on.open();
+    const ann = await person(before, "ann");
+    const { key, createdAt } = await session(before, ann, "cookie", { issuedAt: 1 });
+    for (const statement of [
+      "drop table logout_notices",
+      "drop table logout_tickets",
+      "alter table login_sessions drop column issued_at",
+      "create table logout_tombstones (iss text, sid text, expires_at bigint)",
+      "update schema_version set version = 1",
+    ]) {
+      await before.query.executeQuery(CompiledQuery.raw(statement));
+    }
+    const after = await on.open();
+    const options = { idleMs: IDLE_MS, slide: false };
+    const found = await findLoginSession(after, key, options);
+    assert.equal(found?.userId, ann.id);
+    assert.equal(found?.issuedAt, createdAt);
   },
 );
