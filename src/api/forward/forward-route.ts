@@ -11,11 +11,11 @@ import {
   type Route,
   route,
 } from "../index.ts";
-import { wireTenant } from "../relay-link/index.ts";
 import { hasBody } from "../request-fields.ts";
-import { getDevice, tenantId } from "../store/index.ts";
+import { tenantId } from "../store/index.ts";
 import { requestNames } from "./field-names.ts";
 import { ForwardExchange } from "./forward-exchange.ts";
+import { KnownDevices } from "./known-devices.ts";
 import { ForwardLimits } from "./limits.ts";
 import type { DevicePlace } from "./location.ts";
 
@@ -64,6 +64,7 @@ export function forwardRoute(context: ApiContext, options: ForwardOptions): Rout
     options.inFlightPerTenantMax ?? IN_FLIGHT_PER_TENANT_MAX,
   );
   const base = new URL(options.publicBaseUrl);
+  const known = new KnownDevices(context.store, context.now);
   return route({
     method: "ANY",
     path: "/api/devices/:id/http/*path",
@@ -81,7 +82,7 @@ export function forwardRoute(context: ApiContext, options: ForwardOptions): Rout
       const { principal, params: named } = call;
       assert(principal !== null, "the route is not open");
       const { id } = named;
-      await checkDevice(context, principal, id);
+      const tenantName = await tenantNameFor(known, principal, id);
       // The client may have left meanwhile.
       if (call.signal.aborted) throw apiError("bad_request");
       const { tenantId: tenant } = principal;
@@ -99,7 +100,11 @@ export function forwardRoute(context: ApiContext, options: ForwardOptions): Rout
       return await exchange.send(relay.dispatcher, {
         path: `${pathOf(relay.baseUrl)}/internal/device/${id}/forward${target}`,
         method: call.method as Dispatcher.HttpMethod,
-        headers: fieldsFor(call, principal, base, place, relay.authorization),
+        headers: fieldsFor(call, base, place, {
+          authorization: relay.authorization,
+          tenantName,
+          userId: principal.userId,
+        }),
         body: bodyOf(request),
       });
     },
@@ -107,10 +112,14 @@ export function forwardRoute(context: ApiContext, options: ForwardOptions): Rout
 }
 
 /** A device of another tenant, and one that a key is not held to, are as one that there is not. */
-async function checkDevice({ store }: ApiContext, principal: Principal, id: string): Promise<void> {
-  const { devices, tenantId: tenant } = principal;
-  const device = await getDevice(store, tenantId(tenant), id);
-  if (device === null || (devices !== undefined && !devices.has(id))) throw apiError("not_found");
+async function tenantNameFor(
+  known: KnownDevices,
+  { devices, tenantId: tenant }: Principal,
+  id: string,
+): Promise<string> {
+  const name = await known.tenantNameFor(tenantId(tenant), id);
+  if (name === null || (devices !== undefined && !devices.has(id))) throw apiError("not_found");
+  return name;
 }
 
 /** What stands before `/internal` in paths; mostly "". */
@@ -132,10 +141,9 @@ function bodyOf(request: IncomingMessage): Buffer | null {
 /** Names and values in turn, of the request to the relay: what a client may say to a device, and what we say of it. */
 function fieldsFor(
   call: Pick<Call, "request" | "requestId" | "address">,
-  principal: Principal,
   base: URL,
   place: DevicePlace,
-  authorization: string,
+  said: { readonly authorization: string; readonly tenantName: string; readonly userId: string },
 ): string[] {
   const { request, requestId, address } = call;
   const { rawHeaders } = request;
@@ -143,7 +151,7 @@ function fieldsFor(
   const proto = base.protocol.slice(0, -1);
   const fields = [
     "authorization",
-    authorization,
+    said.authorization,
     "host",
     base.host,
     "x-request-id",
@@ -157,9 +165,9 @@ function fieldsFor(
     "x-forwarded-prefix",
     place.prefix,
     "x-hawser-tenant",
-    wireTenant(tenantId(principal.tenantId)),
+    said.tenantName,
   ];
-  if (VISIBLE.test(principal.userId)) fields.push("x-hawser-user", principal.userId);
+  if (VISIBLE.test(said.userId)) fields.push("x-hawser-user", said.userId);
   const length = request.headers["content-length"];
   if (length !== undefined && hasBody(request)) fields.push("content-length", length);
   for (let at = 0; at < rawHeaders.length; at += 2) {
