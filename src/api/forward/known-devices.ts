@@ -17,9 +17,13 @@ export class KnownDevices {
   readonly #now: () => number;
   readonly #known = new Map<string, Known>();
 
-  constructor(store: Store, now: () => number) {
+  readonly #devicesMax: number;
+
+  /** @param now milliseconds since 1970 */
+  constructor(store: Store, now: () => number, devicesMax = DEVICES_MAX) {
     this.#store = store;
     this.#now = now;
+    this.#devicesMax = devicesMax;
   }
 
   get size(): number {
@@ -38,7 +42,7 @@ export class KnownDevices {
     const name = nameOf(tenant, id);
     this.#known.delete(name);
     if ((await getDevice(this.#store, tenant, id)) === null) return null;
-    if (this.#known.size >= DEVICES_MAX) this.#known.clear();
+    if (this.#known.size >= this.#devicesMax) this.#known.clear();
     const tenantName = wireTenant(tenant);
     this.#known.set(name, { until: this.#now() + KNOWN_MS, tenantName });
     return tenantName;
