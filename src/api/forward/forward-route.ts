@@ -13,11 +13,13 @@ import {
 } from "../index.ts";
 import { hasBody } from "../request-fields.ts";
 import { tenantId } from "../store/index.ts";
+import { processTimers, type Timers } from "../timers.ts";
 import { requestNames } from "./field-names.ts";
 import { ForwardExchange } from "./forward-exchange.ts";
 import { KnownDevices } from "./known-devices.ts";
 import { ForwardLimits } from "./limits.ts";
 import type { DevicePlace } from "./location.ts";
+import { PrincipalRecheck } from "./principal-recheck.ts";
 
 /** What {@link forwardRoute} is told. */
 export interface ForwardOptions {
@@ -27,8 +29,12 @@ export interface ForwardOptions {
   readonly inFlightMax?: number;
   /** The same of one tenant. Default 256. */
   readonly inFlightPerTenantMax?: number;
+  /** How often it is asked whether those in whose name something runs are still let in. Default 60,000. */
+  readonly recheckMs?: number;
+  readonly timers?: Timers;
 }
 
+const RECHECK_MS = 60_000;
 const IN_FLIGHT_MAX = 1_024;
 const IN_FLIGHT_PER_TENANT_MAX = 256;
 /** A value that may stand in a field of a request. */
@@ -63,6 +69,11 @@ export function forwardRoute(context: ApiContext, options: ForwardOptions): Rout
     options.inFlightMax ?? IN_FLIGHT_MAX,
     options.inFlightPerTenantMax ?? IN_FLIGHT_PER_TENANT_MAX,
   );
+  const recheck = new PrincipalRecheck(
+    context,
+    options.timers ?? processTimers,
+    options.recheckMs ?? RECHECK_MS,
+  );
   const base = new URL(options.publicBaseUrl);
   const known = new KnownDevices(context.store, context.now);
   return route({
@@ -92,8 +103,10 @@ export function forwardRoute(context: ApiContext, options: ForwardOptions): Rout
       const target = `/${call.tail}`;
       const exchange = new ForwardExchange({ request, response, place, target });
       const release = context.endings.onEnd(principal.ref, () => exchange.cut());
+      recheck.begin(principal);
       exchange.onOver = () => {
         release();
+        recheck.end(principal.ref);
         limits.leave(tenant);
       };
       const { relay } = context;

@@ -23,9 +23,11 @@ export {
 export {
   authorizeApiKeys,
   deviceTenants,
+  findEndedPrincipals,
   noteApiKeysUsed,
   RECHECK_MAX,
   type RecheckedTokens,
+  type RunningPrincipals,
   recheckTokens,
 } from "./authorize-batch.ts";
 export {
