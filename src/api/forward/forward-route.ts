@@ -101,7 +101,13 @@ export function forwardRoute(context: ApiContext, options: ForwardOptions): Rout
       const place: DevicePlace = { origin: base.origin, prefix: `/api/devices/${id}/http` };
       const { request, response } = call;
       const target = `/${call.tail}`;
-      const exchange = new ForwardExchange({ request, response, place, target });
+      const exchange = new ForwardExchange({
+        request,
+        response,
+        place,
+        target,
+        logger: context.logger,
+      });
       const release = context.endings.onEnd(principal.ref, () => exchange.cut());
       recheck.begin(principal);
       exchange.onOver = () => {
