@@ -2,7 +2,8 @@ import { AGENT_ERRORS } from "../src/agent/index.ts";
 import { AUTH_ERRORS } from "../src/api/auth/index.ts";
 import { CLI_LOGIN_ERRORS } from "../src/api/cli-login/index.ts";
 import { DEVICE_ERRORS } from "../src/api/devices/index.ts";
-import { API_ERRORS, RELAY_CLIENT_ERRORS } from "../src/api/index.ts";
+import { FORWARD_ERRORS } from "../src/api/forward/index.ts";
+import { API_ERRORS, type ApiErrorRow, RELAY_CLIENT_ERRORS } from "../src/api/index.ts";
 import { KEY_ERRORS } from "../src/api/keys/index.ts";
 import { OIDC_ERRORS } from "../src/api/oidc/index.ts";
 import { STORE_ERRORS } from "../src/api/store/index.ts";
@@ -81,6 +82,7 @@ export function errorsMarkdown(): string {
       HTTP1_ERRORS,
     ),
     apiTable(),
+    forwardTable(),
     section("Sessions", "Of the store behind the internal API.", SESSION_STORE_ERRORS),
     section(
       "Asking the API server",
@@ -137,14 +139,24 @@ function apiTable(): string {
     ...CLI_LOGIN_ERRORS,
     ...KEY_ERRORS,
   };
-  const rows = Object.entries(tables).map(
+  const lead =
+    "Problem JSON as well, with `code`, `retriable` and `request_id`; pages that a person sees answer in HTML. `issues` says which members of a query or body do not fit, and never repeats them.";
+  return `## Answers of the API server\n\n${lead}\n\n${answersTable(tables)}\n`;
+}
+
+function forwardTable(): string {
+  const lead =
+    "Of requests to the services of devices through the API. What the relay answers for itself is passed on, with its own code.";
+  return `## Requests to devices through the API\n\n${lead}\n\n${answersTable(FORWARD_ERRORS)}\n`;
+}
+
+function answersTable(errors: Readonly<Record<string, ApiErrorRow>>): string {
+  const rows = Object.entries(errors).map(
     ([code, { status, retriable, text }]) =>
       `| \`${code}\` | ${status} | ${retriable ? "yes" : "no"} | ${text} |`,
   );
-  const lead =
-    "Problem JSON as well, with `code`, `retriable` and `request_id`; pages that a person sees answer in HTML. `issues` says which members of a query or body do not fit, and never repeats them.";
   const head = ["| code | status | retriable | meaning |", "| --- | --- | --- | --- |"];
-  return `## Answers of the API server\n\n${lead}\n\n${[...head, ...rows].join("\n")}\n`;
+  return [...head, ...rows].join("\n");
 }
 
 function section(title: string, text: string, errors: Texts): string {

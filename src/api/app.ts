@@ -19,15 +19,11 @@ import {
 import { cliLoginRoutes, ownKeyRoutes } from "./cli-login/index.ts";
 import type { ApiContext, AuditEntry, AuditLog } from "./context.ts";
 import { sessionCookieName } from "./credential.ts";
-import {
-  type DeviceOptions,
-  deviceRoutes,
-  Housekeeping,
-  runHousekeeping,
-} from "./devices/index.ts";
+import { type DeviceOptions, deviceRoutes, removeLateDevices } from "./devices/index.ts";
 import { RunningByPrincipal } from "./endings.ts";
 import { apiError } from "./errors.ts";
 import { forwardRoute } from "./forward/index.ts";
+import { Housekeeping } from "./housekeeping.ts";
 import { keyRoutes, machineClientRoutes } from "./keys/index.ts";
 import { ApiMetrics } from "./metrics.ts";
 import type { OidcFetch, OidcPorts, OidcSettings } from "./oidc/index.ts";
@@ -186,10 +182,7 @@ class RunningApi implements ApiApp {
       accessTokens: options.oidc.accessTokens === null ? null : this.#auth.party.accessTokens,
       logger,
     });
-    const { sessionIdleMs: idleMs } = options.auth;
-    this.#housekeeping = new Housekeeping(() => runHousekeeping(this.#context, { idleMs }), {
-      logger,
-    });
+    this.#housekeeping = new Housekeeping(() => this.#keepHouse(), { logger });
     this.#addRoutes();
   }
 
@@ -313,6 +306,11 @@ class RunningApi implements ApiApp {
       tunnelsRoute(context),
     ];
     for (const each of internalRoutes) this.#internalRouter.add(each);
+  }
+
+  async #keepHouse(): Promise<void> {
+    await removeLateDevices(this.#context);
+    await this.#auth.removeExpired();
   }
 
   /** An identity provider or a relay that is away does not make the server unready: all else goes on. */

@@ -1,4 +1,5 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
+import type { Logger } from "pino";
 import type { Dispatcher } from "undici";
 import { apiError, unauthenticated } from "../errors.ts";
 import { type Reply, TAKEN } from "../index.ts";
@@ -25,6 +26,7 @@ export interface ForwardExchangeOptions {
   readonly place: DevicePlace;
   /** Target as the device sees it. */
   readonly target: string;
+  readonly logger: Logger;
 }
 
 /**
@@ -38,6 +40,7 @@ export class ForwardExchange implements Dispatcher.DispatchHandler {
   readonly #response: ServerResponse;
   readonly #place: DevicePlace;
   readonly #target: string;
+  readonly #logger: Logger;
   #abort: ((error?: Error) => void) | null = null;
   #resume: (() => void) | null = null;
   #resolve: (reply: Reply) => void = () => {};
@@ -48,7 +51,8 @@ export class ForwardExchange implements Dispatcher.DispatchHandler {
   /** Called once when nothing is under way any more. */
   onOver: () => void = () => {};
 
-  constructor({ request, response, place, target }: ForwardExchangeOptions) {
+  constructor({ request, response, place, target, logger }: ForwardExchangeOptions) {
+    this.#logger = logger;
     this.#request = request;
     this.#response = response;
     this.#place = place;
@@ -152,6 +156,7 @@ export class ForwardExchange implements Dispatcher.DispatchHandler {
         return forwardError("relay_answer", { cause: error });
       default:
         if (error.code?.startsWith("HPE_")) return forwardError("relay_answer", { cause: error });
+        this.#logger.debug({ code: error.code }, "the relay cannot be reached");
         return forwardError("relay_unavailable", { retryAfter: 1, cause: error });
     }
   }
@@ -175,7 +180,10 @@ export class ForwardExchange implements Dispatcher.DispatchHandler {
 
   /** The relay's own problem, as it is; but that it does not know our secret is nothing that a client could mend. */
   #answerOfRelay(status: number, fields: readonly string[]): void {
-    if (status === 401) throw forwardError("relay_unavailable", { retryAfter: 1 });
+    if (status === 401) {
+      this.#logger.error("the relay refuses our internal secret: it has another one");
+      throw forwardError("relay_unavailable", { retryAfter: 1 });
+    }
     const response = this.#response;
     response.statusCode = status;
     for (let at = 0; at < fields.length; at += 2) {

@@ -11,13 +11,15 @@ import {
   type Route,
   route,
 } from "../index.ts";
-import { wireTenant } from "../relay-link/index.ts";
 import { hasBody } from "../request-fields.ts";
-import { getDevice, tenantId } from "../store/index.ts";
+import { tenantId } from "../store/index.ts";
+import { processTimers, type Timers } from "../timers.ts";
 import { requestNames } from "./field-names.ts";
 import { ForwardExchange } from "./forward-exchange.ts";
+import { KnownDevices } from "./known-devices.ts";
 import { ForwardLimits } from "./limits.ts";
 import type { DevicePlace } from "./location.ts";
+import { PrincipalRecheck } from "./principal-recheck.ts";
 
 /** What {@link forwardRoute} is told. */
 export interface ForwardOptions {
@@ -27,8 +29,12 @@ export interface ForwardOptions {
   readonly inFlightMax?: number;
   /** The same of one tenant. Default 256. */
   readonly inFlightPerTenantMax?: number;
+  /** How often it is asked whether those in whose name something runs are still let in. Default 60,000. */
+  readonly recheckMs?: number;
+  readonly timers?: Timers;
 }
 
+const RECHECK_MS = 60_000;
 const IN_FLIGHT_MAX = 1_024;
 const IN_FLIGHT_PER_TENANT_MAX = 256;
 /** A value that may stand in a field of a request. */
@@ -63,7 +69,13 @@ export function forwardRoute(context: ApiContext, options: ForwardOptions): Rout
     options.inFlightMax ?? IN_FLIGHT_MAX,
     options.inFlightPerTenantMax ?? IN_FLIGHT_PER_TENANT_MAX,
   );
+  const recheck = new PrincipalRecheck(
+    context,
+    options.timers ?? processTimers,
+    options.recheckMs ?? RECHECK_MS,
+  );
   const base = new URL(options.publicBaseUrl);
+  const known = new KnownDevices(context.store, context.now);
   return route({
     method: "ANY",
     path: "/api/devices/:id/http/*path",
@@ -81,7 +93,7 @@ export function forwardRoute(context: ApiContext, options: ForwardOptions): Rout
       const { principal, params: named } = call;
       assert(principal !== null, "the route is not open");
       const { id } = named;
-      await checkDevice(context, principal, id);
+      const tenantName = await tenantNameFor(known, principal, id);
       // The client may have left meanwhile.
       if (call.signal.aborted) throw apiError("bad_request");
       const { tenantId: tenant } = principal;
@@ -89,17 +101,29 @@ export function forwardRoute(context: ApiContext, options: ForwardOptions): Rout
       const place: DevicePlace = { origin: base.origin, prefix: `/api/devices/${id}/http` };
       const { request, response } = call;
       const target = `/${call.tail}`;
-      const exchange = new ForwardExchange({ request, response, place, target });
+      const exchange = new ForwardExchange({
+        request,
+        response,
+        place,
+        target,
+        logger: context.logger,
+      });
       const release = context.endings.onEnd(principal.ref, () => exchange.cut());
+      recheck.begin(principal);
       exchange.onOver = () => {
         release();
+        recheck.end(principal.ref);
         limits.leave(tenant);
       };
       const { relay } = context;
       return await exchange.send(relay.dispatcher, {
         path: `${pathOf(relay.baseUrl)}/internal/device/${id}/forward${target}`,
         method: call.method as Dispatcher.HttpMethod,
-        headers: fieldsFor(call, principal, base, place, relay.authorization),
+        headers: fieldsFor(call, base, place, {
+          authorization: relay.authorization,
+          tenantName,
+          userId: principal.userId,
+        }),
         body: bodyOf(request),
       });
     },
@@ -107,10 +131,14 @@ export function forwardRoute(context: ApiContext, options: ForwardOptions): Rout
 }
 
 /** A device of another tenant, and one that a key is not held to, are as one that there is not. */
-async function checkDevice({ store }: ApiContext, principal: Principal, id: string): Promise<void> {
-  const { devices, tenantId: tenant } = principal;
-  const device = await getDevice(store, tenantId(tenant), id);
-  if (device === null || (devices !== undefined && !devices.has(id))) throw apiError("not_found");
+async function tenantNameFor(
+  known: KnownDevices,
+  { devices, tenantId: tenant }: Principal,
+  id: string,
+): Promise<string> {
+  const name = await known.tenantNameFor(tenantId(tenant), id);
+  if (name === null || (devices !== undefined && !devices.has(id))) throw apiError("not_found");
+  return name;
 }
 
 /** What stands before `/internal` in paths; mostly "". */
@@ -132,10 +160,9 @@ function bodyOf(request: IncomingMessage): Buffer | null {
 /** Names and values in turn, of the request to the relay: what a client may say to a device, and what we say of it. */
 function fieldsFor(
   call: Pick<Call, "request" | "requestId" | "address">,
-  principal: Principal,
   base: URL,
   place: DevicePlace,
-  authorization: string,
+  said: { readonly authorization: string; readonly tenantName: string; readonly userId: string },
 ): string[] {
   const { request, requestId, address } = call;
   const { rawHeaders } = request;
@@ -143,7 +170,7 @@ function fieldsFor(
   const proto = base.protocol.slice(0, -1);
   const fields = [
     "authorization",
-    authorization,
+    said.authorization,
     "host",
     base.host,
     "x-request-id",
@@ -157,9 +184,9 @@ function fieldsFor(
     "x-forwarded-prefix",
     place.prefix,
     "x-hawser-tenant",
-    wireTenant(tenantId(principal.tenantId)),
+    said.tenantName,
   ];
-  if (VISIBLE.test(principal.userId)) fields.push("x-hawser-user", principal.userId);
+  if (VISIBLE.test(said.userId)) fields.push("x-hawser-user", said.userId);
   const length = request.headers["content-length"];
   if (length !== undefined && hasBody(request)) fields.push("content-length", length);
   for (let at = 0; at < rawHeaders.length; at += 2) {

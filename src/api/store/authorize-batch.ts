@@ -135,6 +135,54 @@ export async function recheckTokens(
   return { ended: refs.filter((ref) => !good.has(ref)), pending };
 }
 
+/** Who runs something, by what the store knows them by. */
+export interface RunningPrincipals {
+  /** SHA-256 of the ids of login sessions. */
+  readonly sessions: readonly string[];
+  /** References of API keys. */
+  readonly keys: readonly string[];
+}
+
+/**
+ * Which of these are let in no longer: ended, expired, of a disabled user or tenant, unknown. That a session was idle for
+ * long does not count: what runs is its use. One statement for each list that is not empty.
+ */
+export async function findEndedPrincipals(
+  store: Store,
+  { sessions, keys }: RunningPrincipals,
+): Promise<ReadonlySet<string>> {
+  const now = store.now();
+  const ended = new Set([...sessions, ...keys]);
+  if (sessions.length > 0) {
+    const good = await store.query
+      .selectFrom("loginSessions")
+      .innerJoin("users", "users.id", "loginSessions.userId")
+      .innerJoin("tenants", "tenants.id", "loginSessions.tenant")
+      .select("key")
+      .where(oneOf(store.kind, "key", sessions))
+      .where("absoluteExpiresAt", ">", now)
+      .where("users.disabledAt", "is", null)
+      .where("tenants.disabledAt", "is", null)
+      .execute();
+    for (const { key } of good) ended.delete(key);
+  }
+  if (keys.length > 0) {
+    const good = await store.query
+      .selectFrom("apiKeys")
+      .innerJoin("users", "users.id", "apiKeys.ownerId")
+      .innerJoin("tenants", "tenants.id", "apiKeys.tenant")
+      .select("ref")
+      .where(oneOf(store.kind, "ref", keys))
+      .where("revokedAt", "is", null)
+      .where("expiresAt", ">", now)
+      .where("users.disabledAt", "is", null)
+      .where("tenants.disabledAt", "is", null)
+      .execute();
+    for (const { ref } of good) ended.delete(ref);
+  }
+  return ended;
+}
+
 /** `column in (…)` with one parameter, however many values: the text of the statement stays the same. */
 export function oneOf(
   kind: DatabaseKind,

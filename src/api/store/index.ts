@@ -30,9 +30,11 @@ export {
 export {
   authorizeApiKeys,
   deviceTenants,
+  findEndedPrincipals,
   noteApiKeysUsed,
   RECHECK_MAX,
   type RecheckedTokens,
+  type RunningPrincipals,
   recheckTokens,
 } from "./authorize-batch.ts";
 export { isReachable, isStoreAway } from "./availability.ts";

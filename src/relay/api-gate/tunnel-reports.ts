@@ -8,6 +8,7 @@ import {
 } from "../../core/tunnel-reports.ts";
 import type { TunnelListener } from "../ports.ts";
 import { ApiClient, type ApiClientOptions } from "./api-client.ts";
+import { GateError } from "./errors.ts";
 import { backgroundTimers, type GateTimers } from "./timers.ts";
 
 /** What {@link TunnelReports} are made from. Times in milliseconds. */
@@ -132,6 +133,11 @@ export class TunnelReports implements TunnelListener {
       this.#events.splice(0, taken);
       this.#settled(taken === sent ? null : new Error("a part was taken"));
     } catch (error) {
+      // Told again it would be refused again, and all that waits behind it with it.
+      if (error instanceof GateError && error.status === 400) {
+        this.#logger.error({ count: sent }, "the API server cannot read a report: it is dropped");
+        this.#events.splice(0, sent);
+      }
       this.#settled(error);
     }
   }

@@ -7,6 +7,7 @@ import { inspect } from "node:util";
 import { RelayCallError, RelayClient, type RelayClientOptions } from "../../../src/api/index.ts";
 import type { SessionSummary } from "../../../src/core/contract.ts";
 import { type ScriptedServer, startScriptedServer } from "../../support/api/scripted-server.ts";
+import { until } from "../../support/until.ts";
 
 /** The rows K16, K17, F5, F6 and A4 of seed-contract section 3 that the client owes, by odd answers. */
 
@@ -288,6 +289,21 @@ test("F6: bodies are read to their end whatever the status, so that one connecti
   ]);
   assert.equal(server.calls.length, 8);
   assert.equal(server.connections(), 1);
+});
+
+test("K15: forwards have connections of their own: a slow one does not keep a revocation waiting", async (t) => {
+  const held = new Set<ServerResponse>();
+  const server = await startScriptedServer(t, (request, response) => {
+    if (request.url === "/slow") held.add(response);
+    else response.end(JSON.stringify({ closed: 1 }));
+  });
+  const client = clientOf(t, server.url, { connectionsMax: 1, forwardConnectionsMax: 1 });
+  const slow = client.dispatcher.request({ origin: server.url, path: "/slow", method: "GET" });
+  await until(() => held.size === 1, "the forward");
+  const none = { changed: [], devices: [] };
+  assert.deepEqual(await client.announce({ revoked: [REF], ...none }), { closed: 1 });
+  for (const response of held) response.end();
+  await (await slow).body.dump();
 });
 
 test("F6: a body without an end is given up at a bound", async (t) => {

@@ -136,6 +136,18 @@ test("reports: at the limit with as many tokens the oldest go, and the log says 
   assert.equal(namesOf(received[1]).at(-1), "opened 15");
 });
 
+test("reports: one that the API server cannot read is dropped, and does not hold up the others", async (t) => {
+  const { reports, received, timers, lines } = await reportsTo(t, [400]);
+  reports.tunnelOnEvent(event("opened", "1"));
+  timers.advance(1_000);
+  await until(() => reports.size === 0 && timers.pending > 0, "the refusal");
+  reports.tunnelOnEvent(event("opened", "2"));
+  timers.advance(250);
+  await until(() => received.length === 2 && reports.size === 0, "the next");
+  assert.deepEqual(namesOf(received[1]), ["opened 2"]);
+  assert.ok(lines.some((line) => line.includes("it is dropped")));
+});
+
 test("reports: close sends what waits; where that cannot be it ends all the same, and says so", async (t) => {
   const good = await reportsTo(t);
   good.reports.tunnelOnEvent(event("opened", "1"));

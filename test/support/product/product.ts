@@ -19,7 +19,14 @@ import {
   startApi,
 } from "../../../src/api/index.ts";
 import { checkOidcOptions, type OidcOptions } from "../../../src/api/oidc/index.ts";
-import { ApiGate, RELAY_DEFAULTS, type Relay, startRelay } from "../../../src/relay/index.ts";
+import {
+  API_GATE_DEFAULTS,
+  ApiGate,
+  RELAY_DEFAULTS,
+  type Relay,
+  startRelay,
+  TunnelReports,
+} from "../../../src/relay/index.ts";
 import { keyRing } from "../api/auth-rig.ts";
 import { Browser, type Page } from "../api/browser.ts";
 import { API_AUDIENCE, type RealIdp, startRealIdp, UserAgent } from "../oidc/real-idp.ts";
@@ -127,13 +134,11 @@ export async function startProduct(t: TestContext, given: ProductOptions = {}): 
   const app = await startApi(given.api?.(options) ?? options, { logger });
   t.after(() => app.close());
   const authorizePort = isTapped ? await freePort() : app.internalPort;
-  const gate = new ApiGate(
-    {
-      api: { origin: `http://127.0.0.1:${authorizePort}`, prefix: "" },
-      secret: INTERNAL_SECRET,
-    },
-    logger,
-  );
+  const api = { origin: `http://127.0.0.1:${authorizePort}`, prefix: "" };
+  const asking = { ...API_GATE_DEFAULTS, api, ca: null, secret: INTERNAL_SECRET };
+  const gate = new ApiGate(asking, logger);
+  const timeoutMs = API_GATE_DEFAULTS.callTimeoutMs;
+  const reports = new TunnelReports({ ...asking, timeoutMs, logger });
   const relay = await startRelay(
     {
       ...RELAY_DEFAULTS,
@@ -147,6 +152,7 @@ export async function startProduct(t: TestContext, given: ProductOptions = {}): 
       tunnelGate: gate,
       callerGate: gate,
       gateMemory: gate,
+      tunnelListener: reports,
       logger,
       accessLines: { write: (lines: Uint8Array) => void logs.push(Buffer.from(lines).toString()) },
     },
@@ -154,8 +160,9 @@ export async function startProduct(t: TestContext, given: ProductOptions = {}): 
   gate.on("revoked", (refs) => relay.revoke(refs));
   gate.start(() => relay.liveTokens());
   t.after(async () => {
-    await gate.close();
     await relay.close();
+    await gate.close();
+    await reports.close();
   });
   const taps: Taps = {
     api: await tap(Number(new URL(baseUrl).port), app.port),

@@ -65,6 +65,9 @@ test("relay configuration: a credentials file or an API server, and not both", (
   assert.deepEqual(settingsOf({ api, failClosedAfter: 60_000 }), []);
   assert.deepEqual(settingsOf({ api, credentials: "credentials.json" }), ["api"]);
   assert.deepEqual(settingsOf({ credentials: "c.json", failClosedAfter: 1 }), ["failClosedAfter"]);
+  assert.deepEqual(settingsOf({ credentials: "c.json", apiCa: "ca.pem" }), ["apiCa"]);
+  assert.deepEqual(settingsOf({ api, apiCa: "ca.pem" }), ["apiCa"]);
+  assert.deepEqual(settingsOf({ api: "https://api", apiCa: "ca.pem" }), []);
   for (const bad of ["127.0.0.1", "ftp://api", "http://a:b@api", "http://api?x"]) {
     assert.deepEqual(settingsOf({ api: bad }), ["api"], bad);
   }
@@ -75,8 +78,8 @@ test("relay configuration: the gate gets what was set, and remembers more than m
   const values = { ...DEFAULTS, api: "https://api.example/base/", failClosedAfter: 5_000 };
   assert.deepEqual(apiGateOptions(values, SECRET), {
     api: { origin: "https://api.example", prefix: "/base" },
-    ca: null,
     secret: SECRET,
+    ca: null,
     failClosedAfterMs: 5_000,
     knownTokensMax: 200_000,
     knownDevicesMax: 200_000,

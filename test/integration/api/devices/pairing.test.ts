@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { DEVICE_DEFAULTS, runHousekeeping } from "../../../../src/api/devices/index.ts";
+import { DEVICE_DEFAULTS, removeLateDevices } from "../../../../src/api/devices/index.ts";
 import {
   ACTIVATION_MS,
   authorizeDeviceTokens,
@@ -20,13 +20,7 @@ import {
 } from "../../../support/api-devices/rig.ts";
 import { ask } from "../../../support/api-devices/server.ts";
 import { onEachDatabase } from "../../../support/api-store/each-database.ts";
-import {
-  IDLE_MS,
-  MINUTE_MS,
-  OTHER_TENANT,
-  TENANT,
-  TUNNEL,
-} from "../../../support/api-store/people.ts";
+import { MINUTE_MS, OTHER_TENANT, TENANT, TUNNEL } from "../../../support/api-store/people.ts";
 
 interface Code {
   readonly id: string;
@@ -190,7 +184,7 @@ onEachDatabase(
     await rig.json(204, `DELETE /api/devices/${paired.device_id}`);
     assert.equal((await exchange(rig, code)).status, 404);
     on.clock.advance(11 * MINUTE_MS);
-    await runHousekeeping(rig.context, { idleMs: IDLE_MS });
+    await removeLateDevices(rig.context);
     on.clock.advance(-11 * MINUTE_MS);
     for (const over of [code, unseen.code]) assert.equal((await exchange(rig, over)).status, 404);
     // Another process on the same database.
@@ -251,11 +245,11 @@ onEachDatabase(
     assert.ok(lostToken.ok && keptToken.ok);
     on.clock.advance(ACTIVATION_MS - 1);
     await noteDeviceConnected(rig.store, keptToken.ref, TUNNEL);
-    await runHousekeeping(rig.context, { idleMs: IDLE_MS });
+    await removeLateDevices(rig.context);
     assert.deepEqual(rig.announced, []);
     on.clock.advance(1);
     assert.deepEqual(await authorizeDeviceTokens(rig.store, [lostToken]), [null]);
-    await runHousekeeping(rig.context, { idleMs: IDLE_MS });
+    await removeLateDevices(rig.context);
     assert.deepEqual(rig.announced, [{ revoked: [lostToken.ref], devices: [lost.device_id] }]);
     assert.deepEqual(rig.ended, [lostToken.ref]);
     const ids = (await listDevices(rig.store, TENANT, FIRST)).map(({ id }) => id);
@@ -267,7 +261,7 @@ onEachDatabase(
     assert.deepEqual(told?.detail, { reason: "not_connected", name: "lost" });
     // A lost answer means that one pairs again: the code is used up.
     assert.equal((await exchange(rig, code)).status, 404);
-    await runHousekeeping(rig.context, { idleMs: IDLE_MS });
+    await removeLateDevices(rig.context);
     assert.equal(rig.announced.length, 1);
   },
 );

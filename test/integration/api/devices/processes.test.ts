@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import type { TestContext } from "node:test";
-import { runHousekeeping } from "../../../../src/api/devices/index.ts";
+import { removeLateDevices } from "../../../../src/api/devices/index.ts";
 import {
   ACTIVATION_MS,
   createPairingCode,
@@ -13,7 +13,7 @@ import { startApiProcess } from "../../../support/api-devices/processes.ts";
 import { codeOf, exchange, madeCode, startRig } from "../../../support/api-devices/rig.ts";
 import { ask } from "../../../support/api-devices/server.ts";
 import { type DatabaseCase, onEachDatabase } from "../../../support/api-store/each-database.ts";
-import { IDLE_MS, MINUTE_MS, TENANT } from "../../../support/api-store/people.ts";
+import { MINUTE_MS, TENANT } from "../../../support/api-store/people.ts";
 
 async function codesOf(store: Store, user: User, count: number): Promise<string[]> {
   const limits = { perUserMax: count, perTenantMax: count, ttlMs: 10 * MINUTE_MS };
@@ -85,10 +85,10 @@ onEachDatabase(
     const { rig, code } = await killedAt(on, t, "committed");
     assert.equal((await exchange(rig, code)).status, 404);
     on.clock.advance(ACTIVATION_MS - 1);
-    await runHousekeeping(rig.context, { idleMs: IDLE_MS });
+    await removeLateDevices(rig.context);
     const [token] = await rig.store.query.selectFrom("deviceTokens").select("ref").execute();
     on.clock.advance(1);
-    await runHousekeeping(rig.context, { idleMs: IDLE_MS });
+    await removeLateDevices(rig.context);
     assert.deepEqual(
       rig.announced.map(({ revoked }) => revoked),
       [[token?.ref]],
@@ -155,7 +155,7 @@ onEachDatabase(
       .where("id", "not in", [...orphans.map(({ deviceId }) => deviceId), "none"])
       .execute();
     on.clock.advance(ACTIVATION_MS);
-    await runHousekeeping(rig.context, { idleMs: IDLE_MS });
+    await removeLateDevices(rig.context);
     const left = await rig.store.query.selectFrom("deviceTokens").select("ref").execute();
     assert.deepEqual(new Set(left.map(({ ref }) => ref)), got);
     const announced = rig.announced.flatMap(({ revoked }) => revoked ?? []);

@@ -120,6 +120,16 @@ test("access: a device that comes back within the hold is waited for", async (t)
   assert.equal((await answer).body.toString(), "back");
 });
 
+test("access: a relay with another internal secret is 503 and not 401, and the log says why", async (t) => {
+  const { rig, send } = await startForwardRig(t, null, {
+    relay: { internalSecret: "another-secret-0123456789-0123456789" },
+  });
+  const answer = await send("GET", "/");
+  assert.deepEqual([answer.status, answer.fields.get("www-authenticate")], [503, undefined]);
+  assert.equal(JSON.parse(answer.body.toString()).code, "relay_unavailable");
+  assert.match(rig.logText, /refuses our internal secret/);
+});
+
 test("access: the relay away is 503 with Retry-After; back, the same listener serves", async (t) => {
   const { rig, send, device } = await startForwardRig(t, null);
   await rig.stopRelay();

@@ -1,5 +1,10 @@
 import assert from "node:assert/strict";
+import { once } from "node:events";
+import { writeFileSync } from "node:fs";
+import { createServer } from "node:http";
+import { join } from "node:path";
 import { test } from "node:test";
+import { connect } from "../../../../src/agent/index.ts";
 import {
   deleteDevice,
   getDevice,
@@ -14,6 +19,7 @@ import {
 } from "../../../../src/api/store/index.ts";
 import { mintDeviceId, mintToken } from "../../../../src/core/token.ts";
 import { TUNNEL_EVENTS_MAX, type TunnelEvent } from "../../../../src/core/tunnel-reports.ts";
+import { hawserVersion } from "../../../../src/core/version.ts";
 import { onEachDatabase } from "../../../support/api-store/each-database.ts";
 import {
   activeDevice,
@@ -23,7 +29,7 @@ import {
   START_MS,
   TENANT,
 } from "../../../support/api-store/people.ts";
-import { ask, SECRET } from "../../../support/relay/start-relay.ts";
+import { ask, SECRET, temporaryFolder } from "../../../support/relay/start-relay.ts";
 import { type Rig, startRig } from "../../../support/relay-link/rig.ts";
 import { until } from "../../../support/until.ts";
 
@@ -255,6 +261,28 @@ test("reports: the relay tells of a device that comes up, is replaced, and goes"
   await rig.events("tunnel_closed", 2);
   assert.match((await device())?.lastCloseReason ?? "", /./);
   assert.ok(!JSON.stringify(rig.audit).includes(token.text.slice(13)));
+});
+
+test("reports: our agent says its version, and a paired device is active once it has dialled in", async (t) => {
+  const rig = await startRig(t);
+  const { id, token } = await pairedDevice(rig.store, await person(rig.store, "ann"));
+  const service = createServer((_request, response) => response.end("hello")).listen(
+    0,
+    "127.0.0.1",
+  );
+  t.after(() => service.close());
+  await once(service, "listening");
+  const folder = await temporaryFolder(t);
+  const tokenFile = join(folder, "device.token");
+  writeFileSync(tokenFile, token.text, { mode: 0o600 });
+  const relay = `ws://127.0.0.1:${rig.edgePort}`;
+  const agent = connect({ relay, tokenFile, server: service });
+  t.after(() => agent.close({ drainMs: 0 }));
+  await agent.ready();
+  const [entry] = await rig.events("tunnel_connected");
+  assert.deepEqual(entry?.detail, { agent_version: hawserVersion() });
+  const device = await getDevice(rig.store, TENANT, id);
+  assert.deepEqual([device?.state, device?.agentVersion], ["active", hawserVersion()]);
 });
 
 test("reports: a token that ended while the relay remembered it is closed by its report", async (t) => {

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { pino } from "pino";
-import { Housekeeping } from "../../../../src/api/devices/index.ts";
-import { ManualTimers } from "../../../support/api/manual-timers.ts";
+import { Housekeeping } from "../../../src/api/housekeeping.ts";
+import { ManualTimers } from "../../support/api/manual-timers.ts";
 
 function start(run: () => Promise<void>) {
   const timers = new ManualTimers();

@@ -1,0 +1,55 @@
+import { wireTenant } from "../relay-link/index.ts";
+import { getDevice, type Store, type TenantId } from "../store/index.ts";
+
+/** How long a device that was found is not looked up again: what one that is removed meanwhile costs is a 503 for a 404. */
+const KNOWN_MS = 1_000;
+const DEVICES_MAX = 10_000;
+
+interface Known {
+  readonly until: number;
+  /** How the tenant is named to the device. */
+  readonly tenantName: string;
+}
+
+/** Devices that were found in a tenant a moment ago. What was not found is looked up each time. */
+export class KnownDevices {
+  readonly #store: Store;
+  readonly #now: () => number;
+  readonly #known = new Map<string, Known>();
+
+  readonly #devicesMax: number;
+
+  /** @param now milliseconds since 1970 */
+  constructor(store: Store, now: () => number, devicesMax = DEVICES_MAX) {
+    this.#store = store;
+    this.#now = now;
+    this.#devicesMax = devicesMax;
+  }
+
+  get size(): number {
+    return this.#known.size;
+  }
+
+  /** The name of the tenant for a device of it, null where the tenant has no such device. */
+  tenantNameFor(tenant: TenantId, id: string): string | null | Promise<string | null> {
+    const known = this.#known.get(nameOf(tenant, id));
+    return known !== undefined && known.until > this.#now()
+      ? known.tenantName
+      : this.#lookUp(tenant, id);
+  }
+
+  async #lookUp(tenant: TenantId, id: string): Promise<string | null> {
+    const name = nameOf(tenant, id);
+    this.#known.delete(name);
+    if ((await getDevice(this.#store, tenant, id)) === null) return null;
+    if (this.#known.size >= this.#devicesMax) this.#known.clear();
+    const tenantName = wireTenant(tenant);
+    this.#known.set(name, { until: this.#now() + KNOWN_MS, tenantName });
+    return tenantName;
+  }
+}
+
+/** An id has no space, so that no two of these are the same. */
+function nameOf(tenant: TenantId, id: string): string {
+  return `${id} ${tenant}`;
+}
