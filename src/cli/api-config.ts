@@ -1,7 +1,9 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
+import type { Logger } from "pino";
 import {
   API_DEFAULTS,
+  type ApiApp,
   type ApiAppOptions,
   AUTH_DEFAULTS,
   apiOptionsProblems,
@@ -9,6 +11,7 @@ import {
   checkOidcOptions,
   DEVICE_DEFAULTS,
   type DeviceOptions,
+  startApi,
 } from "../api/index.ts";
 import {
   apiListenerOptions,
@@ -147,6 +150,27 @@ export function apiSetup(values: Values, surroundings: ApiSurroundings): ApiSetu
   return { options, warnings };
 }
 
+/**
+ * Starts an API server and says where it listens.
+ *
+ * @throws ConfigError by the names of options, or the system's error where a port cannot be had
+ */
+export async function startOwnApi(options: ApiAppOptions, logger: Logger): Promise<ApiApp> {
+  const api = await startApi(options, { logger });
+  const { http, internal } = options;
+  const listen = `${bracketed(http.listenHost)}:${api.port}`;
+  logger.info(
+    {
+      listen,
+      internal: `${bracketed(internal.listenHost)}:${api.internalPort}`,
+      tls: http.tlsCertFile !== null,
+      public_base_url: http.publicBaseUrl,
+    },
+    "API server listens",
+  );
+  return api;
+}
+
 function deviceOptions(values: Values, relay: ApiSurroundings["relay"]): DeviceOptions {
   const { exchange } = DEVICE_DEFAULTS;
   return {
@@ -159,6 +183,9 @@ function deviceOptions(values: Values, relay: ApiSurroundings["relay"]): DeviceO
 /** A listener's host as others on this machine dial it. */
 export function dialable(host: string): string {
   if (host === "0.0.0.0") return "127.0.0.1";
-  if (host === "::") return "[::1]";
+  return bracketed(host === "::" ? "::1" : host);
+}
+
+function bracketed(host: string): string {
   return host.includes(":") ? `[${host}]` : host;
 }
