@@ -9,6 +9,7 @@ import {
   apiOptionsProblems,
   authOptionsProblems,
   checkOidcOptions,
+  checkServiceClient,
   DEVICE_DEFAULTS,
   type DeviceOptions,
   startApi,
@@ -30,6 +31,7 @@ import {
   type RingSetting,
   relayUrls,
   type SessionRings,
+  serviceClientSettings,
   type Values,
 } from "../config/index.ts";
 import type { ConfigProblem } from "../core/errors.ts";
@@ -50,7 +52,8 @@ export function apiProblems(
 ): ConfigProblem[] {
   const problems = apiSettingsProblems(values, command);
   collect(problems, () => {
-    checkOidcOptions(oidcOptions(values, environment));
+    const oidc = checkOidcOptions(oidcOptions(values, environment));
+    checkServiceClient(serviceClientSettings(values), oidc);
     return [];
   });
   collect(problems, () => apiOptionsProblems({ ...API_DEFAULTS, ...apiListenerOptions(values) }));

@@ -63,10 +63,6 @@ export function apiSettingsProblems(
       `required (${variable}), or a secret in HAWSER_OIDC_CLIENT_SECRET: none is a public client, which PKCE alone protects`,
     );
   }
-  if ((values.serviceClientId === null) === isGiven(values, "serviceClientSecret")) {
-    const name = values.serviceClientId === null ? "serviceClientId" : "serviceClientSecret";
-    report(name, "serviceClientId and its secret go together");
-  }
   if (command === "api") {
     const parsed = parseBaseUrl(values.relayInternalUrl);
     if (!parsed.ok) report("relayInternalUrl", URL_FAULTS[parsed.fault]);

@@ -1,6 +1,7 @@
 import { Command } from "commander";
 import { type Logger, pino } from "pino";
 import { type Loaded, loadSettings } from "../../config/index.ts";
+import { printConfig } from "../check-config.ts";
 import { HELLO } from "../demo-service.ts";
 import { type DevStack, startDevStack } from "../dev-stack.ts";
 import { DEMO_USER, type Demo, type Fetched, setUpDemo, tour } from "../dev-tour.ts";
@@ -26,6 +27,7 @@ interface DevFlags {
   readonly to?: string;
   readonly path?: string;
   readonly publicClient?: boolean;
+  readonly checkConfig?: boolean;
   readonly json?: boolean;
 }
 
@@ -37,11 +39,13 @@ export function devCommand(): Command {
     .option("--once", "sign in, pair a device, make a key, call the device, revoke, and end")
     .option("--path <path>", "path that --once asks for (default: /hello, or / with --to)")
     .option("--public-client", "sign in as a public client, with PKCE alone")
+    .option("--check-config", "check everything, print the effective settings, start nothing")
     .option("--json", "print JSON")
     .addHelpText("after", EXAMPLES)
     .action(async (flags: DevFlags & Record<string, unknown>) => {
       const loaded = loadSettings("dev", { flags, environment: process.env });
-      await runDev(loaded, flags);
+      if (flags.checkConfig === true) printConfig("dev", loaded, [], flags.json === true);
+      else await runDev(loaded, flags);
     });
   return addSettings(command, "dev");
 }

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
-import { randomBytes } from "node:crypto";
-import { mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { generateKeyPairSync, randomBytes } from "node:crypto";
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import test from "node:test";
@@ -104,6 +104,16 @@ test("API server's configuration: what is broken is told by the operator's spell
       { HAWSER_API_INTERNAL_HOST: "0.0.0.0", HAWSER_INTERNAL_SECRET: "short-canary" },
       ["HAWSER_API_INTERNAL_HOST"],
     ],
+    [{ HAWSER_DATABASE_URL: "postgres://db.example.org" }, ["HAWSER_DATABASE_URL"]],
+    [{ HAWSER_DATABASE_URL: "sqlite:" }, ["HAWSER_DATABASE_URL"]],
+    [{ HAWSER_DATABASE_URL: "sqlite:/srv/" }, ["HAWSER_DATABASE_URL"]],
+    [{ HAWSER_DATABASE_URL: "sqlite::memory:" }, ["HAWSER_DATABASE_URL"]],
+    [{ HAWSER_SERVICE_CLIENT_ID: "service" }, ["--service-client-secret"]],
+    [{ HAWSER_SERVICE_CLIENT_SECRET: "canary-service" }, ["--service-client-id"]],
+    [
+      { HAWSER_SERVICE_CLIENT_ID: "hawser", HAWSER_SERVICE_CLIENT_SECRET: "canary-service" },
+      ["HAWSER_SERVICE_CLIENT_ID"],
+    ],
     [{ HAWSER_API_TLS_CERT: "/nonexistent/c.pem" }, ["HAWSER_API_TLS_CERT"]],
   ];
   for (const [over, expected] of table) {
@@ -112,6 +122,19 @@ test("API server's configuration: what is broken is told by the operator's spell
     assert.doesNotMatch(problems.join(), /canary|changeme/);
     for (const secret of [short, RING.slice(3)]) assert.ok(!problems.join().includes(secret));
   }
+});
+
+test("API server's configuration: the key of private_key_jwt may stand in a file", (t) => {
+  const folder = mkdtempSync(join(tmpdir(), "hawser-api-config-"));
+  t.after(() => rmSync(folder, { recursive: true }));
+  const path = join(folder, "client.pem");
+  const { privateKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
+  const pem = privateKey.export({ type: "pkcs8", format: "pem" }).toString();
+  writeFileSync(path, pem, { mode: 0o600 });
+  const jwt = { HAWSER_OIDC_CLIENT_AUTH: "private_key_jwt", HAWSER_OIDC_CLIENT_SECRET: "" };
+  assert.deepEqual(problemsOf({ ...jwt, HAWSER_OIDC_CLIENT_PRIVATE_KEY_FILE: path }), []);
+  assert.deepEqual(problemsOf({ ...jwt, HAWSER_OIDC_CLIENT_PRIVATE_KEY: pem }), []);
+  assert.deepEqual(keysOf(problemsOf(jwt)), ["--oidc-client-private-key"]);
 });
 
 test("API server's configuration: all that is wrong is told in one go", () => {

@@ -56,9 +56,6 @@ test("API configuration: no way to prove itself is chosen by an omission", () =>
 
 test("API configuration: what does not go together or is no URL", () => {
   const table: readonly (readonly [Partial<Values>, string[]])[] = [
-    [{ serviceClientId: "s" }, ["serviceClientSecret"]],
-    [{ serviceClientSecret: "s" }, ["serviceClientId"]],
-    [{ serviceClientId: "s", serviceClientSecretFile: "/f" }, []],
     [{ relayInternalUrl: "ftp://relay" }, ["relayInternalUrl"]],
     [{ relayInternalUrl: "http://user:canary@relay" }, ["relayInternalUrl"]],
     [{ tunnelUrl: "https://relay" }, ["tunnelUrl"]],
