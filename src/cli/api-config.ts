@@ -134,7 +134,7 @@ export function apiSetup(values: Values, surroundings: ApiSurroundings): ApiSetu
   const urls = relayUrls(values, relay);
   const warnings = [
     ...found.flatMap(({ warning }) => (warning === null ? [] : [warning])),
-    ...apiWarnings(values, urls),
+    ...apiWarnings(values, urls, relayUrl),
   ];
   const options: ApiAppOptions = {
     http: { ...API_DEFAULTS, ...apiListenerOptions(values) },

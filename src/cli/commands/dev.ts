@@ -5,6 +5,7 @@ import { printConfig } from "../check-config.ts";
 import { HELLO } from "../demo-service.ts";
 import { type DevStack, startDevStack } from "../dev-stack.ts";
 import { DEMO_USER, type Demo, type Fetched, setUpDemo, tour } from "../dev-tour.ts";
+import { cliError } from "../errors.ts";
 import { addSettings } from "../settings-flags.ts";
 import { type DoneStep, Steps } from "../steps.ts";
 import { onStopSignals } from "../stop-signals.ts";
@@ -64,11 +65,16 @@ async function runDev(loaded: Loaded, flags: DevFlags): Promise<void> {
   const stopped = new Promise<void>((resolve) => {
     onStopSignals(() => resolve());
   });
+  const interrupted = stopped.then(() => {
+    throw cliError("ERR_CLI_DEV_FAILED", "a signal came before all was done");
+  });
   const stack = await startDevStack(loaded, options, logger, steps);
   try {
-    const demo = await setUpDemo(stack, logger, steps);
-    if (flags.once === true) await takeTour(stack, demo, flags, steps);
-    else {
+    const demo = await Promise.race([setUpDemo(stack, logger, steps), interrupted]);
+    if (flags.once === true) {
+      await Promise.race([takeTour(stack, demo, flags, steps), interrupted]);
+    } else {
+      interrupted.catch(() => undefined);
       process.stdout.write(flags.json === true ? asJson(stack, demo) : welcome(stack, demo));
       await stopped;
     }

@@ -7,8 +7,10 @@ import { createServer } from "node:net";
 import { join } from "node:path";
 import test, { type TestContext } from "node:test";
 import type { TLSSocket } from "node:tls";
+import { freePort } from "../../../src/cli/free-ports.ts";
 import { newKeyRing } from "../../../src/config/index.ts";
 import { CliProcess, runCli } from "../../support/cli.ts";
+import { skipWithoutPostgres, startPostgres } from "../../support/postgres.ts";
 import { makeCertificate } from "../../support/relay/certificate.ts";
 import {
   connectDevice,
@@ -166,16 +168,23 @@ test("hawser api: speaks TLS itself, starts without its provider and relay, and 
   const api = start(t, installation, ["api", "--api-tls-cert", cert, "--api-tls-key", key], {
     HAWSER_PUBLIC_BASE_URL: `https://127.0.0.1:${port}`,
     HAWSER_OIDC_ISSUER: "http://127.0.0.1:1",
+    HAWSER_OIDC_CLIENT_AUTH: "none",
+    HAWSER_OIDC_CLIENT_SECRET: "",
     HAWSER_SESSION_SECRETS: newKeyRing(),
     HAWSER_TOKEN_ENC_KEYS: newKeyRing(),
   });
   await api.printed(/"msg":"API server listens"/);
+  await api.printed(/"level":40,[^\n]*"msg":"This is a public client: PKCE alone protects/);
   const nameOf = async (ca: string): Promise<string> => {
     const outgoing = request({ host: "127.0.0.1", port, path: "/readyz", ca, agent: false }).end();
     const [response] = (await once(outgoing, "response")) as [IncomingMessage];
-    response.resume();
+    const name = String((response.socket as TLSSocket).getPeerCertificate().subject.CN);
+    let body = "";
+    for await (const piece of response) body += String(piece);
     assert.equal(response.statusCode, 200);
-    return String((response.socket as TLSSocket).getPeerCertificate().subject.CN);
+    const { detail } = JSON.parse(body);
+    assert.deepEqual([detail.oidc, detail.oidc_client], ["down", "public"]);
+    return name;
   };
   assert.equal(await nameOf(one.pem), "one");
   copyFileSync(two.certFile, cert);
@@ -184,6 +193,37 @@ test("hawser api: speaks TLS itself, starts without its provider and relay, and 
   await api.printed(/"msg":"certificate read again"/);
   assert.equal(await nameOf(two.pem), "two");
   await stopped(api);
+});
+
+test("hawser api: two servers on one PostgreSQL database are one installation", {
+  skip: skipWithoutPostgres(),
+}, async (t) => {
+  const installation = await prepareInstallation(t);
+  const postgres = await startPostgres();
+  t.after(() => postgres.stop());
+  const [port, internalPort] = [await freePort(), await freePort()];
+  const shared = {
+    HAWSER_DATABASE_URL: await postgres.createSpace(),
+    HAWSER_SESSION_SECRETS: newKeyRing(),
+    HAWSER_TOKEN_ENC_KEYS: newKeyRing(),
+  };
+  const one = start(t, installation, ["api"], shared);
+  const two = start(t, installation, ["api"], {
+    ...shared,
+    HAWSER_API_PORT: String(port),
+    HAWSER_API_INTERNAL_PORT: String(internalPort),
+  });
+  await Promise.all([one, two].map((server) => server.printed(/"msg":"API server listens"/)));
+  const browser = await signIn(installation, "alice");
+  const paired = await pair(installation, browser);
+  const headers = { authorization: `Bearer ${paired.key}` };
+  const answer = await fetch(`http://127.0.0.1:${port}/api/devices`, { headers });
+  const { devices } = (await answer.json()) as { devices: { id: string }[] };
+  assert.deepEqual(
+    devices.map(({ id }) => id),
+    [paired.deviceId],
+  );
+  assertQuiet((await stopped(one)) + (await stopped(two)), installation);
 });
 
 for (const command of ["api", "up"]) {
