@@ -1,5 +1,6 @@
 import { AGENT_ERRORS } from "../src/agent/index.ts";
 import { AUTH_ERRORS } from "../src/api/auth/index.ts";
+import { CLI_LOGIN_ERRORS } from "../src/api/cli-login/index.ts";
 import { DEVICE_ERRORS } from "../src/api/devices/index.ts";
 import { API_ERRORS, RELAY_CLIENT_ERRORS } from "../src/api/index.ts";
 import { KEY_ERRORS } from "../src/api/keys/index.ts";
@@ -129,7 +130,13 @@ function relayTable(): string {
 }
 
 function apiTable(): string {
-  const tables = { ...API_ERRORS, ...AUTH_ERRORS, ...DEVICE_ERRORS, ...KEY_ERRORS };
+  const tables = {
+    ...API_ERRORS,
+    ...AUTH_ERRORS,
+    ...DEVICE_ERRORS,
+    ...CLI_LOGIN_ERRORS,
+    ...KEY_ERRORS,
+  };
   const rows = Object.entries(tables).map(
     ([code, { status, retriable, text }]) =>
       `| \`${code}\` | ${status} | ${retriable ? "yes" : "no"} | ${text} |`,

@@ -16,6 +16,7 @@ import {
   PrincipalLimits,
   StoredMachineClients,
 } from "./bearer/index.ts";
+import { cliLoginRoutes, ownKeyRoutes } from "./cli-login/index.ts";
 import type { ApiContext, AuditEntry, AuditLog } from "./context.ts";
 import { sessionCookieName } from "./credential.ts";
 import {
@@ -25,6 +26,7 @@ import {
   runHousekeeping,
 } from "./devices/index.ts";
 import { RunningByPrincipal } from "./endings.ts";
+import { forwardRoute } from "./forward/index.ts";
 import { keyRoutes } from "./keys/index.ts";
 import { ApiMetrics } from "./metrics.ts";
 import type { OidcFetch, OidcPorts, OidcSettings } from "./oidc/index.ts";
@@ -201,7 +203,7 @@ class RunningApi implements ApiApp {
   async start(): Promise<void> {
     const { logger, now = Date.now } = this.#deps;
     const { http, internal, oidc } = this.#options;
-    const audit = httpAudit(this.#context.audit);
+    const audit = httpAudit(this.#context.audit, now);
     const observer = this.#metrics;
     const bearer = new BearerAuthenticator({
       store: this.store,
@@ -288,6 +290,12 @@ class RunningApi implements ApiApp {
       ...deviceRoutes(context, devices),
       ...keyRoutes(context),
       ...auditRoutes(context),
+      ...cliLoginRoutes(context, {
+        publicBaseUrl: http.publicBaseUrl,
+        authenticateCookie: (value, asker) => this.#auth.authenticateCookie(value, asker, false),
+      }),
+      ...ownKeyRoutes(context),
+      forwardRoute(context, { publicBaseUrl: http.publicBaseUrl }),
     ];
     for (const each of routes) this.#router.add(each);
     const internalRoutes = [

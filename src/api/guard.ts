@@ -131,7 +131,7 @@ export class RouteGuard {
       }
       return;
     }
-    const types = mediaTypesOf(route.body) ?? ["application/json"];
+    const types = mediaTypesOf(route.body) ?? cookieTypesOf(route);
     const fault = csrfFault(request, origins, types);
     if (fault === null) return;
     this.#tell(exchange, "malicious_csrf", fault);
@@ -167,6 +167,12 @@ function probeOf({ probe }: Route, query: string): Probe {
   if (!probe) return { isOptional: false, isPassive: false };
   const asked = new URLSearchParams(query);
   return { isOptional: asked.get("optional") === "1", isPassive: asked.get("passive") === "1" };
+}
+
+/** The types of a streamed body that a cookie's request may have. */
+function cookieTypesOf({ body }: Route): readonly string[] {
+  const listed = body?.kind === "stream" ? body.cookieMediaTypes : undefined;
+  return listed ?? ["application/json"];
 }
 
 /** Whether a principal is of a kind that the route takes and that this sort of credential can prove. */

@@ -32,6 +32,7 @@ export {
   Secret,
 } from "./oidc/index.ts";
 export { type ApiInfo, describeApi } from "./openapi.ts";
+export { type Change, Operator, type UserName, unknownScopes } from "./operator.ts";
 export { API_DEFAULTS, type ApiOptions } from "./options.ts";
 export type {
   Asker,

@@ -25,8 +25,10 @@ export interface RelayClientOptions {
   readonly logger?: RelayClientLogger;
   /** For a whole metadata call, its body included; default 30,000. Forwards have no limit here. */
   readonly timeoutMs?: number;
-  /** Connections at a time, forwards included; more requests wait for one. Default 256. */
+  /** Connections at a time; more calls wait for one. Default 16. */
   readonly connectionsMax?: number;
+  /** The same for forwards, each of which has a connection for itself while it runs. Default 1,024. */
+  readonly forwardConnectionsMax?: number;
 }
 
 /** What every call takes. */
@@ -45,7 +47,11 @@ export interface SessionListQuery extends CallOptions {
 }
 
 const TIMEOUT_MS = 30_000;
-const CONNECTIONS_MAX = 256;
+const CONNECTIONS_MAX = 16;
+const FORWARD_CONNECTIONS_MAX = 1_024;
+const CONNECT_TIMEOUT_MS = 5_000;
+/** A device's head may have 32 KiB, and the relay adds to it. */
+const HEAD_BYTES_MAX = 65_536;
 /** A page of 10,000 sessions has some 2.5 MB; this leaves room for long user ids. */
 const BODY_BYTES_MAX = 16 << 20;
 /** Bytes of an unexpected answer that its error carries. */
@@ -55,7 +61,8 @@ const PAGES_MAX = 1_000;
 
 /**
  * The API server's client of the relay's internal API: who is connected, close a session, tell of changes. One pool of
- * kept-alive connections serves its calls and whoever forwards requests over {@link RelayClient.dispatcher}.
+ * kept-alive connections serves its calls. Whoever forwards requests has another one, {@link RelayClient.dispatcher}: a
+ * thousand slow downloads must not keep a revocation waiting.
  *
  * All calls reject with {@link RelayCallError}: match on its `code`.
  *
@@ -68,6 +75,7 @@ export class RelayClient {
   readonly #prefix: string;
   readonly #authorization: string;
   readonly #pool: Pool;
+  readonly #forwards: Pool;
   readonly #logger: RelayClientLogger;
   readonly #timeoutMs: number;
 
@@ -85,17 +93,24 @@ export class RelayClient {
     this.#authorization = `Bearer ${options.secret}`;
     this.#logger = options.logger ?? pino({ name: "relay-client" });
     this.#timeoutMs = options.timeoutMs ?? TIMEOUT_MS;
-    this.#pool = new Pool(parsed.origin, {
-      connections: options.connectionsMax ?? CONNECTIONS_MAX,
+    const common = {
       // Metadata calls have their own limit, and a forward may be silent for as long as the relay allows.
       headersTimeout: 0,
       bodyTimeout: 0,
+      connect: { timeout: CONNECT_TIMEOUT_MS },
+      maxHeaderSize: HEAD_BYTES_MAX,
+    };
+    const connections = options.connectionsMax ?? CONNECTIONS_MAX;
+    this.#pool = new Pool(parsed.origin, { ...common, connections });
+    this.#forwards = new Pool(parsed.origin, {
+      ...common,
+      connections: options.forwardConnectionsMax ?? FORWARD_CONNECTIONS_MAX,
     });
   }
 
-  /** The pool, for forwards: they go to `baseUrl` with {@link RelayClient.authorization}. */
+  /** The pool for forwards: they go to `baseUrl` with {@link RelayClient.authorization}. */
   get dispatcher(): Dispatcher {
-    return this.#pool;
+    return this.#forwards;
   }
 
   /** Value of `Authorization` for forwards. Holds the secret: for that field alone. */
@@ -174,12 +189,12 @@ export class RelayClient {
 
   /** Waits for running calls and forwards, then closes the connections. Later calls are refused. */
   async end(): Promise<void> {
-    await this.#pool.close();
+    await Promise.all([this.#pool.close(), this.#forwards.close()]);
   }
 
   /** Cuts everything now. */
   async destroy(): Promise<void> {
-    await this.#pool.destroy();
+    await Promise.all([this.#pool.destroy(), this.#forwards.destroy()]);
   }
 
   async #page(

@@ -46,6 +46,8 @@ export type BodyRule<B extends z.ZodType | undefined> =
       readonly kind: "stream";
       /** Types that are taken; absent for all, where a cookie's request may still be JSON alone. */
       readonly mediaTypes?: readonly string[];
+      /** Types that a cookie's request may have where all are taken; JSON alone without it. None that a form can send. */
+      readonly cookieMediaTypes?: readonly string[];
       readonly summary: string;
     };
 

@@ -1,8 +1,15 @@
 import { Command } from "commander";
 import { hawserVersion } from "../core/version.ts";
+import { adminCommand } from "./commands/admin.ts";
 import { agentCommand } from "./commands/agent.ts";
 import { apiCommand } from "./commands/api.ts";
+import { auditCommand } from "./commands/audit.ts";
 import { devCommand } from "./commands/dev.ts";
+import { devicesCommand } from "./commands/devices.ts";
+import { enrolmentCommand } from "./commands/enrolment.ts";
+import { keysCommand } from "./commands/keys.ts";
+import { loginCommand, logoutCommand, whoamiCommand } from "./commands/login.ts";
+import { pairCommand } from "./commands/pair.ts";
 import { relayCommand } from "./commands/relay.ts";
 import { tokenCommand } from "./commands/token.ts";
 import { upCommand } from "./commands/up.ts";
@@ -32,6 +39,8 @@ export function createProgram(): Command {
     .description(
       "Reach the HTTP services of devices behind NAT: relay, device agent and their tools",
     )
+    // `hawser agent` has flags that `hawser agent pair` has too: each belongs to the word that it stands behind.
+    .enablePositionalOptions()
     .version(hawserVersion(), "--version", "print the version")
     .helpCommand("help [command]", "show the help of a command")
     .addHelpText("after", EXAMPLES);
@@ -45,8 +54,24 @@ export function createProgram(): Command {
   ]) {
     program.addCommand(command);
   }
+  for (const command of clientCommands()) program.addCommand(command);
   throwErrors(program);
   return program;
+}
+
+/** Those that people use an API server with, and the operator's. */
+function clientCommands(): Command[] {
+  return [
+    loginCommand(),
+    logoutCommand(),
+    whoamiCommand(),
+    devicesCommand(),
+    pairCommand(),
+    keysCommand(),
+    enrolmentCommand(),
+    auditCommand(),
+    adminCommand(),
+  ];
 }
 
 /** Makes a command and those below it throw in place of printing and exiting. */

@@ -1,6 +1,6 @@
 import { CommanderError } from "commander";
 import { AppError, ConfigError } from "../core/errors.ts";
-import type { CliErrorCode } from "./errors.ts";
+import { type CliErrorCode, CommandError } from "./errors.ts";
 import { createProgram } from "./program.ts";
 
 /** Exit codes of every command. */
@@ -72,7 +72,7 @@ export function describeError(error: unknown, words: readonly string[]): ErrorRe
   return {
     code,
     message: oneLine(error instanceof Error ? error.message : String(error)),
-    advice: adviceFor(code),
+    advice: error instanceof CommandError ? error.advice : adviceFor(code),
     problems: [],
     exitCode: EXIT.FAILED,
   };

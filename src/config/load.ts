@@ -40,11 +40,14 @@ interface Candidate {
 }
 
 const CONFIG_FILE_BYTES_MAX = 1_048_576;
-/** `HAWSER_…` variables that are no settings: the file itself, the native file's cache, the seed of tests. */
+/** `HAWSER_…` variables that are no settings: the file itself, the native file's cache, the seed of tests, and those of client commands. */
 const OTHER_VARIABLES: ReadonlySet<string> = new Set([
   "HAWSER_CONFIG",
   "HAWSER_CACHE_DIR",
   "HAWSER_SEED",
+  "HAWSER_API_URL",
+  "HAWSER_API_KEY",
+  "HAWSER_CODE",
 ]);
 
 /** Finds what single settings cannot tell: which of them do not go together. */

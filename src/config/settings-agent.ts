@@ -6,14 +6,14 @@ export const AGENT_SETTINGS = {
   relay: optional(
     "Agent",
     text("url"),
-    "required",
+    "that of `hawser agent pair`, else required",
     "Relay to dial: `ws://host:3800` or `wss://host`. Without a path `/tunnel/connect` is dialled.",
     { commands: ["agent"] },
   ),
   tokenFile: optional(
     "Agent",
     file(),
-    "required, unless `HAWSER_TOKEN` holds the token",
+    "that of `hawser agent pair`; else required, unless `HAWSER_TOKEN` holds the token",
     "File with the device token. Read again before every dial.",
     { commands: ["agent"], mustBeReadable: true },
   ),

@@ -106,8 +106,8 @@ export const RELAY_SETTINGS = {
     "Who may connect and call",
     text("folder"),
     "`$XDG_STATE_HOME/hawser`, else `~/.local/state/hawser`",
-    "Folder for what is kept: secrets that are made at the first start, and the database. Made with mode 0700 when it is missing.",
-    { commands: SERVERS },
+    "Folder for what is kept: secrets that are made at the first start, and the database. Made with mode 0700 when it is missing. An agent finds here what `hawser agent pair` has stored.",
+    { commands: [...SERVERS, "agent"] },
   ),
   internalSecretFile: optional(
     "Who may connect and call",

@@ -26,7 +26,7 @@ export async function editCredentials(
   change: (present: Credentials) => Credentials | Promise<Credentials>,
 ): Promise<void> {
   const target = await realpath(path).catch(() => path);
-  const unlock = await lock(target);
+  const unlock = await lockFile(target);
   try {
     const present = await readPresent(target, path);
     const text = formatCredentials(await change(present));
@@ -68,7 +68,13 @@ async function readPresent(target: string, path: string): Promise<Credentials> {
   return parseCredentials(text, path);
 }
 
-async function lock(path: string): Promise<() => Promise<void>> {
+/**
+ * Keeps other editors of a file out; a second waits up to 5 s.
+ *
+ * @returns lets them in again
+ * @throws ConfigError where the folder cannot be written, or the other editor does not end
+ */
+export async function lockFile(path: string): Promise<() => Promise<void>> {
   const lockPath = `${path}.lock`;
   for (let attempt = 1; ; attempt++) {
     try {

@@ -10,7 +10,7 @@ import {
 } from "../core/contract.ts";
 import { AppError, type HttpError } from "../core/errors.ts";
 import { RequestIds } from "../core/request-ids.ts";
-import { isTokenRef } from "../core/token.ts";
+import { isDeviceId, isTokenRef } from "../core/token.ts";
 import { closeTunnels } from "./close-tunnels.ts";
 import type { RelayContext } from "./context.ts";
 import { endAnswer } from "./end-answer.ts";
@@ -23,6 +23,7 @@ import { answerProblem, answerUnframed } from "./problem.ts";
 import { registerRawStream } from "./raw-stream.ts";
 import { readRequestText } from "./request-text.ts";
 import { SessionListing } from "./session-listing.ts";
+import type { Tunnel } from "./tunnel.ts";
 
 /** Registers the internal API: everything on the internal listener. */
 export function registerInternal(app: TemplatedApp, context: RelayContext): void {
@@ -32,6 +33,7 @@ export function registerInternal(app: TemplatedApp, context: RelayContext): void
 }
 
 const SESSION_PREFIX = "/internal/session/";
+const DEVICE_PREFIX = "/internal/device/";
 const FORWARD = "forward";
 /** Longest `?drain=`, in seconds. */
 const DRAIN_S_MAX = 300;
@@ -99,6 +101,8 @@ class InternalApi {
       this.#changes(call);
     } else if (url.startsWith(SESSION_PREFIX)) {
       this.#session(call, req, url);
+    } else if (url.startsWith(DEVICE_PREFIX)) {
+      this.#device(call, req, url);
     } else {
       this.#refuse(call, relayError("ERR_RELAY_NOT_FOUND"));
     }
@@ -179,8 +183,21 @@ class InternalApi {
     if (slash < 0) this.#get(call);
     else if (rest === "close") this.#close(call, req.getQuery("drain"));
     else if (rest === "stream") this.#streamWithoutUpgrade(call);
-    else if (rest.startsWith(`${FORWARD}/`)) this.#forward(call, req, rest.slice(FORWARD.length));
+    else if (rest.startsWith(`${FORWARD}/`)) this.#forwardBySession(call, req, rest);
     else this.#refuse(call, relayError("ERR_RELAY_NOT_FOUND"));
+  }
+
+  /** `/internal/device/<id>/forward/…`: whichever token the device uses, and waited for where it is away. */
+  #device(call: Call, req: HttpRequest, url: string): void {
+    const slash = url.indexOf("/", DEVICE_PREFIX.length);
+    const deviceId = url.slice(DEVICE_PREFIX.length, slash < 0 ? url.length : slash);
+    const rest = slash < 0 ? "" : url.slice(slash + 1);
+    if (!isDeviceId(deviceId) || !rest.startsWith(`${FORWARD}/`)) {
+      this.#refuse(call, relayError("ERR_RELAY_NOT_FOUND"));
+      return;
+    }
+    const tunnel = this.#context.store.findDevice(deviceId);
+    this.#forward(call, req, rest.slice(FORWARD.length), tunnel, deviceId);
   }
 
   #get(call: Call): void {
@@ -245,9 +262,21 @@ class InternalApi {
     else this.#refuse(call, relayError("ERR_RELAY_METHOD"), "GET");
   }
 
+  #forwardBySession(call: Call, req: HttpRequest, rest: string): void {
+    const tunnel = this.#context.store.find(call.tokenRef);
+    if (tunnel === null) this.#refuse(call, relayError("ERR_RELAY_NO_SESSION"));
+    else this.#forward(call, req, rest.slice(FORWARD.length), tunnel, tunnel.deviceId);
+  }
+
   /** One exchange with the device; the answer is the forwarder's. */
-  #forward(call: Call, req: HttpRequest, path: string): void {
-    const { res, tokenRef } = call;
+  #forward(
+    call: Call,
+    req: HttpRequest,
+    path: string,
+    tunnel: Tunnel | null,
+    deviceId: string,
+  ): void {
+    const { res } = call;
     const fields = this.#fields;
     const query = req.getQuery();
     const target = query === undefined ? path : `${path}?${query}`;
@@ -259,16 +288,10 @@ class InternalApi {
       this.#refuse(call, problem);
       return;
     }
-    const { store, forwarder } = this.#context;
-    const tunnel = store.find(tokenRef);
-    if (tunnel === null) {
-      this.#refuse(call, relayError("ERR_RELAY_NO_SESSION"));
-      return;
-    }
-    forwarder.forward(res, {
+    this.#context.forwarder.forward(res, {
       tunnel,
-      deviceId: tunnel.deviceId,
-      keyId: tokenRef,
+      deviceId,
+      keyId: tunnel?.tokenRef ?? "",
       front: Front.INTERNAL,
       method: call.method,
       target,

@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { extname } from "node:path";
+import type { Readable } from "node:stream";
 import type { TestContext } from "node:test";
 import { fileURLToPath } from "node:url";
 
@@ -61,12 +62,21 @@ export class CliProcess {
 
   /** Resolves with the first match of `pattern` in standard output. */
   printed(pattern: RegExp): Promise<RegExpExecArray> {
+    return this.#seen(pattern, this.child.stdout, () => this.#stdout);
+  }
+
+  /** The same of standard error. */
+  told(pattern: RegExp): Promise<RegExpExecArray> {
+    return this.#seen(pattern, this.child.stderr, () => this.#stderr);
+  }
+
+  #seen(pattern: RegExp, stream: Readable | null, text: () => string): Promise<RegExpExecArray> {
     const seen = new Promise<RegExpExecArray>((resolve, reject) => {
       const look = (): void => {
-        const match = pattern.exec(this.#stdout);
+        const match = pattern.exec(text());
         if (match !== null) resolve(match);
       };
-      this.child.stdout?.on("data", look);
+      stream?.on("data", look);
       look();
       void this.#finished.then(() => {
         look();

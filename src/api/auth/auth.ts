@@ -8,6 +8,7 @@ import {
 } from "../oidc/index.ts";
 import type { Asker, AuthVerdict } from "../ports.ts";
 import type { Route } from "../route.ts";
+import { removeExpired } from "../store/index.ts";
 import { AddressLimit } from "./address-limit.ts";
 import { readKeyRing } from "./key-ring.ts";
 import { type AuthOptions, authOptionsProblems } from "./options.ts";
@@ -37,6 +38,11 @@ export interface Auth {
   authenticateCookie(value: string, asker: Asker, isPassive: boolean): Promise<AuthVerdict>;
   /** Words for readiness. A provider that is down does not make the server unready. */
   readonly state: Readonly<Record<string, string>>;
+  /**
+   * Removes what has run out, {@link removeExpired} of the store included, and cuts what still runs in the name of
+   * sessions that are over: to be called once a minute or so.
+   */
+  removeExpired(): Promise<void>;
   /** Discovers the provider in the background. Never throws. */
   warmUp(): void;
   /** Stops the background work. Idempotent. */
@@ -70,6 +76,10 @@ export function createAuth(
     get state() {
       const client = party.isPublicClient ? "public" : "confidential";
       return { oidc: party.state, oidc_client: client };
+    },
+    removeExpired: async () => {
+      const ended = await removeExpired(context.store, { idleMs: options.sessionIdleMs });
+      parts.endings.ended(ended, "timed_out", { asker: null, actor: null });
     },
     warmUp: () => party.warmUp(),
     close: () => party.close(),

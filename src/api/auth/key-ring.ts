@@ -60,6 +60,7 @@ function refused(problem: string): KeyRingReading {
 }
 
 function decode(encoded: string): Buffer | null {
-  if (HEX.test(encoded) && encoded.length >= 2 * KEY_BYTES_MIN) return Buffer.from(encoded, "hex");
+  // No random key is hex in base64 by chance.
+  if (HEX.test(encoded)) return Buffer.from(encoded, "hex");
   return BASE64.test(encoded) ? Buffer.from(encoded, "base64") : null;
 }

@@ -1,5 +1,5 @@
 import { AppError } from "../../core/errors.ts";
-import type { ApiContext } from "../context.ts";
+import type { ApiContext, AuditEntry } from "../context.ts";
 import { apiError } from "../errors.ts";
 import type { Asker, AuthVerdict, Principal } from "../ports.ts";
 import type { ReplyHeaders } from "../reply.ts";
@@ -51,7 +51,8 @@ export class SessionAuth {
   async authenticate(value: string, asker: Asker, isPassive: boolean): Promise<AuthVerdict> {
     const reading = this.#cookies.read(value);
     if (!reading.ok) {
-      this.#tell(reading.fault, asker);
+      // Counted as a failure of its address, so the rows are bounded.
+      this.#context.audit.record(this.#forged(reading.fault, asker));
       return { ok: false, reason: "rejected", clearCookie: this.#cookies.clear() };
     }
     const { cookie } = reading;
@@ -76,7 +77,7 @@ export class SessionAuth {
     const reading = value === null ? null : this.#cookies.read(value);
     if (reading === null) return { browser: null, session: null };
     if (!reading.ok) {
-      this.#tell(reading.fault, asker);
+      this.#context.audit.tell(this.#forged(reading.fault, asker));
       return { browser: null, session: null };
     }
     const browser = reading.cookie;
@@ -155,14 +156,9 @@ export class SessionAuth {
     return this.#cookies.write(sid, this.maxAgeSec(absoluteExpiresAt));
   }
 
-  #tell(reason: CookieFault, asker: Asker): void {
-    this.#context.audit.record({
-      event: "authz_fail",
-      tenant: null,
-      asker: askerOf(asker),
-      actor: null,
-      detail: { reason },
-    });
+  #forged(reason: CookieFault, asker: Asker): AuditEntry {
+    const about = { event: "authz_fail", tenant: null, asker: askerOf(asker), actor: null };
+    return { ...about, detail: { reason } };
   }
 
   #logFailure(error: unknown): void {

@@ -9,10 +9,13 @@ export type EndReason =
   | "replaced"
   | "renewed"
   | "session_limit"
+  | "timed_out"
   | "ended_by_user"
   | "ended_by_admin"
   | "provider"
   | "disabled";
+
+const EXPIRED: ReadonlySet<EndReason> = new Set(["session_limit", "timed_out"]);
 
 /** Who ended them, as far as that is known. */
 export interface EndedBy {
@@ -42,7 +45,7 @@ export class SessionEndings {
     if (reason === "renewed") return;
     for (const { key, publicId, tenant, userId } of sessions) {
       this.#context.audit.record({
-        event: reason === "session_limit" ? "session_expired" : "session_logout",
+        event: EXPIRED.has(reason) ? "session_expired" : "session_logout",
         tenant,
         asker: by.asker,
         actor: by.actor ?? userId,

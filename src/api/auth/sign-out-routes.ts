@@ -97,14 +97,18 @@ function isOwnForm({ request }: OpenCall, { origins }: AuthParts): boolean {
   return fieldOf(request, "origin") === origins.own && site === "same-origin";
 }
 
-function forged(reason: CsrfFault, call: OpenCall, { context }: AuthParts): Error {
-  context.audit.record({
+function forged(reason: CsrfFault, call: OpenCall, { context, cookies }: AuthParts): Error {
+  const isGenuine = call.cookie !== null && cookies.read(call.cookie).ok;
+  const entry = {
     event: "malicious_csrf",
     tenant: null,
     asker: askerOf(call),
     actor: null,
     detail: { reason, route: "/api/auth/logout" },
-  });
+  };
+  // Without a cookie of ours nobody was attacked, and anybody could fill the table.
+  if (isGenuine) context.audit.record(entry);
+  else context.audit.tell(entry);
   return apiError("csrf_failed");
 }
 

@@ -7,13 +7,13 @@ import { ADMIN_SCOPES } from "../scopes.ts";
 import {
   authorizeDeviceTokens,
   type CurrentApiKey,
-  findApiKey,
   LAST_USED_WRITE_MS,
   noteApiKeyUsed,
   type Store,
   type TokenDigest,
 } from "../store/index.ts";
 import { allowedScopes, isScope } from "./key-scopes.ts";
+import { type KeyVerdict, KeyVerdicts } from "./key-verdicts.ts";
 
 /** What a {@link BearerAuthenticator} works with. */
 export interface BearerDeps {
@@ -35,16 +35,18 @@ const JWS = /^[\w-]+\.[\w-]+\.[\w-]+$/;
 
 /**
  * Decides what `Authorization: Bearer` carries. What a token is shows in its form, and one that the route does not take, or
- * whose checksum is wrong, is rejected without a look into the database. Nothing is remembered between requests: a
- * revocation, a demotion and a disabled user hold from the next request on, in every process.
+ * whose checksum is wrong, is rejected without a look into the database. Of what was looked up only good keys are
+ * remembered, for a second: {@link KeyVerdicts}.
  */
 export class BearerAuthenticator {
   readonly #deps: BearerDeps;
   readonly #internalDigest: string | null;
+  readonly #keys: KeyVerdicts;
   readonly #notes = new Map<string, Promise<void>>();
 
   constructor(deps: BearerDeps) {
     this.#deps = deps;
+    this.#keys = new KeyVerdicts(deps.store);
     this.#internalDigest = deps.internalSecret === null ? null : digestOf(deps.internalSecret);
   }
 
@@ -119,17 +121,20 @@ export class BearerAuthenticator {
   async #key(token: string, asker: Asker): Promise<AuthVerdict> {
     const presented = presentedAs(token, "key");
     if (presented === null) return REJECTED;
-    const key = await findApiKey(this.#deps.store, presented);
-    if (key === null) return REJECTED;
-    this.#noteUse(key, asker);
-    return { ok: true, principal: principalOfKey(key) };
+    const verdict = await this.#keys.find(presented);
+    if (verdict === null) return REJECTED;
+    this.#noteUse(verdict, asker);
+    return { ok: true, principal: principalOfKey(verdict.key) };
   }
 
   /** In the background: a use that cannot be noted is no reason to refuse it. */
-  #noteUse({ ref, lastUsedAt }: CurrentApiKey, { address }: Asker): void {
+  #noteUse(verdict: KeyVerdict, { address }: Asker): void {
     const { store, logger } = this.#deps;
-    const isRecent = lastUsedAt !== null && store.now() - lastUsedAt < LAST_USED_WRITE_MS;
+    const { ref } = verdict.key;
+    const now = store.now();
+    const isRecent = verdict.lastUsedAt !== null && now - verdict.lastUsedAt < LAST_USED_WRITE_MS;
     if (isRecent || this.#notes.has(ref) || this.#notes.size >= NOTES_MAX) return;
+    verdict.lastUsedAt = now;
     const note = noteApiKeyUsed(store, ref, address)
       .catch(() => logger.warn({ key: ref }, "the use of a key cannot be noted"))
       .finally(() => this.#notes.delete(ref));

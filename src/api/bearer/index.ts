@@ -2,6 +2,7 @@
 export { ApiAuthenticator, type CookieAuthenticator } from "./api-authenticator.ts";
 export { BearerAuthenticator, type BearerDeps } from "./bearer-authenticator.ts";
 export { allowedScopes, isScope } from "./key-scopes.ts";
+export { KeyVerdicts, VERDICT_MS } from "./key-verdicts.ts";
 export { StoredMachineClients } from "./machine-clients.ts";
 export {
   type PrincipalLimitOptions,

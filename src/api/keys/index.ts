@@ -8,5 +8,6 @@ export {
   type KeyOwner,
   type KeyWish,
 } from "./issue-key.ts";
+export { machineClientRoutes } from "./machine-client-routes.ts";
 export { keyRoutes, REAUTH_MS } from "./routes.ts";
 export { showKey, shownKey } from "./shapes.ts";

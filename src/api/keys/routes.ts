@@ -1,6 +1,6 @@
 import type { z } from "zod";
 import { assert } from "../../core/assert.ts";
-import type { ApiContext } from "../context.ts";
+import { type ApiContext, actorOf } from "../context.ts";
 import { cursorFault } from "../cursor-fault.ts";
 import { apiError } from "../errors.ts";
 import type { Principal } from "../ports.ts";
@@ -10,6 +10,7 @@ import type { Scope } from "../scopes.ts";
 import {
   type ApiKey,
   getApiKey,
+  hasApiKey,
   queryApiKeys,
   revokeApiKey,
   type TenantId,
@@ -135,16 +136,32 @@ async function listKeys(
   }
 }
 
-/** The caller's own key of that reference, or an administrator's any of the tenant. */
+/**
+ * The caller's own key of that reference, or an administrator's any of the tenant. Somebody else's is answered as one
+ * that is missing, at the same cost, and the audit log is told.
+ */
 async function keyOf(
-  { store }: ApiContext,
-  { principal, params }: Call<z.output<typeof keyParams>>,
+  { store, audit }: ApiContext,
+  call: Call<z.output<typeof keyParams>>,
 ): Promise<ApiKey> {
+  const { principal } = call;
+  const { ref } = call.params;
   assert(principal !== null, "somebody asks");
-  const key = await getApiKey(store, tenantId(principal.tenantId), params.ref);
+  const tenant = tenantId(principal.tenantId);
+  const key = await getApiKey(store, tenant, ref);
   const isSeen = key?.ownerId === principal.userId || principal.role === "admin";
-  if (key === null || !isSeen) throw apiError("not_found");
-  return key;
+  if (key !== null && isSeen) return key;
+  if (await hasApiKey(store, ref)) {
+    audit.record({
+      event: "malicious_direct_reference",
+      tenant,
+      asker: call,
+      actor: actorOf(principal),
+      sessionRef: principal.kind === "session" ? principal.ref : null,
+      objectId: ref,
+    });
+  }
+  throw apiError("not_found");
 }
 
 async function revokeKey(

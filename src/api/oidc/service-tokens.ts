@@ -42,9 +42,7 @@ export class ServiceTokens {
 
   /** A token that is good for a minute at least, as far as the provider says. Errors: those of the table. */
   async token(): Promise<string> {
-    const held = this.#held;
-    if (held !== null && held.goodUntilMs > this.#ports.clock.epochMs()) return held.token;
-    return (await this.#ask()).token;
+    return (await this.#current()).token;
   }
 
   /**
@@ -56,17 +54,23 @@ export class ServiceTokens {
   async send<T extends { readonly status: number }>(
     call: (token: string) => Promise<T>,
   ): Promise<T> {
-    const token = await this.token();
-    const answer = await call(token);
+    const held = await this.#current();
+    const answer = await call(held.token);
     if (answer.status !== 401) return answer;
     // Somebody else may have replaced it meanwhile.
-    if (this.#held?.token === token) this.#held = null;
-    return await call(await this.token());
+    if (this.#held === held) this.#held = null;
+    return await call((await this.#current()).token);
   }
 
   /** Stops the background work. */
   close(): void {
     this.#provider.close();
+  }
+
+  async #current(): Promise<Held> {
+    const held = this.#held;
+    const isGood = held !== null && held.goodUntilMs > this.#ports.clock.epochMs();
+    return isGood ? held : await this.#ask();
   }
 
   #ask(): Promise<Held> {

@@ -169,6 +169,16 @@ export async function getApiKey(
   return row === undefined ? null : keyOf(row);
 }
 
+/** Whether any tenant has a key of that reference: for the audit log, and never for an answer. */
+export async function hasApiKey(store: Store, ref: string): Promise<boolean> {
+  const row = await store.query
+    .selectFrom("apiKeys")
+    .select("ref")
+    .where("ref", "=", ref)
+    .executeTakeFirst();
+  return row !== undefined;
+}
+
 /** Revokes a key for good. Null where the tenant has no such key that is not revoked. */
 export async function revokeApiKey(
   store: Store,
@@ -183,6 +193,7 @@ export async function revokeApiKey(
     .where("revokedAt", "is", null)
     .returningAll()
     .executeTakeFirst();
+  store.noteCredentialChange();
   return row === undefined ? null : keyOf(row);
 }
 

@@ -16,8 +16,12 @@ export interface Disabled {
  * Disables a user: no sign-in, no session, no pairing code; keys and device tokens are refused while it lasts. Null
  * where the tenant has no such user.
  */
-export function disableUser(store: Store, tenant: TenantId, id: string): Promise<Disabled | null> {
-  return store.transaction(async (queries) => {
+export async function disableUser(
+  store: Store,
+  tenant: TenantId,
+  id: string,
+): Promise<Disabled | null> {
+  const disabled = await store.transaction(async (queries) => {
     // A sign-in that is on its way is either over by now, or finds the user disabled.
     await store.lock(queries, userSessionsLock(id));
     const user = await queries
@@ -30,6 +34,8 @@ export function disableUser(store: Store, tenant: TenantId, id: string): Promise
     if (user === undefined) return null;
     return endAllOf(queries, tenant, id);
   });
+  store.noteCredentialChange();
+  return disabled;
 }
 
 /** Lets a user in again. Keys and device tokens are good as before; sessions and codes stay ended. */
@@ -41,12 +47,13 @@ export async function enableUser(store: Store, tenant: TenantId, id: string): Pr
     .where("id", "=", id)
     .returning("id")
     .executeTakeFirst();
+  store.noteCredentialChange();
   return user !== undefined;
 }
 
 /** Disables a tenant with all its users, one that has nobody yet too. */
-export function disableTenant(store: Store, tenant: TenantId): Promise<Disabled> {
-  return store.transaction(async (queries) => {
+export async function disableTenant(store: Store, tenant: TenantId): Promise<Disabled> {
+  const disabled = await store.transaction(async (queries) => {
     const now = store.now();
     await ensureTenant(queries, tenant, now);
     await queries
@@ -56,6 +63,8 @@ export function disableTenant(store: Store, tenant: TenantId): Promise<Disabled>
       .execute();
     return endAllOf(queries, tenant, null);
   });
+  store.noteCredentialChange();
+  return disabled;
 }
 
 /** Lets a tenant in again, as {@link enableUser} does a user. */
@@ -66,6 +75,7 @@ export async function enableTenant(store: Store, tenant: TenantId): Promise<bool
     .where("id", "=", scoped(tenant))
     .returning("id")
     .executeTakeFirst();
+  store.noteCredentialChange();
   return row !== undefined;
 }
 

@@ -1,4 +1,5 @@
 import { sql } from "kysely";
+import { ENDED_COLUMNS, type EndedSession } from "./login-sessions.ts";
 import type { Store } from "./store.ts";
 
 /** How long what has ended is still listed. */
@@ -10,19 +11,25 @@ export const ENDED_KEPT_MS = 30 * 24 * 60 * 60_000;
  * {@link removeUnconnectedDevices}'s.
  *
  * @param idleMs the idle limit of login sessions
+ * @returns the login sessions that had run out
  */
-export function removeExpired(store: Store, options: { readonly idleMs: number }): Promise<void> {
+export function removeExpired(
+  store: Store,
+  options: { readonly idleMs: number },
+): Promise<EndedSession[]> {
   return store.transaction(async (queries) => {
     const now = store.now();
     await queries.deleteFrom("pendingSignIns").where("expiresAt", "<=", now).execute();
+    await queries.deleteFrom("cliLogins").where("expiresAt", "<=", now).execute();
     await queries.deleteFrom("logoutTokens").where("expiresAt", "<=", now).execute();
     await queries.deleteFrom("logoutNotices").where("expiresAt", "<=", now).execute();
     await queries.deleteFrom("logoutTickets").where("expiresAt", "<=", now).execute();
-    await queries
+    const ended = await queries
       .deleteFrom("loginSessions")
       .where(({ eb, or }) =>
         or([eb("absoluteExpiresAt", "<=", now), eb("lastSeenAt", "<=", now - options.idleMs)]),
       )
+      .returning(ENDED_COLUMNS)
       .execute();
     await queries
       .updateTable("pairingCodes")
@@ -55,6 +62,7 @@ export function removeExpired(store: Store, options: { readonly idleMs: number }
       .deleteFrom("enrolmentKeys")
       .where(({ eb, or }) => or([eb("revokedAt", "<=", before), eb("expiresAt", "<=", before)]))
       .execute();
+    return ended;
   });
 }
 

@@ -7,6 +7,7 @@ export {
   createApiKey,
   findApiKey,
   getApiKey,
+  hasApiKey,
   KEYS_PER_USER_MAX,
   LAST_USED_WRITE_MS,
   listApiKeys,
@@ -34,6 +35,17 @@ export {
   type RecheckedTokens,
   recheckTokens,
 } from "./authorize-batch.ts";
+export {
+  addCliLogin,
+  approveCliLogin,
+  CLI_LOGIN_LIMITS,
+  type CliLogin,
+  type CliLoginLimits,
+  type ConsentAnswer,
+  declineCliLogin,
+  type NewCliLogin,
+  takeCliLogin,
+} from "./cli-logins.ts";
 export {
   AUTHORIZE_MAX,
   type AuthorizedDevice,
@@ -121,6 +133,13 @@ export {
   registerMachineClient,
 } from "./machine-clients.ts";
 export { type OpenOptions, openDatabase } from "./open.ts";
+export {
+  findUserOfAny,
+  hasTenant,
+  listTenants,
+  listUsersOfAll,
+  type TenantOverview,
+} from "./operator.ts";
 export {
   cancelPairingCode,
   createPairingCode,

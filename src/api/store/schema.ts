@@ -21,6 +21,7 @@ export interface Schema {
   apiKeys: ApiKeysTable;
   auditEvents: AuditEventsTable;
   machineClients: MachineClientsTable;
+  cliLogins: CliLoginsTable;
 }
 
 export interface TenantsTable {
@@ -198,6 +199,24 @@ export interface MachineClientsTable {
   scopes: string;
   createdAt: number;
   disabledAt: number | null;
+}
+
+export interface CliLoginsTable {
+  consentDigest: string;
+  /** Null until the person has consented. */
+  codeDigest: string | null;
+  sessionKey: string;
+  tenant: TenantId;
+  userId: string;
+  redirectUri: string;
+  /** SHA-256 of the verifier that the command line keeps, in base64url. */
+  codeChallenge: string;
+  oauthState: string;
+  name: string;
+  scopes: string;
+  keyLifetimeMs: number;
+  createdAt: number;
+  expiresAt: number;
 }
 
 /** The text of a column that holds a list of strings. */

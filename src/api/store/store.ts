@@ -23,11 +23,25 @@ export class Store {
   /** For statements that stand alone. Within a transaction its own handle must be used. */
   readonly query: Queries;
   readonly #now: () => number;
+  #credentialEpoch = 0;
 
   constructor(kind: DatabaseKind, query: Queries, now: () => number) {
     this.kind = kind;
     this.query = query;
     this.#now = now;
+  }
+
+  /**
+   * Another number after each change that this process makes to what API keys may do: to a key, its owner or its tenant.
+   * Whoever remembers what was read compares it.
+   */
+  get credentialEpoch(): number {
+    return this.#credentialEpoch;
+  }
+
+  /** To be called after the commit of such a change. */
+  noteCredentialChange(): void {
+    this.#credentialEpoch += 1;
   }
 
   /** Milliseconds UTC, an integer. */

@@ -22,12 +22,12 @@ export interface SignedInUser {
  *
  * @returns the user, or null where user or tenant is disabled
  */
-export function noteSignIn(
+export async function noteSignIn(
   store: Store,
   tenant: TenantId,
   { iss, sub, role, email, name }: SignedInUser,
 ): Promise<User | null> {
-  return store.transaction(async (queries) => {
+  const signedIn = await store.transaction(async (queries) => {
     const now = store.now();
     await ensureTenant(queries, tenant, now);
     const user = await queries
@@ -58,6 +58,9 @@ export function noteSignIn(
     if (user.disabledAt !== null || (await isTenantDisabled(queries, tenant))) return null;
     return user;
   });
+  // Role and tenant may be others than before.
+  store.noteCredentialChange();
+  return signedIn;
 }
 
 /** Makes the tenant's row where it is missing. */
@@ -134,5 +137,6 @@ export async function setUserRole(
     .where("id", "=", id)
     .returningAll()
     .executeTakeFirst();
+  store.noteCredentialChange();
   return user ?? null;
 }

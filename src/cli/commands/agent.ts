@@ -2,11 +2,14 @@ import { readFileSync } from "node:fs";
 import { Command } from "commander";
 import { type Logger, levels, pino } from "pino";
 import { type AgentOptions, agentSettings, connect } from "../../agent/index.ts";
-import { type Loaded, loadSettings, type Values } from "../../config/index.ts";
+import { dataFolder, type Loaded, loadSettings, type Values } from "../../config/index.ts";
 import { ConfigError, type ConfigProblem } from "../../core/errors.ts";
+import { type AgentFiles, type AgentState, agentFiles, readAgentState } from "../agent-state.ts";
 import { printConfig } from "../check-config.ts";
 import { addSettings } from "../settings-flags.ts";
 import { onStopSignals } from "../stop-signals.ts";
+import { TokenRotation } from "../token-rotation.ts";
+import { agentPairCommand } from "./agent-pair.ts";
 
 /** Flags by the names of settings, as commander hands them over: text, nothing checked. */
 export type AgentFlags = Readonly<Record<string, unknown>>;
@@ -17,10 +20,18 @@ export interface AgentCommandSettings {
   readonly logLevel: string;
   readonly json: boolean;
   readonly loaded: Loaded;
+  /** What `hawser agent pair` has left, where neither relay nor token is set otherwise. */
+  readonly paired: Paired | null;
+}
+
+interface Paired {
+  readonly files: AgentFiles;
+  readonly state: AgentState;
 }
 
 const EXAMPLES = `
 Examples:
+  $ hawser agent --to http://127.0.0.1:8080        # a machine that \`hawser agent pair\` has paired
   $ hawser agent --relay ws://relay.example.org:3800 --token-file device.token --to http://127.0.0.1:8080
   $ HAWSER_TOKEN=... hawser agent --relay wss://relay.example.org --to tcp://127.0.0.1:22 --json
 
@@ -34,6 +45,9 @@ export function agentCommand(): Command {
     .option("--json", "log as JSON lines, and print errors and --check-config as JSON")
     .option("--check-config", "check everything, print the effective settings, start nothing")
     .addHelpText("after", EXAMPLES)
+    // Flags behind `pair` are those of pairing, though some have the same names.
+    .enablePositionalOptions()
+    .addCommand(agentPairCommand())
     .action(async (flags: AgentFlags) => {
       const settings = agentCommandSettings(flags, process.env);
       if (flags["checkConfig"] === true) printConfig("agent", settings.loaded, [], settings.json);
@@ -47,10 +61,13 @@ async function runAgent(settings: AgentCommandSettings): Promise<void> {
   const log = agentLogger(settings);
   for (const sentence of settings.loaded.warnings) log.warn(sentence);
   const agent = connect({ ...settings.options, log });
+  const { paired } = settings;
+  const rotation = paired === null ? null : new TokenRotation(paired.files, paired.state, log);
   const forgetSignals = onStopSignals(() => void agent.close());
   await new Promise<void>((resolve) => {
     agent.once("stopped", () => resolve());
   });
+  rotation?.stop();
   forgetSignals();
 }
 
@@ -71,24 +88,37 @@ export function agentCommandSettings(
   environment: Readonly<Record<string, string | undefined>>,
 ): AgentCommandSettings {
   const loaded = loadSettings("agent", { flags, environment }, ({ values }) =>
-    libraryProblems(agentOptions(values)),
+    libraryProblems(agentOptions(values, pairedIn(values, environment))),
   );
   const { values } = loaded;
+  const paired = pairedIn(values, environment);
   return {
-    options: agentOptions(values),
+    options: agentOptions(values, paired),
     logLevel: values.logLevel,
     json: flags["json"] === true,
     loaded,
+    paired,
   };
 }
 
-function agentOptions(values: Values): AgentOptions {
+/** A stored token goes to the relay that it was stored with, and to no other. */
+function pairedIn(
+  values: Values,
+  environment: Readonly<Record<string, string | undefined>>,
+): Paired | null {
+  if (values.relay !== null || values.tokenFile !== null || values.token !== null) return null;
+  const files = agentFiles(dataFolder(values.dataDir, environment));
+  const state = readAgentState(files);
+  return state === null ? null : { files, state };
+}
+
+function agentOptions(values: Values, paired: Paired | null): AgentOptions {
   return {
-    relay: values.relay ?? "",
+    relay: paired?.state.relay ?? values.relay ?? "",
     token: values.tokenFile === null ? (values.token ?? undefined) : undefined,
-    tokenFile: values.tokenFile ?? undefined,
+    tokenFile: paired?.files.token ?? values.tokenFile ?? undefined,
     to: values.to ?? "",
-    ca: pem(values.ca),
+    ca: pem(values.ca ?? paired?.state.ca ?? null),
     localCa: pem(values.toCa),
     maxStreams: values.maxStreams,
     drainMs: values.drainTime,

@@ -36,7 +36,7 @@ test("hawser: wrong usage is one sentence and what to do, exit code 2", async (t
       ["agent", "--colour"],
       /^error: unknown option '--colour'\nHow to use it: hawser agent --help\.\n$/,
     ],
-    [["sail"], /^error: unknown command 'sail'\nHow to use it: hawser --help\.\n$/],
+    [["voyage"], /^error: unknown command 'voyage'\nHow to use it: hawser --help\.\n$/],
     [["token", "sail"], /^error: unknown command 'sail'\nHow to use it: hawser token --help\.\n$/],
     [["relay", "--listen-port"], /^error: option '--listen-port <port>' argument missing\n/],
     [["relay", "--internal-secret", "x"], /^ {2}--internal-secret: a secret in the command line/m],

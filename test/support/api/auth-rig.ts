@@ -149,6 +149,7 @@ export async function startAuth(t: TestContext, given: AuthRigOptions): Promise<
         method: "POST",
         headers: { "content-type": "application/x-www-form-urlencoded", ...headers },
         body,
+        redirect: "manual",
       }),
     events: () => audit.map(({ event }) => event),
   };

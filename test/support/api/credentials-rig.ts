@@ -25,7 +25,7 @@ import {
   route,
   startApiServer,
 } from "../../../src/api/index.ts";
-import { keyRoutes } from "../../../src/api/keys/index.ts";
+import { keyRoutes, machineClientRoutes } from "../../../src/api/keys/index.ts";
 import { getUser, type Store, type User } from "../../../src/api/store/index.ts";
 import { ManualClock } from "../../../src/core/clock.ts";
 import type { CredentialChanges } from "../../../src/core/contract.ts";
@@ -106,7 +106,12 @@ export class CredentialsRig {
   static async start(store: Store, options: RigOptions = {}): Promise<CredentialsRig> {
     const rig = new CredentialsRig(store, options);
     const { context } = rig;
-    const routes = options.routes ?? [...keyRoutes(context), ...auditRoutes(context), ...probes()];
+    const routes = options.routes ?? [
+      ...keyRoutes(context),
+      ...machineClientRoutes(context),
+      ...auditRoutes(context),
+      ...probes(),
+    ];
     const face = options.face ?? "public";
     const router = new Router(face, routes);
     const server = await startApiServer(
@@ -121,7 +126,7 @@ export class CredentialsRig {
         router,
         authenticator: new ApiAuthenticator((value) => rig.#cookie(value), rig.bearer),
         logger: context.logger,
-        audit: httpAudit(rig.audit),
+        audit: httpAudit(rig.audit, () => store.now()),
         gate: rig.limits,
         clock: new ManualClock(),
       },

@@ -244,7 +244,7 @@ onEachDatabase(
   async (on) => {
     const store = await on.open();
     const { log, lines } = logOver(store);
-    const http = httpAudit(log);
+    const http = httpAudit(log, () => store.now());
     const principal: Principal = {
       kind: "session",
       ref: "0123456789ab",

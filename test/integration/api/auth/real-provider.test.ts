@@ -93,3 +93,33 @@ for (const [name, oidc] of [
     assert.equal(replay.status, 401);
   });
 }
+
+test("real provider: signing out there ends the session here", async (t) => {
+  const at = await world(t, CONFIDENTIAL);
+  const { it, idp } = at;
+  const browser = it.browser();
+  const agent = new UserAgent(idp.issuer);
+  await signIn(at, browser, agent, "ada");
+  const others = it.browser();
+  await signIn(at, others, new UserAgent(idp.issuer), "bob");
+  const end = await it.auth.party.endSession(null);
+  await agent.signOut(end?.url.reveal() ?? "");
+  const statuses = [browser, others].map(
+    async (each) => (await each.fetch(it.url("/api/auth/me"), { from: it.baseUrl })).status,
+  );
+  assert.deepEqual(await Promise.all(statuses), [401, 200]);
+  assert.ok(it.events().includes("bcl_received"));
+});
+
+test("real provider: a person proves again who they are", async (t) => {
+  const at = await world(t, CONFIDENTIAL);
+  const { it, idp } = at;
+  const browser = it.browser();
+  const agent = new UserAgent(idp.issuer);
+  await signIn(at, browser, agent, "ada");
+  const start = await browser.step(it.url("/api/auth/login?reauth=1&return_to=/"));
+  const callback = await agent.signIn(start.headers.location ?? "", "ada");
+  const page = await browser.navigate(callback.href, { from: idp.issuer });
+  assert.match(page.body, /Name of ada/);
+  assert.equal(it.events().at(-1), "session_renewed");
+});

@@ -203,7 +203,7 @@ onEachRig(
 );
 
 onEachRig(
-  "bearer: a machine's key and a person's reach each what is in their own tenant",
+  "bearer: keys of two tenants, used in turns, reach each what is in its own",
   async (rig) => {
     const ann = await person(rig.store, "ann");
     const eve = await person(rig.store, "eve", OTHER_TENANT);

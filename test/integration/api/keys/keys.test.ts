@@ -10,6 +10,7 @@ import {
   enableUser,
   KEYS_PER_USER_MAX,
   queryAuditEvents,
+  registerMachineClient,
   setUserRole,
   type User,
 } from "../../../../src/api/store/index.ts";
@@ -345,6 +346,16 @@ onEachRig(
       assert.equal(answers[0]?.status, 404);
       for (const other of others) assert.deepEqual(other, first);
     }
+    await rig.audit.flush();
+    const filter = { limit: 10, event: "malicious_direct_reference" };
+    const told = [
+      ...(await queryAuditEvents(rig.store, TENANT, filter)).events,
+      ...(await queryAuditEvents(rig.store, OTHER_TENANT, filter)).events,
+    ];
+    assert.deepEqual(
+      told.map(({ actor, objectId }) => [actor, objectId]),
+      [bob.id, bob.id, eve.id, eve.id].map((actor) => [actor, foreign]),
+    );
     assert.deepEqual((await rig.send("GET /api/keys?all=true", admin)).body, { keys: [] });
     assert.equal(
       (await rig.send(`GET /api/keys/${foreign}`, rig.signIn(ann))).body.revoked_at,
@@ -440,4 +451,26 @@ onEachRig("key: listings name keys by their references alone", async (rig) => {
   const members = z.object({ ref: z.string().refine((text) => isTokenRef(text, "key")) });
   assert.ok(members.safeParse(keys[0]).success);
   assert.ok(!("digest" in keys[0]) && !("key" in keys[0]));
+});
+
+onEachRig("machine client: administrators see those of their tenant", async (rig) => {
+  const root = await person(rig.store, "root", TENANT, { role: "admin" });
+  const client = { iss: "https://idp.example.org", clientId: "harness", name: "Harness" };
+  await registerMachineClient(rig.store, TENANT, { ...client, scopes: ["devices:read"] });
+  await registerMachineClient(rig.store, OTHER_TENANT, { ...client, clientId: "x", scopes: [] });
+  const seen = await rig.send("GET /api/machine-clients", rig.signIn(root));
+  assert.deepEqual(seen.body, {
+    machine_clients: [
+      {
+        issuer: client.iss,
+        client_id: "harness",
+        name: "Harness",
+        scopes: ["devices:read"],
+        created_at: new Date(rig.store.now()).toISOString(),
+        disabled_at: null,
+      },
+    ],
+  });
+  const member = rig.signIn(await person(rig.store, "ann"));
+  assert.equal((await rig.send("GET /api/machine-clients", member)).status, 403);
 });

@@ -218,7 +218,11 @@ onEachDatabase(
     await session(store, ann, "live");
     on.clock.advance(IDLE_MS - 1);
     await find(store, "short");
-    await removeExpired(store, { idleMs: IDLE_MS });
+    const ended = await removeExpired(store, { idleMs: IDLE_MS });
+    assert.deepEqual(
+      ended.map(({ key }) => key).sort(),
+      [digestOf("idle"), digestOf("short")].sort(),
+    );
     const rows = await store.query.selectFrom("loginSessions").select("key").execute();
     assert.deepEqual(
       rows.map(({ key }) => key),

@@ -1,0 +1,142 @@
+import { Command } from "commander";
+import { replaceFile } from "../../core/credentials-edit.ts";
+import { parseToken } from "../../core/token.ts";
+import { ApiClient, apiAddress } from "../api-client.ts";
+import {
+  addClientFlags,
+  type ClientFlags,
+  connectionOf,
+  nonEmpty,
+  numberOf,
+  segment,
+  withClient,
+} from "../client-command.ts";
+import { type CliErrorCode, CommandError } from "../errors.ts";
+import { facts, type Output, print, table } from "../print.ts";
+import { editProfiles } from "../profiles.ts";
+import { addKeyFlags, type KeyFlags, requestKey } from "./login.ts";
+
+const EXAMPLES = `
+Examples:
+  $ hawser keys create --name ci --scope "devices:read tunnel:use" --days 30
+  $ hawser keys create --name ci --key-file ci.key
+  $ hawser keys list
+  $ HAWSER_API_KEY=hwk_… hawser keys revoke hwk_0aB1cD2e
+
+A key cannot make keys: \`create\` asks you in the browser. A key can revoke itself and no other, so \`revoke\` wants the
+key itself: the one that is stored here, or HAWSER_API_KEY. Others are revoked by you, signed in to the server.
+`;
+
+const ELSEWHERE: CliErrorCode = "ERR_CLI_KEY_ELSEWHERE";
+const LIST_MAX = 1_000;
+
+interface CreateFlags extends KeyFlags {
+  readonly keyFile?: string;
+}
+
+/** `hawser keys`: API keys for programs. */
+export function keysCommand(output: Output = process.stdout): Command {
+  const keys = new Command("keys")
+    .description("Make API keys for programs, list and revoke them")
+    .addHelpText("after", EXAMPLES);
+  keys.addCommand(
+    addKeyFlags(new Command("create"))
+      .description("Make a key: you are asked in the browser, and it is shown here once")
+      .option("--key-file <path>", "write it there, mode 0600, instead of printing it")
+      .action((flags: CreateFlags) => createKey(flags, output)),
+  );
+  keys.addCommand(
+    addClientFlags(new Command("list"))
+      .description("List your keys by their references, the newest first")
+      .option("--all", "those of the whole tenant, for administrators")
+      .option("--limit <count>", "at most so many (default: 100)")
+      .action((flags: ListFlags) => listKeys(flags, output)),
+  );
+  keys.addCommand(
+    addClientFlags(new Command("revoke"))
+      .description("Revoke a key that this machine holds, at once and for good")
+      .argument("<reference>", "reference of the key, hwk_…")
+      .action((ref: string, flags: ClientFlags) => revokeKey(ref, flags, output)),
+  );
+  return keys;
+}
+
+async function createKey(flags: CreateFlags, output: Output): Promise<void> {
+  const connection = await connectionOf(flags);
+  const issued = await requestKey(flags, connection);
+  const { key, id, name, scopes, expires_at } = issued;
+  const { keyFile } = flags;
+  if (keyFile !== undefined) await replaceFile(keyFile, `${key}\n`);
+  const shown = { id, name, scopes, expires_at };
+  const where = keyFile === undefined ? { key } : { key_file: keyFile };
+  const text = facts([
+    keyFile === undefined ? ["key", key] : ["key file", keyFile],
+    ...(keyFile === undefined ? ([["", "shown once"]] as const) : []),
+    ["reference", id],
+    ["called", name],
+    ["may", scopes.join(" ")],
+    ["ends", expires_at],
+  ]);
+  print(output, flags.json, { api: apiAddress(connection.api), ...shown, ...where }, text);
+}
+
+interface ListFlags extends ClientFlags {
+  readonly all?: boolean;
+  readonly limit?: string;
+}
+
+async function listKeys(flags: ListFlags, output: Output): Promise<void> {
+  const limit = numberOf("--limit", flags.limit ?? "100", 1, LIST_MAX);
+  await withClient(flags, async (client) => {
+    const keys = await client.list("/api/keys", "keys", limit, {
+      limit,
+      all: flags.all === true ? "true" : undefined,
+    });
+    const rows = keys.map((key) => [
+      key["ref"],
+      key["name"],
+      key["scopes"],
+      key["last_used_at"],
+      key["expires_at"],
+      key["revoked_at"],
+    ]);
+    const head = ["REFERENCE", "NAME", "MAY", "LAST USED", "ENDS", "REVOKED"];
+    const text = rows.length === 0 ? "No keys.\n" : table(head, rows);
+    print(output, flags.json, { keys }, text);
+  });
+}
+
+async function revokeKey(ref: string, flags: ClientFlags, output: Output): Promise<void> {
+  segment("<reference>", ref);
+  const connection = await connectionOf(flags);
+  const { api, ca, timeoutMs, profilesFile } = connection;
+  const key = [nonEmpty(process.env["HAWSER_API_KEY"]), connection.profile?.key ?? null].find(
+    (held) => held !== null && referenceOf(held) === ref,
+  );
+  if (key === undefined || key === null) {
+    throw new CommandError(
+      ELSEWHERE,
+      `This machine does not hold the key ${ref}, and a key can revoke itself alone.`,
+      "Give the key in HAWSER_API_KEY, or sign in to the server in a browser and revoke it there.",
+    );
+  }
+  const client = new ApiClient({ api, key, ca, timeoutMs });
+  try {
+    await client.delete("/api/key");
+  } finally {
+    await client.close();
+  }
+  if (connection.profile?.id === ref) {
+    await editProfiles(profilesFile, (present) => {
+      const apis = { ...present.apis };
+      delete apis[api];
+      return { ...present, apis };
+    });
+  }
+  print(output, flags.json, { ref, revoked: true }, `The key ${ref} is revoked.\n`);
+}
+
+function referenceOf(key: string): string | null {
+  const parsed = parseToken(key);
+  return parsed.ok && parsed.kind === "key" ? parsed.ref : null;
+}

@@ -1,0 +1,275 @@
+import { randomInt } from "node:crypto";
+import { once } from "node:events";
+import { mkdtemp, rm } from "node:fs/promises";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { createServer as createTcpServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { Writable } from "node:stream";
+import type { TestContext } from "node:test";
+import { pino } from "pino";
+import { type Agent, connect } from "../../../src/agent/index.ts";
+import {
+  API_DEFAULTS,
+  type ApiApp,
+  type ApiAppOptions,
+  AUTH_DEFAULTS,
+  DEVICE_DEFAULTS,
+  startApi,
+} from "../../../src/api/index.ts";
+import { checkOidcOptions, type OidcOptions } from "../../../src/api/oidc/index.ts";
+import { ApiGate, RELAY_DEFAULTS, type Relay, startRelay } from "../../../src/relay/index.ts";
+import { keyRing } from "../api/auth-rig.ts";
+import { Browser, type Page } from "../api/browser.ts";
+import { API_AUDIENCE, type RealIdp, startRealIdp, UserAgent } from "../oidc/real-idp.ts";
+import { CLIENT_SECRET } from "../oidc/rig.ts";
+
+/** The internal secret of a product under test. */
+export const INTERNAL_SECRET = "canary-internal-secret-of-the-product-5b1d";
+
+/** What of a {@link Product} is not the same for all tests. */
+export interface ProductOptions {
+  readonly oidc?: OidcOptions;
+  readonly api?: (options: ApiAppOptions) => ApiAppOptions;
+  /** `sqlite:…` or `postgres://…`; a new SQLite file by default. */
+  readonly databaseUrl?: string;
+}
+
+/** One exchange of a client with the API server or the edge, as it went over the wire. */
+export interface Seen {
+  readonly request: string;
+  readonly response: string;
+}
+
+/** Everything that a person has after signing in. */
+export interface Person {
+  readonly name: string;
+  readonly browser: Browser;
+  /** Calls the API as a page of ours does; a body is sent as JSON. */
+  call(method: string, path: string, body?: unknown): Promise<Page>;
+  /** The same, and the answer's JSON; fails on a status of 400 and more. */
+  json(method: string, path: string, body?: unknown): Promise<Record<string, unknown>>;
+}
+
+/** The whole product on loopback: identity provider, API server, relay. */
+export interface Product {
+  readonly baseUrl: string;
+  readonly idp: RealIdp;
+  readonly app: ApiApp;
+  readonly relay: Relay;
+  readonly edgeUrl: string;
+  /** Every log line of API server, relay and agents, and every audit line. */
+  readonly logs: string[];
+  readonly auditLines: string[];
+  readonly databaseUrl: string;
+  readonly folder: string;
+  readonly options: ApiAppOptions;
+  signIn(name: string): Promise<Person>;
+  /** Connects an agent with this token whose service answers every path by its own name. */
+  connect(token: string, serviceText?: string): Promise<Agent>;
+}
+
+/** Starts it. Everything ends with the test. */
+export async function startProduct(t: TestContext, given: ProductOptions = {}): Promise<Product> {
+  const folder = await mkdtemp(join(tmpdir(), "hawser-product-"));
+  t.after(() => rm(folder, { recursive: true, force: true }));
+  const baseUrl = `http://127.0.0.1:${await freePort()}`;
+  const relayPort = await freePort();
+  const idp = await startRealIdp(t, {
+    baseUrl,
+    backchannelLogoutUri: `${baseUrl}/api/auth/backchannel-logout`,
+  });
+  const logs: string[] = [];
+  const auditLines: string[] = [];
+  const logger = pino({ level: "trace" }, { write: (line: string) => void logs.push(line) });
+  const databaseUrl = given.databaseUrl ?? `sqlite:${join(folder, "hawser.db")}`;
+  const edgeUrl = `http://127.0.0.1:${relayPort}`;
+  const relayInternalPort = await freePort();
+  const options = optionsOf({
+    baseUrl,
+    databaseUrl,
+    edgeUrl,
+    relayUrl: `http://127.0.0.1:${relayInternalPort}`,
+    oidc: {
+      oidcIssuer: idp.issuer,
+      oidcClientId: "confidential",
+      oidcClientAuth: "client_secret_basic",
+      oidcClientSecret: CLIENT_SECRET,
+      ...given.oidc,
+    },
+    auditLog: new Writable({
+      write(chunk: Buffer, _encoding, done) {
+        auditLines.push(chunk.toString());
+        done();
+      },
+    }),
+  });
+  const app = await startApi(given.api?.(options) ?? options, { logger });
+  t.after(() => app.close());
+  const gate = new ApiGate(
+    {
+      api: { origin: `http://127.0.0.1:${app.internalPort}`, prefix: "" },
+      secret: INTERNAL_SECRET,
+    },
+    logger,
+  );
+  const relay = await startRelay(
+    {
+      ...RELAY_DEFAULTS,
+      listenHost: "127.0.0.1",
+      listenPort: relayPort,
+      internalPort: relayInternalPort,
+      internalSecret: INTERNAL_SECRET,
+      holdMs: 0,
+    },
+    {
+      tunnelGate: gate,
+      callerGate: gate,
+      gateMemory: gate,
+      logger,
+      accessLines: { write: (lines: Uint8Array) => void logs.push(Buffer.from(lines).toString()) },
+    },
+  );
+  gate.on("revoked", (refs) => relay.revoke(refs));
+  gate.start(() => relay.liveTokens());
+  t.after(async () => {
+    await gate.close();
+    await relay.close();
+  });
+  return {
+    baseUrl,
+    idp,
+    app,
+    relay,
+    edgeUrl,
+    logs,
+    auditLines,
+    databaseUrl,
+    folder,
+    options,
+    signIn: (name) => signIn(baseUrl, idp, name),
+    connect: (token, serviceText = "hello from the device\n") =>
+      connectAgent(t, edgeUrl, token, serviceText, logs),
+  };
+}
+
+function optionsOf(given: {
+  baseUrl: string;
+  databaseUrl: string;
+  edgeUrl: string;
+  relayUrl: string;
+  oidc: OidcOptions;
+  auditLog: Writable;
+}): ApiAppOptions {
+  const { baseUrl, databaseUrl, edgeUrl, relayUrl, auditLog } = given;
+  return {
+    http: {
+      ...API_DEFAULTS,
+      listenHost: "127.0.0.1",
+      listenPort: Number(new URL(baseUrl).port),
+      publicBaseUrl: baseUrl,
+      // A sweep fails on purpose more often than anybody would.
+      authFailuresMax: 1_000_000,
+    },
+    internal: { listenHost: "127.0.0.1", listenPort: 0, secret: INTERNAL_SECRET },
+    databaseUrl,
+    relayUrl,
+    oidc: checkOidcOptions({
+      publicBaseUrl: baseUrl,
+      oidcAllowInsecure: true,
+      apiJwtIssuers: given.oidc.oidcIssuer,
+      apiJwtAudience: API_AUDIENCE,
+      ...given.oidc,
+    }),
+    auth: {
+      ...AUTH_DEFAULTS,
+      sessionSecrets: keyRing("s1"),
+      tokenEncKeys: keyRing("e1"),
+      loginsPerMinute: 10_000,
+      callbacksPerMinute: 10_000,
+    },
+    devices: { ...DEVICE_DEFAULTS, tunnelUrl: edgeUrl.replace(/^http/, "ws"), edgeUrl },
+    auditLog,
+  };
+}
+
+async function signIn(baseUrl: string, idp: RealIdp, name: string): Promise<Person> {
+  const browser = new Browser();
+  const start = await browser.step(`${baseUrl}/api/auth/login?return_to=/`);
+  const { location } = start.headers;
+  if (location === undefined) throw new Error(`the sign-in begins with ${start.status}`);
+  const callback = await new UserAgent(idp.issuer).signIn(location, name);
+  const page = await browser.navigate(callback.href, { from: idp.issuer });
+  if (page.status !== 200) throw new Error(`the sign-in ends with ${page.status}: ${page.body}`);
+  const call = (method: string, path: string, body?: unknown): Promise<Page> =>
+    browser.fetch(baseUrl + path, {
+      method,
+      from: baseUrl,
+      headers: {
+        ...(method === "GET" ? {} : { "x-hawser-csrf": "1" }),
+        ...(body === undefined ? {} : { "content-type": "application/json" }),
+      },
+      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+    });
+  return {
+    name,
+    browser,
+    call,
+    json: async (method, path, body) => {
+      const answer = await call(method, path, body);
+      if (answer.status >= 400) {
+        throw new Error(`${method} ${path}: ${answer.status} ${answer.body}`);
+      }
+      return answer.body === "" ? {} : JSON.parse(answer.body);
+    },
+  };
+}
+
+async function connectAgent(
+  t: TestContext,
+  relayUrl: string,
+  token: string,
+  serviceText: string,
+  logs: string[],
+): Promise<Agent> {
+  const service = createServer((_request, response) => response.end(serviceText));
+  service.listen(0, "127.0.0.1");
+  await once(service, "listening");
+  t.after(() => {
+    service.closeAllConnections();
+    service.close();
+  });
+  const note = (fields: object, message: string): void => {
+    logs.push(JSON.stringify({ ...fields, msg: message }));
+  };
+  const agent = connect({
+    relay: relayUrl.replace(/^http/, "ws"),
+    token,
+    to: `http://127.0.0.1:${(service.address() as AddressInfo).port}`,
+    log: { debug: note, info: note, warn: note, error: note },
+  });
+  t.after(() => agent.close());
+  return agent;
+}
+
+/** Below the ports that the system gives to outgoing connections, which would take one between its finding and its use. */
+const PORT_MIN = 20_000;
+const PORT_MAX = 32_000;
+
+/** A port that was free a moment ago. */
+export async function freePort(): Promise<number> {
+  for (;;) {
+    const port = randomInt(PORT_MIN, PORT_MAX);
+    const server = createTcpServer();
+    try {
+      server.listen(port, "127.0.0.1");
+      await once(server, "listening");
+    } catch {
+      continue;
+    }
+    server.close();
+    await once(server, "close");
+    return port;
+  }
+}

@@ -1,0 +1,87 @@
+import assert from "node:assert/strict";
+import test from "node:test";
+import { httpAudit } from "../../../../src/api/audit/index.ts";
+import type { AuditEntry, HttpAuditEvent, Principal } from "../../../../src/api/index.ts";
+import { ManualClock } from "../../../../src/core/clock.ts";
+
+const PRINCIPAL: Principal = {
+  kind: "key",
+  ref: "hwk_00000001",
+  tenantId: "t1",
+  userId: "u1",
+  role: "member",
+  scopes: new Set(),
+};
+
+function event(over: Partial<HttpAuditEvent> = {}): HttpAuditEvent {
+  const asker = { requestId: "r", address: "192.0.2.1", userAgent: "" };
+  const route = "/api/x";
+  return { event: "authz_fail", asker, principal: PRINCIPAL, route, reason: "scope", ...over };
+}
+
+function telling(callersMax?: number) {
+  const clock = new ManualClock(1_000);
+  const told: AuditEntry[] = [];
+  const log = { record: (entry: AuditEntry) => told.push(entry), tell() {} };
+  const audit = httpAudit(log, () => clock.now(), callersMax);
+  const tell = (count: number, over: Partial<HttpAuditEvent> = {}): number => {
+    const before = told.length;
+    for (let at = 0; at < count; at++) audit.record(event(over));
+    return told.length - before;
+  };
+  return { clock, told, tell };
+}
+
+test("audit of HTTP: of one caller 60 events of a name a minute are told, then their number", () => {
+  const { clock, told, tell } = telling();
+  assert.equal(tell(100), 60);
+  assert.equal(tell(1, { event: "malicious_csrf" }), 1);
+  assert.equal(tell(1, { principal: { ...PRINCIPAL, tenantId: "t2" } }), 1);
+  assert.equal(tell(1, { principal: { ...PRINCIPAL, ref: "hwk_00000002" } }), 1);
+  clock.advance(59_999);
+  assert.equal(tell(1), 0);
+  clock.advance(1);
+  assert.equal(tell(2), 2);
+  assert.deepEqual(
+    told.slice(-2).map(({ detail }) => detail),
+    [
+      { route: "/api/x", reason: "scope", suppressed: 41 },
+      { route: "/api/x", reason: "scope" },
+    ],
+  );
+});
+
+test("audit of HTTP: a limit that is exceeded is told once a minute", () => {
+  const { clock, tell } = telling();
+  const exceeded = { event: "excess_rate_limit_exceeded" } as const;
+  assert.equal(tell(1_000, exceeded), 1);
+  assert.equal(tell(1_000, { ...exceeded, principal: null }), 1);
+  clock.advance(60_000);
+  assert.equal(tell(1_000, exceeded), 1);
+});
+
+test("audit of HTTP: without a caller it is the address that is counted", () => {
+  const { tell } = telling();
+  const from = (address: string) => ({
+    principal: null,
+    asker: { requestId: "r", address, userAgent: "" },
+  });
+  assert.equal(tell(100, from("192.0.2.1")), 60);
+  assert.equal(tell(100, from("192.0.2.2")), 60);
+});
+
+test("audit of HTTP: as many callers are remembered as may be, the first forgotten first", () => {
+  const { tell } = telling(2);
+  const by = (ref: string) => ({ principal: { ...PRINCIPAL, ref } });
+  for (const ref of ["a", "b"]) assert.equal(tell(61, by(ref)), 60);
+  assert.equal(tell(1, by("c")), 1);
+  assert.equal(tell(1, by("b")), 0);
+  assert.equal(tell(1, by("a")), 1);
+});
+
+test("audit of HTTP: a clock that is set back silences nobody", () => {
+  const { clock, tell } = telling();
+  tell(61);
+  clock.advance(-500);
+  assert.equal(tell(1), 1);
+});
