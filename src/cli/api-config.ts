@@ -148,6 +148,10 @@ export function apiSetup(values: Values, surroundings: ApiSurroundings): ApiSetu
     oidc: checkOidcOptions(oidcOptions(values, environment)),
     auth: { ...AUTH_DEFAULTS, ...authSettings(values, rings) },
     devices: deviceOptions(values, relay),
+    forward: {
+      inFlightMax: values.forwardsMax,
+      inFlightPerTenantMax: values.forwardsPerTenantMax,
+    },
     auditLog: values.auditLog,
   };
   return { options, warnings };
