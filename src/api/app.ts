@@ -27,7 +27,7 @@ import {
 } from "./devices/index.ts";
 import { RunningByPrincipal } from "./endings.ts";
 import { type ForwardOptions, forwardRoute } from "./forward/index.ts";
-import { keyRoutes } from "./keys/index.ts";
+import { keyRoutes, machineClientRoutes } from "./keys/index.ts";
 import { ApiMetrics } from "./metrics.ts";
 import type { OidcFetch, OidcPorts, OidcSettings } from "./oidc/index.ts";
 import { API_DEFAULTS, type ApiOptions } from "./options.ts";
@@ -145,6 +145,7 @@ class RunningApi implements ApiApp {
   readonly #audit: DatabaseAuditLog;
   readonly #context: ApiContext;
   readonly #auth: Auth;
+  readonly #bearer: BearerAuthenticator;
   readonly #housekeeping: Housekeeping;
   readonly #router = new Router("public");
   readonly #internalRouter = new Router("internal");
@@ -179,6 +180,11 @@ class RunningApi implements ApiApp {
     };
     const clients = new StoredMachineClients(store);
     this.#auth = createAuth(this.#context, options.auth, options.oidc, ports, clients);
+    this.#bearer = new BearerAuthenticator({
+      store,
+      accessTokens: options.oidc.accessTokens === null ? null : this.#auth.party.accessTokens,
+      logger,
+    });
     const { sessionIdleMs: idleMs } = options.auth;
     this.#housekeeping = new Housekeeping(() => runHousekeeping(this.#context, { idleMs }), {
       logger,
@@ -204,18 +210,12 @@ class RunningApi implements ApiApp {
 
   async start(): Promise<void> {
     const { logger, now = Date.now } = this.#deps;
-    const { http, internal, oidc } = this.#options;
+    const { http, internal } = this.#options;
     const audit = httpAudit(this.#context.audit, now);
     const observer = this.#metrics;
-    const bearer = new BearerAuthenticator({
-      store: this.store,
-      accessTokens: oidc.accessTokens === null ? null : this.#auth.party.accessTokens,
-      internalSecret: null,
-      logger,
-    });
     const authenticator = new ApiAuthenticator(
       (value, _admits, asker, isPassive) => this.#auth.authenticateCookie(value, asker, isPassive),
-      bearer,
+      this.#bearer,
     );
     this.#internal = await startApiServer(
       {
@@ -269,6 +269,7 @@ class RunningApi implements ApiApp {
     }
     await this.#housekeeping.stop();
     this.#auth.close();
+    await this.#bearer.close();
     await this.#changes.close();
     await this.#audit.close();
     await this.#relay.destroy();
@@ -291,6 +292,7 @@ class RunningApi implements ApiApp {
       ...this.#auth.routes,
       ...deviceRoutes(context, devices),
       ...keyRoutes(context),
+      ...machineClientRoutes(context),
       ...auditRoutes(context),
       ...cliLoginRoutes(context, {
         publicBaseUrl: http.publicBaseUrl,

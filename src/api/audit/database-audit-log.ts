@@ -50,6 +50,7 @@ export class DatabaseAuditLog implements AuditLog {
   #writing: Promise<boolean> | null = null;
   #cancelTimer: (() => void) | null = null;
   #dropped = 0;
+  #stored = 0;
   /** Until the next try after one that failed. */
   #retryMs = 0;
   #closed: Promise<void> | null = null;
@@ -88,11 +89,12 @@ export class DatabaseAuditLog implements AuditLog {
   }
 
   /**
-   * Stores what waits, without waiting for the next try. False where the database does not take it now; then it goes on
-   * being tried. Never rejects.
+   * Stores what waits at this moment, without waiting for the next try. False where the database does not take it now; then
+   * it goes on being tried. Never rejects.
    */
   async flush(): Promise<boolean> {
-    while (this.#waiting.length > 0 || this.#writing !== null) {
+    const target = this.#stored + this.#waiting.length;
+    while (this.#stored < target && this.#waiting.length > 0) {
       if (!(await this.#start())) return false;
     }
     return true;
@@ -144,21 +146,20 @@ export class DatabaseAuditLog implements AuditLog {
     return this.#writing;
   }
 
-  /** Whether all that waited could be stored. */
+  /** Stores the first batch. Whether the database took it. */
   async #run(): Promise<boolean> {
-    while (this.#waiting.length > 0) {
-      const rows = this.#waiting.slice(0, AUDIT_BATCH_MAX);
-      try {
-        await appendAuditEvents(this.#deps.store, rows);
-      } catch (error) {
-        this.#retryMs = RETRY_BASE_MS + this.#backoff.next();
-        const fields = { type: nameOf(error), code: codeOf(error), waiting: this.#waiting.length };
-        this.#deps.logger.error(fields, "audit events cannot be stored now");
-        return false;
-      }
-      this.#waiting.splice(0, rows.length);
-      this.#backoff.reset();
+    const rows = this.#waiting.slice(0, AUDIT_BATCH_MAX);
+    try {
+      await appendAuditEvents(this.#deps.store, rows);
+    } catch (error) {
+      this.#retryMs = RETRY_BASE_MS + this.#backoff.next();
+      const fields = { type: nameOf(error), code: codeOf(error), waiting: this.#waiting.length };
+      this.#deps.logger.error(fields, "audit events cannot be stored now");
+      return false;
     }
+    this.#waiting.splice(0, rows.length);
+    this.#stored += rows.length;
+    this.#backoff.reset();
     return true;
   }
 }

@@ -1,18 +1,21 @@
 import { withoutTokens } from "../access-log.ts";
 import type { AuditEntry } from "../context.ts";
-import type { NewAuditRow } from "../store/index.ts";
+import { type NewAuditRow, tenantId } from "../store/index.ts";
 
 const TEXT_CHARACTERS_MAX = 512;
 const DETAIL_MEMBERS_MAX = 32;
 
 /**
  * An entry as it is kept: with its time, every text short and without the secret part of a token of ours, should a
- * caller have sent one where it does not belong.
+ * caller have sent one where it does not belong. What the database could not take is refused here, before it would hold up
+ * those behind it.
+ *
+ * @throws AppError `ERR_STORE_TENANT_INVALID`
  */
 export function keptOf(entry: AuditEntry, time: number): NewAuditRow {
   const { asker, detail } = entry;
   return {
-    tenant: entry.tenant,
+    tenant: entry.tenant === null ? null : tenantId(entry.tenant),
     time: Math.floor(time),
     event: {
       event: short(entry.event),

@@ -1,18 +1,16 @@
-import { createHash } from "node:crypto";
 import type { Logger } from "pino";
-import { digestsEqual, parseToken, type TokenKind } from "../../core/token.ts";
+import { parseToken, type TokenKind } from "../../core/token.ts";
 import { type AccessTokens, type MachinePrincipal, OidcError } from "../oidc/index.ts";
 import type { Asker, AuthVerdict, Principal, PrincipalKind } from "../ports.ts";
 import { ADMIN_SCOPES } from "../scopes.ts";
 import {
   authorizeDeviceTokens,
-  type CurrentApiKey,
   LAST_USED_WRITE_MS,
   noteApiKeyUsed,
   type Store,
   type TokenDigest,
 } from "../store/index.ts";
-import { allowedScopes, isScope } from "./key-scopes.ts";
+import { isScope } from "./key-scopes.ts";
 import { type KeyVerdict, KeyVerdicts } from "./key-verdicts.ts";
 
 /** What a {@link BearerAuthenticator} works with. */
@@ -20,8 +18,6 @@ export interface BearerDeps {
   readonly store: Store;
   /** Null where no access tokens of an identity provider are taken. */
   readonly accessTokens: Pick<AccessTokens, "verify"> | null;
-  /** What the relay proves itself with on the internal listener; null where there is none. */
-  readonly internalSecret: string | null;
   readonly logger: Logger;
 }
 
@@ -40,14 +36,12 @@ const JWS = /^[\w-]+\.[\w-]+\.[\w-]+$/;
  */
 export class BearerAuthenticator {
   readonly #deps: BearerDeps;
-  readonly #internalDigest: string | null;
   readonly #keys: KeyVerdicts;
   readonly #notes = new Map<string, Promise<void>>();
 
   constructor(deps: BearerDeps) {
     this.#deps = deps;
     this.#keys = new KeyVerdicts(deps.store);
-    this.#internalDigest = deps.internalSecret === null ? null : digestOf(deps.internalSecret);
   }
 
   /** Never rejects. */
@@ -76,27 +70,10 @@ export class BearerAuthenticator {
     admits: readonly PrincipalKind[],
     asker: Asker,
   ): AuthVerdict | Promise<AuthVerdict> {
-    if (admits.includes("internal")) return this.#internal(token);
     if (admits.includes("device")) return this.#device(token);
     if (admits.includes("key") && token.startsWith("hwk_")) return this.#key(token, asker);
     if (admits.includes("service") && JWS.test(token)) return this.#service(token);
     return REJECTED;
-  }
-
-  #internal(token: string): AuthVerdict {
-    const known = this.#internalDigest;
-    if (known === null || !digestsEqual(known, digestOf(token))) return REJECTED;
-    return {
-      ok: true,
-      principal: {
-        kind: "internal",
-        ref: "internal",
-        tenantId: "",
-        userId: "",
-        role: "member",
-        scopes: new Set(),
-      },
-    };
   }
 
   async #device(token: string): Promise<AuthVerdict> {
@@ -124,13 +101,13 @@ export class BearerAuthenticator {
     const verdict = await this.#keys.find(presented);
     if (verdict === null) return REJECTED;
     this.#noteUse(verdict, asker);
-    return { ok: true, principal: principalOfKey(verdict.key) };
+    return { ok: true, principal: verdict.principal };
   }
 
   /** In the background: a use that cannot be noted is no reason to refuse it. */
   #noteUse(verdict: KeyVerdict, { address }: Asker): void {
     const { store, logger } = this.#deps;
-    const { ref } = verdict.key;
+    const { ref } = verdict.principal;
     const now = store.now();
     const isRecent = verdict.lastUsedAt !== null && now - verdict.lastUsedAt < LAST_USED_WRITE_MS;
     if (isRecent || this.#notes.has(ref) || this.#notes.size >= NOTES_MAX) return;
@@ -164,21 +141,6 @@ function presentedAs(text: string, kind: TokenKind): TokenDigest | null {
   return parsed.ok && parsed.kind === kind ? parsed : null;
 }
 
-/** A key may do what it was given, as far as its owner may do it now. */
-export function principalOfKey(key: CurrentApiKey): Principal {
-  return {
-    kind: "key",
-    ref: key.ref,
-    tenantId: key.tenant,
-    userId: key.ownerId,
-    role: key.ownerRole,
-    scopes: allowedScopes(key.scopes, key.ownerRole),
-    expiresAtMs: key.expiresAt,
-    ...(key.devices === null ? {} : { devices: new Set(key.devices) }),
-    ...(key.requestsPerMinute === null ? {} : { requestsPerMinute: key.requestsPerMinute }),
-  };
-}
-
 /**
  * A machine is no person: it has no user, and what it may do is what its registration and its token both say. It counts
  * as an administrator where that holds something of an administrator's.
@@ -198,8 +160,4 @@ function principalOfMachine(machine: MachinePrincipal): Principal {
 
 function unavailable(retryAfter: number): AuthVerdict {
   return { ok: false, reason: "unavailable", retryAfter };
-}
-
-function digestOf(text: string): string {
-  return createHash("sha256").update(text).digest("hex");
 }

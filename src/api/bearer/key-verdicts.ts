@@ -1,5 +1,7 @@
 import { digestsEqual } from "../../core/token.ts";
+import type { Principal } from "../ports.ts";
 import { type CurrentApiKey, findApiKey, type Store, type TokenDigest } from "../store/index.ts";
+import { allowedScopes } from "./key-scopes.ts";
 
 /** How long a good key is taken for good without a look into the database. */
 export const VERDICT_MS = 1_000;
@@ -7,7 +9,9 @@ const VERDICTS_MAX = 10_000;
 
 /** A key that is good, as it was at most {@link VERDICT_MS} ago. */
 export interface KeyVerdict {
-  readonly key: CurrentApiKey;
+  /** Who it makes of a request. */
+  readonly principal: Principal;
+  readonly expiresAt: number;
   /** The digest that was proven. */
   readonly secretDigest: string;
   readonly foundAt: number;
@@ -49,20 +53,22 @@ export class KeyVerdicts {
     const foundAt = this.#store.now();
     const key = await findApiKey(this.#store, { ref, secretDigest });
     if (key === null) return null;
-    const verdict = { key, secretDigest, foundAt, epoch, lastUsedAt: key.lastUsedAt };
+    const { expiresAt, lastUsedAt } = key;
+    const principal = principalOfKey(key);
+    const verdict = { principal, expiresAt, secretDigest, foundAt, epoch, lastUsedAt };
     if (epoch === this.#store.credentialEpoch) this.#keep(verdict);
     return verdict;
   }
 
-  #isCurrent({ key, foundAt, epoch }: KeyVerdict): boolean {
+  #isCurrent({ expiresAt, foundAt, epoch }: KeyVerdict): boolean {
     const now = this.#store.now();
     // A clock that is set back makes nothing last longer.
     const isFresh = now >= foundAt && now - foundAt < VERDICT_MS;
-    return isFresh && epoch === this.#store.credentialEpoch && key.expiresAt > now;
+    return isFresh && epoch === this.#store.credentialEpoch && expiresAt > now;
   }
 
   #keep(verdict: KeyVerdict): void {
-    const { ref } = verdict.key;
+    const { ref } = verdict.principal;
     this.#verdicts.delete(ref);
     this.#verdicts.set(ref, verdict);
     if (this.#verdicts.size <= this.#verdictsMax) return;
@@ -71,4 +77,19 @@ export class KeyVerdicts {
       return;
     }
   }
+}
+
+/** A key may do what it was given, as far as its owner may do it now. */
+function principalOfKey(key: CurrentApiKey): Principal {
+  return {
+    kind: "key",
+    ref: key.ref,
+    tenantId: key.tenant,
+    userId: key.ownerId,
+    role: key.ownerRole,
+    scopes: allowedScopes(key.scopes, key.ownerRole),
+    expiresAtMs: key.expiresAt,
+    ...(key.devices === null ? {} : { devices: new Set(key.devices) }),
+    ...(key.requestsPerMinute === null ? {} : { requestsPerMinute: key.requestsPerMinute }),
+  };
 }

@@ -84,7 +84,6 @@ export class CredentialsRig {
     this.bearer = new BearerAuthenticator({
       store,
       accessTokens,
-      internalSecret: INTERNAL_SECRET,
       logger,
     });
     this.limits = new PrincipalLimits({

@@ -24,6 +24,7 @@ import { keyRing } from "../api/auth-rig.ts";
 import { Browser, type Page } from "../api/browser.ts";
 import { API_AUDIENCE, type RealIdp, startRealIdp, UserAgent } from "../oidc/real-idp.ts";
 import { CLIENT_SECRET } from "../oidc/rig.ts";
+import { startTap, type Tapped } from "./tap.ts";
 
 /** The internal secret of a product under test. */
 export const INTERNAL_SECRET = "canary-internal-secret-of-the-product-5b1d";
@@ -34,12 +35,20 @@ export interface ProductOptions {
   readonly api?: (options: ApiAppOptions) => ApiAppOptions;
   /** `sqlite:…` or `postgres://…`; a new SQLite file by default. */
   readonly databaseUrl?: string;
+  /** Keeps what goes over the wire, see {@link Product.taps}. */
+  readonly tapped?: boolean;
 }
 
-/** One exchange of a client with the API server or the edge, as it went over the wire. */
-export interface Seen {
-  readonly request: string;
-  readonly response: string;
+/** What went over the wire, by where it went. Empty where the product is not tapped. */
+export interface Taps {
+  /** Browsers, programs and the identity provider to the API server. */
+  readonly api?: Tapped | undefined;
+  /** Devices and callers to the relay's public port. */
+  readonly edge?: Tapped | undefined;
+  /** The API server to the relay. */
+  readonly relay?: Tapped | undefined;
+  /** The relay to the API server. */
+  readonly authorize?: Tapped | undefined;
 }
 
 /** Everything that a person has after signing in. */
@@ -65,6 +74,9 @@ export interface Product {
   readonly databaseUrl: string;
   readonly folder: string;
   readonly options: ApiAppOptions;
+  readonly taps: Taps;
+  /** Heads of all requests that services of devices got. */
+  readonly deviceHeads: string[];
   signIn(name: string): Promise<Person>;
   /** Connects an agent with this token whose service answers every path by its own name. */
   connect(token: string, serviceText?: string): Promise<Agent>;
@@ -75,7 +87,13 @@ export async function startProduct(t: TestContext, given: ProductOptions = {}): 
   const folder = await mkdtemp(join(tmpdir(), "hawser-product-"));
   t.after(() => rm(folder, { recursive: true, force: true }));
   const baseUrl = `http://127.0.0.1:${await freePort()}`;
-  const relayPort = await freePort();
+  const edgePort = await freePort();
+  const relayInternalPort = await freePort();
+  const isTapped = given.tapped === true;
+  /** Where a server listens that is found at `port`. */
+  const behind = async (port: number): Promise<number> => (isTapped ? await freePort() : port);
+  const tap = async (port: number, to: number): Promise<Tapped | undefined> =>
+    isTapped ? await startTap(t, port, to) : undefined;
   const idp = await startRealIdp(t, {
     baseUrl,
     backchannelLogoutUri: `${baseUrl}/api/auth/backchannel-logout`,
@@ -84,10 +102,11 @@ export async function startProduct(t: TestContext, given: ProductOptions = {}): 
   const auditLines: string[] = [];
   const logger = pino({ level: "trace" }, { write: (line: string) => void logs.push(line) });
   const databaseUrl = given.databaseUrl ?? `sqlite:${join(folder, "hawser.db")}`;
-  const edgeUrl = `http://127.0.0.1:${relayPort}`;
-  const relayInternalPort = await freePort();
+  const edgeUrl = `http://127.0.0.1:${edgePort}`;
+  const listenPort = await behind(Number(new URL(baseUrl).port));
   const options = optionsOf({
     baseUrl,
+    listenPort,
     databaseUrl,
     edgeUrl,
     relayUrl: `http://127.0.0.1:${relayInternalPort}`,
@@ -107,9 +126,10 @@ export async function startProduct(t: TestContext, given: ProductOptions = {}): 
   });
   const app = await startApi(given.api?.(options) ?? options, { logger });
   t.after(() => app.close());
+  const authorizePort = isTapped ? await freePort() : app.internalPort;
   const gate = new ApiGate(
     {
-      api: { origin: `http://127.0.0.1:${app.internalPort}`, prefix: "" },
+      api: { origin: `http://127.0.0.1:${authorizePort}`, prefix: "" },
       secret: INTERNAL_SECRET,
     },
     logger,
@@ -118,8 +138,8 @@ export async function startProduct(t: TestContext, given: ProductOptions = {}): 
     {
       ...RELAY_DEFAULTS,
       listenHost: "127.0.0.1",
-      listenPort: relayPort,
-      internalPort: relayInternalPort,
+      listenPort: await behind(edgePort),
+      internalPort: await behind(relayInternalPort),
       internalSecret: INTERNAL_SECRET,
       holdMs: 0,
     },
@@ -137,8 +157,17 @@ export async function startProduct(t: TestContext, given: ProductOptions = {}): 
     await gate.close();
     await relay.close();
   });
+  const taps: Taps = {
+    api: await tap(Number(new URL(baseUrl).port), app.port),
+    edge: await tap(edgePort, relay.port),
+    relay: await tap(relayInternalPort, relay.internalPort),
+    authorize: await tap(authorizePort, app.internalPort),
+  };
+  const deviceHeads: string[] = [];
   return {
     baseUrl,
+    taps,
+    deviceHeads,
     idp,
     app,
     relay,
@@ -150,12 +179,13 @@ export async function startProduct(t: TestContext, given: ProductOptions = {}): 
     options,
     signIn: (name) => signIn(baseUrl, idp, name),
     connect: (token, serviceText = "hello from the device\n") =>
-      connectAgent(t, edgeUrl, token, serviceText, logs),
+      connectAgent(t, { relayUrl: edgeUrl, token, serviceText, logs, deviceHeads }),
   };
 }
 
 function optionsOf(given: {
   baseUrl: string;
+  listenPort: number;
   databaseUrl: string;
   edgeUrl: string;
   relayUrl: string;
@@ -167,7 +197,7 @@ function optionsOf(given: {
     http: {
       ...API_DEFAULTS,
       listenHost: "127.0.0.1",
-      listenPort: Number(new URL(baseUrl).port),
+      listenPort: given.listenPort,
       publicBaseUrl: baseUrl,
       // A sweep fails on purpose more often than anybody would.
       authFailuresMax: 1_000_000,
@@ -228,12 +258,19 @@ async function signIn(baseUrl: string, idp: RealIdp, name: string): Promise<Pers
 
 async function connectAgent(
   t: TestContext,
-  relayUrl: string,
-  token: string,
-  serviceText: string,
-  logs: string[],
+  given: {
+    readonly relayUrl: string;
+    readonly token: string;
+    readonly serviceText: string;
+    readonly logs: string[];
+    readonly deviceHeads: string[];
+  },
 ): Promise<Agent> {
-  const service = createServer((_request, response) => response.end(serviceText));
+  const { relayUrl, token, serviceText, logs, deviceHeads } = given;
+  const service = createServer((request, response) => {
+    deviceHeads.push([request.url, ...request.rawHeaders].join("\n"));
+    response.end(serviceText);
+  });
   service.listen(0, "127.0.0.1");
   await once(service, "listening");
   t.after(() => {

@@ -1,7 +1,5 @@
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
-import { z } from "zod";
-import { json, route } from "../../../../src/api/index.ts";
 import {
   createApiKey,
   deleteDevice,
@@ -224,35 +222,4 @@ onEachRig(
       }
     }
   },
-);
-
-const internalProbe = route({
-  method: "POST",
-  path: "/internal/probe",
-  class: "internal",
-  summary: "Wants the relay.",
-  responses: { 200: { description: "Who asked.", schema: z.object({ kind: z.string() }) } },
-  handler: ({ principal }) => json(200, { kind: principal?.kind }),
-});
-
-onEachRig(
-  "bearer: the relay's secret opens internal routes, and nothing else does",
-  async (rig) => {
-    const ann = await person(rig.store, "ann", TENANT, { role: "admin" });
-    const key = await keyOf(rig, ann);
-    const { token } = await activeDevice(rig.store, ann);
-    const good = await rig.send("POST /internal/probe", INTERNAL_SECRET);
-    assert.deepEqual([good.status, good.body], [200, { kind: "internal" }]);
-    for (const secret of [
-      key.text,
-      token.text,
-      rig.signIn(ann),
-      `${INTERNAL_SECRET}x`,
-      INTERNAL_SECRET.slice(0, -1),
-      "x",
-    ]) {
-      assertUnauthenticated(await rig.send("POST /internal/probe", secret), secret);
-    }
-  },
-  { routes: [internalProbe], face: "internal" },
 );

@@ -52,7 +52,7 @@ onEachDatabase("key verdict: what this process changes holds from the next use o
   const store = await on.open();
   const { token, owner } = await newKey(store);
   const verdicts = new KeyVerdicts(store);
-  const role = async () => (await verdicts.find(token))?.key.ownerRole ?? null;
+  const role = async () => (await verdicts.find(token))?.principal.role ?? null;
   assert.equal(await role(), "admin");
   await setUserRole(store, TENANT, owner.id, "member");
   assert.equal(await role(), "member");
