@@ -68,13 +68,14 @@ async function runDev(loaded: Loaded, flags: DevFlags): Promise<void> {
   const interrupted = stopped.then(() => {
     throw cliError("ERR_CLI_DEV_FAILED", "a signal came before all was done");
   });
+  // It may come when nobody waits for it.
+  interrupted.catch(() => undefined);
   const stack = await startDevStack(loaded, options, logger, steps);
   try {
     const demo = await Promise.race([setUpDemo(stack, logger, steps), interrupted]);
     if (flags.once === true) {
       await Promise.race([takeTour(stack, demo, flags, steps), interrupted]);
     } else {
-      interrupted.catch(() => undefined);
       process.stdout.write(flags.json === true ? asJson(stack, demo) : welcome(stack, demo));
       await stopped;
     }

@@ -172,6 +172,18 @@ test("hawser dev: prints where to sign in and curl lines that work, and ends wit
   assert.deepEqual(readdirSync(TMPDIR), []);
 });
 
+test("hawser dev --once: a signal midway ends it with 1, and nothing is left behind", async (t) => {
+  const TMPDIR = temporaryFolder(t);
+  for (const midway of [/make a temporary folder/, /start the API server/, /make a pairing code/]) {
+    const dev = new CliProcess(t, ONCE, { TMPDIR });
+    await dev.printed(midway);
+    dev.child.kill("SIGINT");
+    const { code, stderr } = await dev.finished();
+    assert.deepEqual([code, stderr], [1, "error: a signal came before all was done\n"]);
+    assert.deepEqual(readdirSync(TMPDIR), []);
+  }
+});
+
 test("hawser dev: where the demo provider's package is missing it says so and what to do", async (t) => {
   const hook =
     'export async function resolve(name, context, next) { if (name === "oidc-provider") throw new Error("absent"); return next(name, context); }';
