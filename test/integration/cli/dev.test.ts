@@ -7,6 +7,7 @@ import { join } from "node:path";
 import test, { type TestContext } from "node:test";
 import { DemoBrowser } from "../../../src/cli/demo-browser.ts";
 import { HELLO } from "../../../src/cli/demo-service.ts";
+import { freePort } from "../../../src/cli/free-ports.ts";
 import { CliProcess, runCli } from "../../support/cli.ts";
 
 const PORTS = ["--api-port", "--api-internal-port", "--listen-port", "--internal-port"];
@@ -89,12 +90,8 @@ test("hawser dev --once --public-client: PKCE alone is enough", async (t) => {
 });
 
 test("hawser dev --once: a step that fails is named, with exit code 1, and everything is cleaned up", async (t) => {
-  const closed = createServer().listen(0, "127.0.0.1");
-  await once(closed, "listening");
-  const { port } = closed.address() as AddressInfo;
-  closed.close();
   const TMPDIR = temporaryFolder(t);
-  const words = [...ONCE, "--to", `http://127.0.0.1:${port}`];
+  const words = [...ONCE, "--to", `http://127.0.0.1:${await freePort()}`];
   const { code, stdout, stderr } = await runCli(t, words, { TMPDIR });
   assert.equal(code, 1);
   assert.match(stdout, /create an API key/);
