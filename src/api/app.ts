@@ -26,6 +26,7 @@ import {
   runHousekeeping,
 } from "./devices/index.ts";
 import { RunningByPrincipal } from "./endings.ts";
+import { apiError } from "./errors.ts";
 import { type ForwardOptions, forwardRoute } from "./forward/index.ts";
 import { keyRoutes, machineClientRoutes } from "./keys/index.ts";
 import { ApiMetrics } from "./metrics.ts";
@@ -43,8 +44,10 @@ import type { Route } from "./route.ts";
 import { Router } from "./router.ts";
 import { type ApiServer, apiOptionsProblems, startApiServer } from "./server.ts";
 import { descriptionRoute, healthRoutes, metricsRoute } from "./service-routes.ts";
-import { isReachable, openDatabase, type Store } from "./store/index.ts";
+import { isReachable, isStoreAway, openDatabase, type Store } from "./store/index.ts";
 import { systemTime } from "./system-time.ts";
+
+const STORE_RETRY_S = 2;
 
 /** What a whole API server is told at start. */
 export interface ApiAppOptions {
@@ -213,6 +216,7 @@ class RunningApi implements ApiApp {
     const { http, internal } = this.#options;
     const audit = httpAudit(this.#context.audit, now);
     const observer = this.#metrics;
+    const translate = translator(logger);
     const authenticator = new ApiAuthenticator(
       (value, _admits, asker, isPassive) => this.#auth.authenticateCookie(value, asker, isPassive),
       this.#bearer,
@@ -230,6 +234,7 @@ class RunningApi implements ApiApp {
         logger,
         audit,
         observer,
+        translate,
       },
     );
     const gate = new PrincipalLimits({ now });
@@ -239,6 +244,7 @@ class RunningApi implements ApiApp {
       logger,
       audit,
       observer,
+      translate,
       gate,
     });
     this.#auth.warmUp();
@@ -321,6 +327,16 @@ class RunningApi implements ApiApp {
     };
     return { ready: isUp && !this.#isStopping, detail };
   }
+}
+
+/** A database that is away makes a request fail for now: the client is told to come again. */
+function translator(logger: Logger): (error: unknown) => unknown {
+  return (error) => {
+    if (!isStoreAway(error)) return error;
+    const code = error instanceof Error && "code" in error ? String(error.code) : "";
+    logger.warn({ code }, "the database cannot be asked now");
+    return apiError("unavailable", { retryAfter: STORE_RETRY_S, cause: error });
+  };
 }
 
 /** The same log, with each event counted. */

@@ -36,6 +36,8 @@ export interface PipelineDeps {
   readonly clock: Clock;
   readonly timers: Timers;
   readonly observer: HttpObserver | null;
+  /** Gives the error to answer with in place of one that the HTTP layer does not know; others come back as they are. */
+  readonly translate: (error: unknown) => unknown;
 }
 
 type Decided = Extract<PathDecision, { ok: true }>;
@@ -101,7 +103,7 @@ export class Pipeline {
     const { response, route, requestId } = exchange;
     // What fails behind an answer, or behind a client that left, is no failure of the request.
     if (exchange.isOver) return;
-    const problem = problemOf(error, requestId);
+    const problem = problemOf(this.#deps.translate(error), requestId);
     exchange.code = problem.code;
     if (problem.unexpected) logFailure(this.#deps.logger, requestId, error);
     if (response.headersSent) {

@@ -28,6 +28,8 @@ export interface ApiServerDeps {
   readonly authenticator: Authenticator;
   readonly logger: Logger;
   readonly audit: HttpAudit;
+  /** Gives the error to answer with in place of one that comes from below a handler; others come back as they are. */
+  readonly translate?: (error: unknown) => unknown;
   /** Is told of each request that is over. */
   readonly observer?: HttpObserver;
   /** Counts the requests of each caller; without it they are not limited. */
@@ -147,6 +149,7 @@ class ApiListener implements ApiServer {
       clock,
       timers,
       observer: deps.observer ?? null,
+      translate: deps.translate ?? ((error) => error),
     });
     const pair = readTlsPair(options);
     this.#tlsServer = pair === null ? null : createTlsServer(this.#serverOptions(pair));

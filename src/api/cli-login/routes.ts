@@ -202,6 +202,7 @@ class CliLoginPart {
     const isProven = provesChallenge(code_verifier, login?.codeChallenge ?? "");
     if (login === null || !isProven) {
       this.#failures.failed(call.address);
+      this.#record("authn_login_fail", call, login === null ? "cli_code" : "cli_verifier");
       throw cliLoginError("cli_login_code_invalid");
     }
     const { text, key } = await this.#createKey(login);
@@ -294,7 +295,7 @@ class CliLoginPart {
       tenant: null,
       asker: askerOf(call),
       actor: null,
-      detail: { route: CLI_LOGIN_PATH, reason },
+      detail: { part: "cli_login", reason },
     });
   }
 }

@@ -44,7 +44,7 @@ export function enrolmentRoutes({ context, options }: DeviceParts): Route[] {
         const { name, uses_max, expires_in_days, tags: given } = call.body;
         const minted = mintToken("enrolment");
         const { ref, secretDigest } = minted;
-        const expiresAt = context.now() + expires_in_days * DAY_MS;
+        const expiresAt = context.store.now() + expires_in_days * DAY_MS;
         const made = { ref, secretDigest, name, tags: given, usesMax: uses_max, expiresAt };
         const key = await withLimits(
           createEnrolmentKey(

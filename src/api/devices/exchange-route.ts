@@ -4,7 +4,12 @@ import { mintToken, parseToken } from "../../core/token.ts";
 import { apiError } from "../errors.ts";
 import { json } from "../reply.ts";
 import { type Route, route } from "../route.ts";
-import { type Credential, type Device, exchangeCredential } from "../store/index.ts";
+import {
+  type Credential,
+  type Device,
+  type ExchangeStep,
+  exchangeCredential,
+} from "../store/index.ts";
 import { type AnyCall, askerOf } from "./caller.ts";
 import { deviceError } from "./errors.ts";
 import type { Attempt, ExchangeLimiter } from "./exchange-limiter.ts";
@@ -22,11 +27,18 @@ const enrolling = z.object({
 });
 type Enrolling = z.output<typeof enrolling>;
 
+/** Called and awaited after each step of an exchange: those of its transaction, and the commit. */
+export type OnExchangeStep = (step: ExchangeStep | "committed") => void | Promise<void>;
+
 /** For attempts where limits are taken off. */
 const UNLIMITED: Attempt = { settle: () => "counted" };
 
 /** `POST /api/pairing/exchange`: a pairing code or an enrolment key for a device and its token. */
-export function exchangeRoute(parts: DeviceParts, limiter: ExchangeLimiter | null): Route {
+export function exchangeRoute(
+  parts: DeviceParts,
+  limiter: ExchangeLimiter | null,
+  onStep: OnExchangeStep,
+): Route {
   return route({
     method: "POST",
     path: "/api/pairing/exchange",
@@ -59,7 +71,7 @@ export function exchangeRoute(parts: DeviceParts, limiter: ExchangeLimiter | nul
       const attempt =
         limiter === null ? UNLIMITED : await admitted(parts, limiter, call, credential);
       try {
-        return await exchanged(parts, call, { credential, device, attempt });
+        return await exchanged(parts, call, { credential, device, attempt, onStep });
       } finally {
         attempt.settle("done");
       }
@@ -118,10 +130,11 @@ async function exchanged(
     readonly credential: Credential | null;
     readonly device: Enrolling;
     readonly attempt: Attempt;
+    readonly onStep: OnExchangeStep;
   },
 ) {
   const { context, options } = parts;
-  const { credential, device } = given;
+  const { credential, device, onStep } = given;
   const token = mintToken("device");
   const tokenExpiresAt = tokenExpiry(parts);
   const name = nameOf(device);
@@ -139,7 +152,7 @@ async function exchanged(
             requestId: call.requestId,
           },
           token,
-          { tokenExpiresAt },
+          { tokenExpiresAt, onStep },
         );
   if (made === null || credential === null) {
     if (given.attempt.settle("failed") === "paused") {
@@ -155,6 +168,7 @@ async function exchanged(
     });
     throw deviceError("pairing_code_invalid");
   }
+  await onStep("committed");
   tellPaired(parts, call, made, { token: token.ref, by: credential.kind });
   return json(201, {
     device_id: made.id,

@@ -5,7 +5,7 @@ import type { Route } from "../route.ts";
 import { managingRoutes } from "./device-routes.ts";
 import { enrolmentRoutes } from "./enrolment-routes.ts";
 import { ExchangeLimiter } from "./exchange-limiter.ts";
-import { exchangeRoute } from "./exchange-route.ts";
+import { exchangeRoute, type OnExchangeStep } from "./exchange-route.ts";
 import { LiveSessions } from "./live-sessions.ts";
 import type { DeviceOptions } from "./options.ts";
 import { ownRoutes } from "./own-routes.ts";
@@ -13,6 +13,7 @@ import { pairingRoutes } from "./pairing-routes.ts";
 import { tokenRoutes } from "./token-routes.ts";
 
 export { DEVICE_ERRORS, type DeviceErrorCode } from "./errors.ts";
+export type { OnExchangeStep } from "./exchange-route.ts";
 export { HOUSEKEEPING_MS, Housekeeping, runHousekeeping } from "./housekeeping.ts";
 export { DEVICE_DEFAULTS, type DeviceOptions, type ExchangeLimits } from "./options.ts";
 
@@ -20,11 +21,12 @@ export { DEVICE_DEFAULTS, type DeviceOptions, type ExchangeLimits } from "./opti
  * Every route of devices. Call it once a process: the limits of exchanges are counted in what it makes.
  *
  * @param deps.clock of those limits; the process's monotonic clock by default
+ * @param deps.onExchangeStep sees each exchange pass its steps: for tests of what a crash at one of them leaves
  */
 export function deviceRoutes(
   context: ApiContext,
   options: DeviceOptions,
-  deps: { readonly clock?: Clock } = {},
+  deps: { readonly clock?: Clock; readonly onExchangeStep?: OnExchangeStep } = {},
 ): Route[] {
   const parts = { context, options, live: new LiveSessions(context, options) };
   const limiter =
@@ -35,7 +37,7 @@ export function deviceRoutes(
     ...managingRoutes(parts),
     ...tokenRoutes(parts),
     ...pairingRoutes(parts),
-    exchangeRoute(parts, limiter),
+    exchangeRoute(parts, limiter, deps.onExchangeStep ?? (() => {})),
     ...enrolmentRoutes(parts),
     ...ownRoutes(parts),
   ];

@@ -11,7 +11,7 @@ export interface DeviceParts {
 
 /** When a token that is made now expires, in milliseconds since 1970, or null. */
 export function tokenExpiry({ context, options }: DeviceParts): number | null {
-  return options.deviceTokenTtlMs === null ? null : context.now() + options.deviceTokenTtlMs;
+  return options.deviceTokenTtlMs === null ? null : context.store.now() + options.deviceTokenTtlMs;
 }
 
 /** Tokens are good no longer, and that is committed: cuts what runs with them, here and at the relay. */

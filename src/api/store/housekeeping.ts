@@ -1,4 +1,3 @@
-import { sql } from "kysely";
 import { ENDED_COLUMNS, type EndedSession } from "./login-sessions.ts";
 import type { Store } from "./store.ts";
 
@@ -64,14 +63,4 @@ export function removeExpired(
       .execute();
     return ended;
   });
-}
-
-/** Whether the database answers. Never rejects; a server that does not answer counts as away after a few seconds. */
-export async function isReachable(store: Store): Promise<boolean> {
-  try {
-    await sql`select 1`.execute(store.query);
-    return true;
-  } catch {
-    return false;
-  }
 }

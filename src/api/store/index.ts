@@ -35,6 +35,7 @@ export {
   type RecheckedTokens,
   recheckTokens,
 } from "./authorize-batch.ts";
+export { isReachable, isStoreAway } from "./availability.ts";
 export {
   addCliLogin,
   approveCliLogin,
@@ -100,7 +101,7 @@ export {
   type ExchangeStep,
   exchangeCredential,
 } from "./exchange.ts";
-export { ENDED_KEPT_MS, isReachable, removeExpired } from "./housekeeping.ts";
+export { ENDED_KEPT_MS, removeExpired } from "./housekeeping.ts";
 export {
   addLogoutTicket,
   endLoginSessionsByProvider,

@@ -62,11 +62,29 @@ export async function startRig(
     async json(status, request, asked) {
       const answer = await rig.ask(request, asked);
       assert.equal(answer.status, status, `${request}: ${answer.text}`);
-      return answer.text === "" ? {} : JSON.parse(answer.text);
+      if (answer.text === "") return {};
+      const value = JSON.parse(answer.text);
+      checkDescribed(server, request, status, value);
+      return value;
     },
     events: (name) => server.audit.filter(({ event }) => event === name),
   };
   return rig;
+}
+
+/** An answer has just what the route's description says. */
+function checkDescribed(
+  { router }: DevicesServer,
+  request: string,
+  status: number,
+  value: unknown,
+): void {
+  const [method = "", target = ""] = request.split(" ");
+  const match = router.match(method, target.split("?")[0] ?? "");
+  assert.equal(match.kind, "route");
+  const schema = match.kind === "route" ? match.route.responses[status]?.schema : undefined;
+  assert.ok(schema !== undefined, `${request} describes what ${status} holds`);
+  assert.deepEqual(schema.parse(value), value);
 }
 
 /** Makes a device with a token. */

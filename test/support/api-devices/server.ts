@@ -3,6 +3,7 @@ import {
   DEVICE_DEFAULTS,
   type DeviceOptions,
   deviceRoutes,
+  type OnExchangeStep,
 } from "../../../src/api/devices/index.ts";
 import {
   ALL_SCOPES,
@@ -49,6 +50,7 @@ export interface DevicesServerOptions {
   readonly devices?: Partial<DeviceOptions>;
   readonly relay?: RelayClient;
   readonly trustedProxyCidrs?: readonly string[];
+  readonly onExchangeStep?: OnExchangeStep;
 }
 
 /** Knows fixed bearer texts and cookies by their principals, and device tokens by the store. */
@@ -127,7 +129,13 @@ export async function startDevicesServer(
     edgeUrl: "https://relay.test",
     ...options.devices,
   };
-  const router = new Router("public", deviceRoutes(context, deviceOptions, { clock: limitClock }));
+  const router = new Router(
+    "public",
+    deviceRoutes(context, deviceOptions, {
+      clock: limitClock,
+      ...(options.onExchangeStep === undefined ? {} : { onExchangeStep: options.onExchangeStep }),
+    }),
+  );
   const people = new FixedPrincipals(store);
   const server = await startApiServer(
     {

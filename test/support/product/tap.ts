@@ -8,13 +8,20 @@ export interface Tapped {
   readonly sent: () => string;
   /** From the server to clients. */
   readonly answered: () => string;
+  /** Cuts what is connected, and everything that comes, until it is opened again. */
+  setOpen(isOpen: boolean): void;
 }
 
 /** Listens on one port of loopback, passes everything on to another one, and keeps what it passed. */
 export async function startTap(t: TestContext, port: number, to: number): Promise<Tapped> {
   const connections: { readonly sent: Buffer[]; readonly answered: Buffer[] }[] = [];
   const sockets = new Set<Socket>();
+  let isOpen = true;
   const server = createServer((client) => {
+    if (!isOpen) {
+      client.destroy();
+      return;
+    }
     const kept = { sent: [] as Buffer[], answered: [] as Buffer[] };
     connections.push(kept);
     const upstream = connect(to, "127.0.0.1");
@@ -38,5 +45,12 @@ export async function startTap(t: TestContext, port: number, to: number): Promis
   });
   const textOf = (direction: "sent" | "answered"): string =>
     connections.map((kept) => Buffer.concat(kept[direction]).toString("latin1")).join("\n");
-  return { sent: () => textOf("sent"), answered: () => textOf("answered") };
+  return {
+    sent: () => textOf("sent"),
+    answered: () => textOf("answered"),
+    setOpen: (open) => {
+      isOpen = open;
+      if (!open) for (const socket of sockets) socket.destroy();
+    },
+  };
 }

@@ -141,6 +141,16 @@ onApi("cli login: a code is good once, for a minute, and with its own verifier",
   ];
   clock.advance(CLI_LOGIN_LIMITS.codeTtlMs);
   wrong.push(await exchange(api, late));
+  assert.deepEqual(
+    api.audited.slice(1).map(({ event, detail }) => [event, detail?.["reason"]]),
+    [
+      ["authn_login_fail", "cli_code"],
+      ["authn_login_fail", "cli_verifier"],
+      ["authn_login_fail", "cli_code"],
+      ["authn_login_fail", "cli_code"],
+      ["authn_login_fail", "cli_code"],
+    ],
+  );
   for (const answer of wrong) {
     const { request_id: _, ...told } = problem(answer);
     assert.deepEqual(

@@ -481,3 +481,24 @@ onEachDatabase(
     }
   },
 );
+
+onEachDatabase(
+  "a device's own token: one that ended while its rotation was under way gets no new one",
+  async (on, t) => {
+    const rig = await startRig(on, t);
+    const { device_id: id, token_ref } = await madeDevice(rig);
+    // As the credential was when it was looked at.
+    const own = {
+      kind: "device",
+      ref: token_ref,
+      deviceId: id,
+      scopes: new Set<string>(),
+    } as const;
+    rig.people.add("just-looked-at", rig.ann, own);
+    await rig.json(200, `POST /api/devices/${id}/token:revoke`);
+    const answer = await rig.ask("POST /api/device/token:rotate", { as: "just-looked-at" });
+    assert.equal(answer.status, 404);
+    const { tokens } = await rig.json<{ tokens: unknown[] }>(200, `GET /api/devices/${id}/tokens`);
+    assert.deepEqual(tokens, []);
+  },
+);

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { runHousekeeping } from "../../../../src/api/devices/index.ts";
+import { DEVICE_DEFAULTS, runHousekeeping } from "../../../../src/api/devices/index.ts";
 import {
   ACTIVATION_MS,
   authorizeDeviceTokens,
@@ -100,24 +100,29 @@ onEachDatabase(
   },
 );
 
-onEachDatabase("pairing: a user has five codes at once, a tenant fifty", async (on, t) => {
-  const pairing = { perUserMax: 5, perTenantMax: 7, ttlMs: 10 * MINUTE_MS };
-  const rig = await startRig(on, t, { devices: { pairing } });
-  for (let count = 0; count < 4; count++) await madeCode(rig);
-  const last = await madeCode(rig);
-  const refused = await rig.ask("POST /api/pairing-codes");
-  assert.equal(refused.status, 409);
-  assert.equal(codeOf(refused), "too_many_pairing_codes");
-  await madeCode(rig, "bob");
-  await madeCode(rig, "bob");
-  assert.equal((await rig.ask("POST /api/pairing-codes", { as: "bob" })).status, 409);
-  // The other tenant has codes of its own.
-  await madeCode(rig, "eve");
-  assert.equal((await rig.ask(`DELETE /api/pairing-codes/${last.id}`)).status, 204);
-  await madeCode(rig);
-  on.clock.advance(10 * MINUTE_MS);
-  await madeCode(rig);
-});
+onEachDatabase(
+  "pairing: a user has so many codes at once, five by default, and a tenant so many more, fifty",
+  async (on, t) => {
+    const standard = { perUserMax: 5, perTenantMax: 50, ttlMs: 10 * MINUTE_MS };
+    assert.deepEqual(DEVICE_DEFAULTS.pairing, standard);
+    const pairing = { ...standard, perTenantMax: 7 };
+    const rig = await startRig(on, t, { devices: { pairing } });
+    for (let count = 0; count < 4; count++) await madeCode(rig);
+    const last = await madeCode(rig);
+    const refused = await rig.ask("POST /api/pairing-codes");
+    assert.equal(refused.status, 409);
+    assert.equal(codeOf(refused), "too_many_pairing_codes");
+    await madeCode(rig, "bob");
+    await madeCode(rig, "bob");
+    assert.equal((await rig.ask("POST /api/pairing-codes", { as: "bob" })).status, 409);
+    // The other tenant has codes of its own.
+    await madeCode(rig, "eve");
+    assert.equal((await rig.ask(`DELETE /api/pairing-codes/${last.id}`)).status, 204);
+    await madeCode(rig);
+    on.clock.advance(10 * MINUTE_MS);
+    await madeCode(rig);
+  },
+);
 
 onEachDatabase(
   "pairing: unknown, malformed, used, cancelled, expired, of the other form: one answer, byte by byte",
@@ -176,17 +181,18 @@ onEachDatabase(
 );
 
 onEachDatabase(
-  "pairing: a code that was used stays used, also when its device is deleted and the clock set back",
+  "pairing: a code that was used or ran out stays so, also when its device is deleted and the clock set back",
   async (on, t) => {
     const rig = await startRig(on, t);
     const { code } = await madeCode(rig);
+    const unseen = await madeCode(rig);
     const paired = JSON.parse((await exchange(rig, code)).text);
     await rig.json(204, `DELETE /api/devices/${paired.device_id}`);
     assert.equal((await exchange(rig, code)).status, 404);
     on.clock.advance(11 * MINUTE_MS);
     await runHousekeeping(rig.context, { idleMs: IDLE_MS });
-    on.clock.advance(-12 * MINUTE_MS);
-    assert.equal((await exchange(rig, code)).status, 404);
+    on.clock.advance(-11 * MINUTE_MS);
+    for (const over of [code, unseen.code]) assert.equal((await exchange(rig, over)).status, 404);
     // Another process on the same database.
     const again = await startRig(on, t);
     assert.equal((await exchange(again, code)).status, 404);

@@ -1,5 +1,8 @@
 import assert from "node:assert/strict";
-import type { Route } from "../../../../src/api/index.ts";
+import { test } from "node:test";
+import { Validator } from "@seriousme/openapi-schema-validator";
+import { DEVICE_DEFAULTS, deviceRoutes } from "../../../../src/api/devices/index.ts";
+import { type ApiContext, describeApi, type Route } from "../../../../src/api/index.ts";
 import { CLASS_ADMITS } from "../../../../src/api/ports.ts";
 import { mintDeviceId, mintToken } from "../../../../src/core/token.ts";
 import {
@@ -290,4 +293,40 @@ onEachDatabase("secrets: stand in the answer that issues them, and nowhere else"
     const hidden = secret.slice(secret.startsWith("hwp_") ? 8 : 13);
     assert.ok(!text.toLowerCase().includes(hidden.toLowerCase()), secret.slice(0, 4));
   }
+});
+
+onEachDatabase("secrets: nothing that the database holds opens anything", async (on, t) => {
+  const rig = await startRig(on, t, { devices: { exchange: null } });
+  await madeCode(rig);
+  await oneOfEverything(rig);
+  const texts = new Set<string>();
+  for (const table of ["devices", "deviceTokens", "pairingCodes", "enrolmentKeys"] as const) {
+    for (const row of await rig.store.query.selectFrom(table).selectAll().execute()) {
+      for (const value of Object.values(row)) if (typeof value === "string") texts.add(value);
+    }
+  }
+  assert.ok(texts.size > 10);
+  for (const text of texts) {
+    for (const shown of [text, `vAc_${text}`, `hwp_${text}`, `hwe_${text}`]) {
+      const body = { code: shown };
+      const answer = await ask(rig.url, "POST /api/pairing/exchange", { body });
+      assert.equal(answer.status, 404);
+    }
+    assert.equal((await rig.ask("GET /api/device", { as: text })).status, 401);
+  }
+});
+
+test("description: that of the routes is valid OpenAPI 3.1, and says that an exchange takes a text", async () => {
+  const parts = { now: () => 0 } as ApiContext;
+  const urls = { tunnelUrl: "wss://r.test", edgeUrl: "https://r.test" };
+  const routes = deviceRoutes(parts, { ...DEVICE_DEFAULTS, ...urls });
+  const info = { title: "T", version: "1", publicBaseUrl: "https://a.test", cookieName: "c" };
+  const description = describeApi(routes, info);
+  const result = await new Validator().validate(description);
+  assert.deepEqual(result.errors ?? [], []);
+  const text = JSON.stringify(description);
+  const ids = [...text.matchAll(/"operationId":"(\w+)"/g)].map(([, id]) => id);
+  assert.equal(new Set(ids).size, routes.length);
+  assert.match(text, /"code":\{"type":"string"/);
+  for (const { path } of routes) assert.ok(text.includes(path.replace(/\/:(\w+)/g, "/{$1}")), path);
 });
