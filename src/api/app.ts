@@ -22,7 +22,7 @@ import { sessionCookieName } from "./credential.ts";
 import { type DeviceOptions, deviceRoutes, removeLateDevices } from "./devices/index.ts";
 import { RunningByPrincipal } from "./endings.ts";
 import { apiError } from "./errors.ts";
-import { forwardRoute } from "./forward/index.ts";
+import { type ForwardOptions, forwardRoute } from "./forward/index.ts";
 import { Housekeeping } from "./housekeeping.ts";
 import { keyRoutes, machineClientRoutes } from "./keys/index.ts";
 import { ApiMetrics } from "./metrics.ts";
@@ -63,6 +63,8 @@ export interface ApiAppOptions {
   readonly oidc: OidcSettings;
   readonly auth: AuthOptions;
   readonly devices: DeviceOptions;
+  /** Requests to devices through the API at once; the defaults of that part where it is left out. */
+  readonly forward?: Pick<ForwardOptions, "inFlightMax" | "inFlightPerTenantMax">;
   /** Where lines of the audit log go: path of a file or a stream; null for none. */
   readonly auditLog: string | Writable | null;
 }
@@ -275,7 +277,7 @@ class RunningApi implements ApiApp {
 
   #addRoutes(): void {
     const context = this.#context;
-    const { http, devices } = this.#options;
+    const { http, devices, forward } = this.#options;
     const ready: Readiness = { check: () => this.#readiness() };
     const info = {
       title: "Hawser",
@@ -296,7 +298,7 @@ class RunningApi implements ApiApp {
         authenticateCookie: (value, asker) => this.#auth.authenticateCookie(value, asker, false),
       }),
       ...ownKeyRoutes(context),
-      forwardRoute(context, { publicBaseUrl: http.publicBaseUrl }),
+      forwardRoute(context, { ...forward, publicBaseUrl: http.publicBaseUrl }),
     ];
     for (const each of routes) this.#router.add(each);
     const internalRoutes = [

@@ -24,7 +24,13 @@ export {
   apiError,
 } from "./errors.ts";
 export { ApiMetrics } from "./metrics.ts";
-export { checkOidcOptions, type OidcOptions, type OidcSettings, Secret } from "./oidc/index.ts";
+export {
+  checkOidcOptions,
+  checkServiceClient,
+  type OidcOptions,
+  type OidcSettings,
+  Secret,
+} from "./oidc/index.ts";
 export { type ApiInfo, describeApi } from "./openapi.ts";
 export { type Change, Operator, type UserName, unknownScopes } from "./operator.ts";
 export { API_DEFAULTS, type ApiOptions } from "./options.ts";

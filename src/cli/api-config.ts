@@ -1,14 +1,18 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
+import type { Logger } from "pino";
 import {
   API_DEFAULTS,
+  type ApiApp,
   type ApiAppOptions,
   AUTH_DEFAULTS,
   apiOptionsProblems,
   authOptionsProblems,
   checkOidcOptions,
+  checkServiceClient,
   DEVICE_DEFAULTS,
   type DeviceOptions,
+  startApi,
 } from "../api/index.ts";
 import {
   apiListenerOptions,
@@ -27,6 +31,7 @@ import {
   type RingSetting,
   relayUrls,
   type SessionRings,
+  serviceClientSettings,
   type Values,
 } from "../config/index.ts";
 import type { ConfigProblem } from "../core/errors.ts";
@@ -47,7 +52,8 @@ export function apiProblems(
 ): ConfigProblem[] {
   const problems = apiSettingsProblems(values, command);
   collect(problems, () => {
-    checkOidcOptions(oidcOptions(values, environment));
+    const oidc = checkOidcOptions(oidcOptions(values, environment));
+    checkServiceClient(serviceClientSettings(values), oidc);
     return [];
   });
   collect(problems, () => apiOptionsProblems({ ...API_DEFAULTS, ...apiListenerOptions(values) }));
@@ -128,7 +134,7 @@ export function apiSetup(values: Values, surroundings: ApiSurroundings): ApiSetu
   const urls = relayUrls(values, relay);
   const warnings = [
     ...found.flatMap(({ warning }) => (warning === null ? [] : [warning])),
-    ...apiWarnings(values, urls),
+    ...apiWarnings(values, urls, relayUrl),
   ];
   const options: ApiAppOptions = {
     http: { ...API_DEFAULTS, ...apiListenerOptions(values) },
@@ -142,9 +148,34 @@ export function apiSetup(values: Values, surroundings: ApiSurroundings): ApiSetu
     oidc: checkOidcOptions(oidcOptions(values, environment)),
     auth: { ...AUTH_DEFAULTS, ...authSettings(values, rings) },
     devices: deviceOptions(values, relay),
+    forward: {
+      inFlightMax: values.forwardsMax,
+      inFlightPerTenantMax: values.forwardsPerTenantMax,
+    },
     auditLog: values.auditLog,
   };
   return { options, warnings };
+}
+
+/**
+ * Starts an API server and says where it listens.
+ *
+ * @throws ConfigError by the names of options, or the system's error where a port cannot be had
+ */
+export async function startOwnApi(options: ApiAppOptions, logger: Logger): Promise<ApiApp> {
+  const api = await startApi(options, { logger });
+  const { http, internal } = options;
+  const listen = `${bracketed(http.listenHost)}:${api.port}`;
+  logger.info(
+    {
+      listen,
+      internal: `${bracketed(internal.listenHost)}:${api.internalPort}`,
+      tls: http.tlsCertFile !== null,
+      public_base_url: http.publicBaseUrl,
+    },
+    "API server listens",
+  );
+  return api;
 }
 
 function deviceOptions(values: Values, relay: ApiSurroundings["relay"]): DeviceOptions {
@@ -159,6 +190,9 @@ function deviceOptions(values: Values, relay: ApiSurroundings["relay"]): DeviceO
 /** A listener's host as others on this machine dial it. */
 export function dialable(host: string): string {
   if (host === "0.0.0.0") return "127.0.0.1";
-  if (host === "::") return "[::1]";
+  return bracketed(host === "::" ? "::1" : host);
+}
+
+function bracketed(host: string): string {
   return host.includes(":") ? `[${host}]` : host;
 }

@@ -1,8 +1,8 @@
 import type { Logger } from "pino";
-import { type ApiApp, startApi } from "../api/index.ts";
+import type { ApiApp } from "../api/index.ts";
 import { type Environment, relayOptions, type Values } from "../config/index.ts";
 import { type LineSink, type Relay, startRelay } from "../relay/index.ts";
-import { apiSetup, dialable } from "./api-config.ts";
+import { apiSetup, dialable, startOwnApi } from "./api-config.ts";
 import { freePort } from "./free-ports.ts";
 import { openGate } from "./relay-gate.ts";
 
@@ -45,7 +45,7 @@ export async function startBothServers(given: Values, parts: BothParts): Promise
     environment,
   });
   for (const warning of warnings) logger.warn(warning);
-  const api = await startApi(options, { logger });
+  const api = await startOwnApi(options, logger);
   try {
     const relay = await startOwnRelay(values, api, parts);
     return {

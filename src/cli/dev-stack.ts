@@ -136,6 +136,8 @@ function startServers(values: Values, made: Made, logger: Logger): Promise<BothS
 async function portsFor(loaded: Loaded, notes: string[]): Promise<Record<PortName, number>> {
   const portFor = async (name: PortName): Promise<number> => {
     const port = loaded.values[name];
+    // Nobody needs to know it before it listens.
+    if (port === 0 && name === "apiInternalPort") return 0;
     if (port === 0) return await freePort();
     if (loaded.origins.get(name) !== "default" || (await isFree(port))) return port;
     const other = await freePort();

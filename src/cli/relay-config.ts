@@ -36,6 +36,10 @@ export function secretForCheck(values: Values): string {
 export function relayProblems(values: Values): ConfigProblem[] {
   const problems = relaySettingsProblems(values);
   collect(problems, () => relayOptionsProblems(relayOptions(values, secretForCheck(values))));
+  if (values.api?.startsWith("https:") && process.env["NODE_TLS_REJECT_UNAUTHORIZED"] === "0") {
+    const problem = "NODE_TLS_REJECT_UNAUTHORIZED=0 switches every check of certificates off";
+    problems.push({ setting: "api", problem });
+  }
   collect(problems, () => {
     muxOptions(relayOptions(values, "").mux);
     return [];

@@ -63,10 +63,6 @@ export function apiSettingsProblems(
       `required (${variable}), or a secret in HAWSER_OIDC_CLIENT_SECRET: none is a public client, which PKCE alone protects`,
     );
   }
-  if ((values.serviceClientId === null) === isGiven(values, "serviceClientSecret")) {
-    const name = values.serviceClientId === null ? "serviceClientId" : "serviceClientSecret";
-    report(name, "serviceClientId and its secret go together");
-  }
   if (command === "api") {
     const parsed = parseBaseUrl(values.relayInternalUrl);
     if (!parsed.ok) report("relayInternalUrl", URL_FAULTS[parsed.fault]);
@@ -302,11 +298,20 @@ export function relayUrls(
   return { tunnelUrl, edgeUrl: edgeUrl.replace(/\/+$/, "") };
 }
 
+const LOOPBACK = /^(?:localhost|127(?:\.\d+){3}|\[::1\])$/;
+
 /** Sentences for the log about what works and is not safe everywhere. */
-export function apiWarnings(values: Values, { tunnelUrl }: RelayUrls): string[] {
+export function apiWarnings(values: Values, { tunnelUrl }: RelayUrls, relayUrl: string): string[] {
+  const warnings: string[] = [];
   const base = new URL(values.publicBaseUrl ?? "http://localhost");
-  if (base.protocol !== "https:" || !tunnelUrl.startsWith("ws:")) return [];
-  return [
-    `Devices are told to dial ${tunnelUrl}, without TLS: their tokens can be read on the way. That is for closed networks.`,
-  ];
+  if (base.protocol === "https:" && tunnelUrl.startsWith("ws:")) {
+    warnings.push(
+      `Devices are told to dial ${tunnelUrl}, without TLS: their tokens can be read on the way. That is for closed networks.`,
+    );
+  }
+  const relay = new URL(relayUrl);
+  if (relay.protocol === "http:" && !LOOPBACK.test(relay.hostname)) {
+    warnings.push("The internal secret goes to the relay over plain HTTP.");
+  }
+  return warnings;
 }

@@ -225,14 +225,21 @@ export function multiline(valueName: string): Kind<string> {
   };
 }
 
-const DATABASE_URL = /^(?:sqlite:|postgres(?:ql)?:\/\/)[^\p{Cc}]{1,4096}$/u;
+/** A path that does not begin with ":", as names of SQLite's own do, and that does not end with "/". */
+const SQLITE_URL = /^sqlite:(?!:)[^\p{Cc}]{0,4095}[^\p{Cc}/]$/u;
+
+function isDatabaseUrl(text: string): boolean {
+  if (SQLITE_URL.test(text)) return true;
+  if (!/^postgres(?:ql)?:\/\/[^\p{Cc}]{1,4096}$/u.test(text) || !URL.canParse(text)) return false;
+  return new URL(text).pathname.length > 1;
+}
 
 /** Where a database is. {@link holdsPassword} tells which ones are secret; their password is not shown. */
 export function databaseUrl(): Kind<string> {
   return {
     valueName: "url",
     schema: parsed("sqlite:<path> or postgres://<user>@<host>/<database>", (input) =>
-      typeof input === "string" && DATABASE_URL.test(input) ? input : undefined,
+      typeof input === "string" && isDatabaseUrl(input) ? input : undefined,
     ),
     show: (value) => {
       if (!holdsPassword(value)) return value;

@@ -1,6 +1,6 @@
 import { Command } from "commander";
 import type { Logger } from "pino";
-import { type ApiApp, startApi } from "../../api/index.ts";
+import type { ApiApp } from "../../api/index.ts";
 import {
   dataFolder,
   internalSecret,
@@ -9,7 +9,7 @@ import {
   loadSettings,
   makeDataFolder,
 } from "../../config/index.ts";
-import { apiProblems, apiSetup } from "../api-config.ts";
+import { apiProblems, apiSetup, startOwnApi } from "../api-config.ts";
 import { printConfig } from "../check-config.ts";
 import { serveUntilStopped } from "../server-command.ts";
 import { addSettings } from "../settings-flags.ts";
@@ -59,7 +59,7 @@ async function start({ values }: Loaded, logger: Logger): Promise<ApiApp> {
     environment,
   });
   for (const sentence of warnings) logger.warn(sentence);
-  return await startApi(options, { logger });
+  return await startOwnApi(options, logger);
 }
 
 function checkConfig(loaded: Loaded, json: boolean): void {

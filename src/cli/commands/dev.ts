@@ -1,9 +1,11 @@
 import { Command } from "commander";
 import { type Logger, pino } from "pino";
 import { type Loaded, loadSettings } from "../../config/index.ts";
+import { printConfig } from "../check-config.ts";
 import { HELLO } from "../demo-service.ts";
 import { type DevStack, startDevStack } from "../dev-stack.ts";
 import { DEMO_USER, type Demo, type Fetched, setUpDemo, tour } from "../dev-tour.ts";
+import { cliError } from "../errors.ts";
 import { addSettings } from "../settings-flags.ts";
 import { type DoneStep, Steps } from "../steps.ts";
 import { onStopSignals } from "../stop-signals.ts";
@@ -26,6 +28,7 @@ interface DevFlags {
   readonly to?: string;
   readonly path?: string;
   readonly publicClient?: boolean;
+  readonly checkConfig?: boolean;
   readonly json?: boolean;
 }
 
@@ -37,11 +40,13 @@ export function devCommand(): Command {
     .option("--once", "sign in, pair a device, make a key, call the device, revoke, and end")
     .option("--path <path>", "path that --once asks for (default: /hello, or / with --to)")
     .option("--public-client", "sign in as a public client, with PKCE alone")
+    .option("--check-config", "check everything, print the effective settings, start nothing")
     .option("--json", "print JSON")
     .addHelpText("after", EXAMPLES)
     .action(async (flags: DevFlags & Record<string, unknown>) => {
       const loaded = loadSettings("dev", { flags, environment: process.env });
-      await runDev(loaded, flags);
+      if (flags.checkConfig === true) printConfig("dev", loaded, [], flags.json === true);
+      else await runDev(loaded, flags);
     });
   return addSettings(command, "dev");
 }
@@ -60,11 +65,17 @@ async function runDev(loaded: Loaded, flags: DevFlags): Promise<void> {
   const stopped = new Promise<void>((resolve) => {
     onStopSignals(() => resolve());
   });
+  const interrupted = stopped.then(() => {
+    throw cliError("ERR_CLI_DEV_FAILED", "a signal came before all was done");
+  });
+  // It may come when nobody waits for it.
+  interrupted.catch(() => undefined);
   const stack = await startDevStack(loaded, options, logger, steps);
   try {
-    const demo = await setUpDemo(stack, logger, steps);
-    if (flags.once === true) await takeTour(stack, demo, flags, steps);
-    else {
+    const demo = await Promise.race([setUpDemo(stack, logger, steps), interrupted]);
+    if (flags.once === true) {
+      await Promise.race([takeTour(stack, demo, flags, steps), interrupted]);
+    } else {
       process.stdout.write(flags.json === true ? asJson(stack, demo) : welcome(stack, demo));
       await stopped;
     }

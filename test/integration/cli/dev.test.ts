@@ -7,6 +7,7 @@ import { join } from "node:path";
 import test, { type TestContext } from "node:test";
 import { DemoBrowser } from "../../../src/cli/demo-browser.ts";
 import { HELLO } from "../../../src/cli/demo-service.ts";
+import { freePort } from "../../../src/cli/free-ports.ts";
 import { CliProcess, runCli } from "../../support/cli.ts";
 
 const PORTS = ["--api-port", "--api-internal-port", "--listen-port", "--internal-port"];
@@ -89,12 +90,8 @@ test("hawser dev --once --public-client: PKCE alone is enough", async (t) => {
 });
 
 test("hawser dev --once: a step that fails is named, with exit code 1, and everything is cleaned up", async (t) => {
-  const closed = createServer().listen(0, "127.0.0.1");
-  await once(closed, "listening");
-  const { port } = closed.address() as AddressInfo;
-  closed.close();
   const TMPDIR = temporaryFolder(t);
-  const words = [...ONCE, "--to", `http://127.0.0.1:${port}`];
+  const words = [...ONCE, "--to", `http://127.0.0.1:${await freePort()}`];
   const { code, stdout, stderr } = await runCli(t, words, { TMPDIR });
   assert.equal(code, 1);
   assert.match(stdout, /create an API key/);
@@ -170,6 +167,18 @@ test("hawser dev: prints where to sign in and curl lines that work, and ends wit
   const { code, stderr } = await dev.finished();
   assert.equal(code, 0, stderr);
   assert.deepEqual(readdirSync(TMPDIR), []);
+});
+
+test("hawser dev --once: a signal midway ends it with 1, and nothing is left behind", async (t) => {
+  const TMPDIR = temporaryFolder(t);
+  for (const midway of [/make a temporary folder/, /start the API server/, /make a pairing code/]) {
+    const dev = new CliProcess(t, ONCE, { TMPDIR });
+    await dev.printed(midway);
+    dev.child.kill("SIGINT");
+    const { code, stderr } = await dev.finished();
+    assert.deepEqual([code, stderr], [1, "error: a signal came before all was done\n"]);
+    assert.deepEqual(readdirSync(TMPDIR), []);
+  }
 });
 
 test("hawser dev: where the demo provider's package is missing it says so and what to do", async (t) => {

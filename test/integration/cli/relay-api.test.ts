@@ -72,6 +72,16 @@ test("hawser relay --api: refused together with --credentials, and where it is n
   assert.ok(!bad.stderr.includes("canary"));
 });
 
+test("hawser relay --api: an https API server is not asked with all checks of certificates off", async (t) => {
+  const environment = { HAWSER_INTERNAL_SECRET: SECRET, NODE_TLS_REJECT_UNAUTHORIZED: "0" };
+  const words = ["relay", "--check-config", "--api"];
+  const refused = await runCli(t, [...words, "https://127.0.0.1:3722"], environment);
+  assert.equal(refused.code, 2);
+  assert.match(refused.stderr, /error: --api: NODE_TLS_REJECT_UNAUTHORIZED=0/);
+  const plain = await runCli(t, [...words, "http://127.0.0.1:3722"], environment);
+  assert.equal(plain.code, 0, plain.stderr);
+});
+
 test("hawser relay --api: --check-config and --help know it", async (t) => {
   const words = ["relay", "--check-config", "--api", "http://127.0.0.1:3722"];
   const checked = await runCli(t, [...words, "--fail-closed-after", "10m"], {

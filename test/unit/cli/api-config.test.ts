@@ -1,10 +1,11 @@
 import assert from "node:assert/strict";
-import { randomBytes } from "node:crypto";
-import { mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { generateKeyPairSync, randomBytes } from "node:crypto";
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import test from "node:test";
-import { type ApiCommand, apiProblems, dialable } from "../../../src/cli/api-config.ts";
+import { AUTH_DEFAULTS, DEVICE_DEFAULTS } from "../../../src/api/index.ts";
+import { type ApiCommand, apiProblems, apiSetup, dialable } from "../../../src/cli/api-config.ts";
 import { loadSettings, newKeyRing } from "../../../src/config/index.ts";
 import { ConfigError } from "../../../src/core/errors.ts";
 
@@ -104,6 +105,16 @@ test("API server's configuration: what is broken is told by the operator's spell
       { HAWSER_API_INTERNAL_HOST: "0.0.0.0", HAWSER_INTERNAL_SECRET: "short-canary" },
       ["HAWSER_API_INTERNAL_HOST"],
     ],
+    [{ HAWSER_DATABASE_URL: "postgres://db.example.org" }, ["HAWSER_DATABASE_URL"]],
+    [{ HAWSER_DATABASE_URL: "sqlite:" }, ["HAWSER_DATABASE_URL"]],
+    [{ HAWSER_DATABASE_URL: "sqlite:/srv/" }, ["HAWSER_DATABASE_URL"]],
+    [{ HAWSER_DATABASE_URL: "sqlite::memory:" }, ["HAWSER_DATABASE_URL"]],
+    [{ HAWSER_SERVICE_CLIENT_ID: "service" }, ["--service-client-secret"]],
+    [{ HAWSER_SERVICE_CLIENT_SECRET: "canary-service" }, ["--service-client-id"]],
+    [
+      { HAWSER_SERVICE_CLIENT_ID: "hawser", HAWSER_SERVICE_CLIENT_SECRET: "canary-service" },
+      ["HAWSER_SERVICE_CLIENT_ID"],
+    ],
     [{ HAWSER_API_TLS_CERT: "/nonexistent/c.pem" }, ["HAWSER_API_TLS_CERT"]],
   ];
   for (const [over, expected] of table) {
@@ -112,6 +123,19 @@ test("API server's configuration: what is broken is told by the operator's spell
     assert.doesNotMatch(problems.join(), /canary|changeme/);
     for (const secret of [short, RING.slice(3)]) assert.ok(!problems.join().includes(secret));
   }
+});
+
+test("API server's configuration: the key of private_key_jwt may stand in a file", (t) => {
+  const folder = mkdtempSync(join(tmpdir(), "hawser-api-config-"));
+  t.after(() => rmSync(folder, { recursive: true }));
+  const path = join(folder, "client.pem");
+  const { privateKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
+  const pem = privateKey.export({ type: "pkcs8", format: "pem" }).toString();
+  writeFileSync(path, pem, { mode: 0o600 });
+  const jwt = { HAWSER_OIDC_CLIENT_AUTH: "private_key_jwt", HAWSER_OIDC_CLIENT_SECRET: "" };
+  assert.deepEqual(problemsOf({ ...jwt, HAWSER_OIDC_CLIENT_PRIVATE_KEY_FILE: path }), []);
+  assert.deepEqual(problemsOf({ ...jwt, HAWSER_OIDC_CLIENT_PRIVATE_KEY: pem }), []);
+  assert.deepEqual(keysOf(problemsOf(jwt)), ["--oidc-client-private-key"]);
 });
 
 test("API server's configuration: all that is wrong is told in one go", () => {
@@ -154,4 +178,119 @@ test("API server's configuration: a listener's host is dialled by an address of 
     "127.0.0.1",
     "localhost",
   ]);
+});
+
+test("API server's configuration: what is set reaches the part that it is for", () => {
+  const environment = {
+    ...GOOD,
+    HAWSER_API_HOST: "127.0.0.2",
+    HAWSER_API_PORT: "4721",
+    HAWSER_API_INTERNAL_HOST: "127.0.0.3",
+    HAWSER_API_INTERNAL_PORT: "4722",
+    HAWSER_TRUSTED_PROXY_CIDRS: "10.0.0.0/8",
+    HAWSER_CORS_ORIGINS: "https://app.example.org",
+    HAWSER_DATABASE_URL: "postgres://hawser@db.example.org/hawser",
+    HAWSER_TUNNEL_URL: "wss://tunnels.example.org",
+    HAWSER_EDGE_URL: "https://edge.example.org",
+    HAWSER_EDGE_DOMAIN: "devices.example.org",
+    HAWSER_AUDIT_LOG: "-",
+    HAWSER_SESSION_IDLE: "10m",
+    HAWSER_SESSION_ABSOLUTE: "1h",
+    HAWSER_SESSION_PERSISTENT: "true",
+    HAWSER_SESSION_ENDS_WITH_ID_TOKEN: "true",
+    HAWSER_SESSIONS_PER_USER_MAX: "3",
+    HAWSER_CONFIRM_CROSS_SITE_START: "false",
+    HAWSER_ADMIN_ROLE: "boss",
+    HAWSER_LOGINS_PER_MINUTE_MAX: "7",
+    HAWSER_PENDING_SIGN_INS_MAX: "70",
+    HAWSER_AUTH_FAILURES_MAX: "8",
+    HAWSER_API_CONNECTIONS_MAX: "80",
+    HAWSER_PAIRING_FAILURES_MAX: "4",
+    HAWSER_PAIRING_CODE_LIFETIME: "5m",
+    HAWSER_PAIRING_CODES_PER_USER_MAX: "2",
+    HAWSER_PAIRING_CODES_PER_TENANT_MAX: "20",
+    HAWSER_DEVICE_TOKEN_LIFETIME: "30d",
+    HAWSER_FORWARDS_MAX: "90",
+    HAWSER_FORWARDS_PER_TENANT_MAX: "9",
+    HAWSER_DRAIN_TIME: "11s",
+  };
+  const { values } = loadSettings("api", { flags: {}, environment }, (loaded) =>
+    apiProblems(loaded.values, "api", environment),
+  );
+  const { options, warnings } = apiSetup(values, {
+    internalSecret: "s".repeat(32),
+    relayUrl: "http://127.0.0.1:3801",
+    relay: null,
+    makeRings: false,
+    environment,
+  });
+  const { http, internal, auth, devices } = options;
+  assert.deepEqual(warnings, []);
+  assert.deepEqual(
+    [http.listenHost, http.listenPort, http.publicBaseUrl, http.drainMs],
+    ["127.0.0.2", 4_721, "https://hawser.example.org", 11_000],
+  );
+  assert.deepEqual(
+    [http.trustedProxyCidrs, http.corsOrigins, http.authFailuresMax, http.connectionsMax],
+    [["10.0.0.0/8"], ["https://app.example.org"], 8, 80],
+  );
+  assert.deepEqual(
+    [internal.listenHost, internal.listenPort, internal.secret],
+    ["127.0.0.3", 4_722, "s".repeat(32)],
+  );
+  assert.deepEqual(
+    [options.databaseUrl, options.auditLog, options.relayUrl, options.forward],
+    [
+      environment.HAWSER_DATABASE_URL,
+      "-",
+      "http://127.0.0.1:3801",
+      { inFlightMax: 90, inFlightPerTenantMax: 9 },
+    ],
+  );
+  const { sessionSecrets, tokenEncKeys, ...others } = auth;
+  assert.deepEqual([sessionSecrets, tokenEncKeys], [RING, GOOD["HAWSER_TOKEN_ENC_KEYS"]]);
+  assert.deepEqual(
+    { ...AUTH_DEFAULTS, ...others },
+    {
+      ...AUTH_DEFAULTS,
+      sessionIdleMs: 600_000,
+      sessionAbsoluteMs: 3_600_000,
+      sessionPersistent: true,
+      sessionEndsWithIdToken: true,
+      sessionsPerUserMax: 3,
+      confirmCrossSiteStart: false,
+      adminRole: "boss",
+      loginsPerMinute: 7,
+      pendingMax: 70,
+      corsOrigins: ["https://app.example.org"],
+    },
+  );
+  assert.deepEqual(
+    [devices.tunnelUrl, devices.edgeUrl, devices.edgeDomain, devices.deviceTokenTtlMs],
+    [
+      "wss://tunnels.example.org",
+      "https://edge.example.org",
+      "devices.example.org",
+      30 * 86_400_000,
+    ],
+  );
+  assert.deepEqual(
+    [devices.pairing, devices.exchange?.failuresMax],
+    [{ ttlMs: 300_000, perUserMax: 2, perTenantMax: 20 }, 4],
+  );
+});
+
+test("API server's configuration: the defaults of the table are those of its parts", () => {
+  const { values } = loadSettings("api", { flags: {}, environment: GOOD });
+  const { options } = apiSetup(values, {
+    internalSecret: "s".repeat(32),
+    relayUrl: "http://127.0.0.1:3801",
+    relay: null,
+    makeRings: false,
+    environment: GOOD,
+  });
+  const { sessionSecrets, tokenEncKeys } = options.auth;
+  assert.deepEqual(options.auth, { ...AUTH_DEFAULTS, sessionSecrets, tokenEncKeys });
+  const { tunnelUrl, edgeUrl } = options.devices;
+  assert.deepEqual(options.devices, { ...DEVICE_DEFAULTS, tunnelUrl, edgeUrl });
 });

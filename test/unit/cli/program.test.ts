@@ -18,7 +18,7 @@ test("command line: each command has a description, and help with examples", () 
 });
 
 test("command line: every command takes the flags of its settings, and hides those of secrets", () => {
-  for (const name of ["relay", "agent", "dev"] as const) {
+  for (const name of ["relay", "agent", "api", "up", "dev"] as const) {
     const { options } = command(name);
     for (const [setting, { secret }] of settingsOf(name)) {
       const option = options.find(({ long }) => long === flagName(setting));
@@ -29,9 +29,11 @@ test("command line: every command takes the flags of its settings, and hides tho
 });
 
 test("command line: a flag's value arrives under the name of its setting", () => {
-  for (const [setting] of settingsOf("relay")) {
-    const option = command("relay").options.find(({ long }) => long === flagName(setting));
-    if (option !== undefined) assert.equal(option.attributeName(), setting);
+  for (const name of ["relay", "up"] as const) {
+    for (const [setting] of settingsOf(name)) {
+      const option = command(name).options.find(({ long }) => long === flagName(setting));
+      if (option !== undefined) assert.equal(option.attributeName(), setting);
+    }
   }
 });
 
@@ -40,4 +42,11 @@ test("command line: help names the variable and the default of each setting", ()
   assert.match(help, /--listen-port <port> .*HAWSER_LISTEN_PORT; default: 3800\)/);
   assert.match(help, /--allow-query-token \[true\|false\]/);
   assert.doesNotMatch(help, /`/);
+});
+
+test("command line: every server checks its configuration without starting", () => {
+  for (const name of ["relay", "agent", "api", "up", "dev"]) {
+    const flags = command(name).options.map(({ long }) => long);
+    assert.ok(flags.includes("--check-config") && flags.includes("--json"), name);
+  }
 });

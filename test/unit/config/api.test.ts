@@ -56,9 +56,6 @@ test("API configuration: no way to prove itself is chosen by an omission", () =>
 
 test("API configuration: what does not go together or is no URL", () => {
   const table: readonly (readonly [Partial<Values>, string[]])[] = [
-    [{ serviceClientId: "s" }, ["serviceClientSecret"]],
-    [{ serviceClientSecret: "s" }, ["serviceClientId"]],
-    [{ serviceClientId: "s", serviceClientSecretFile: "/f" }, []],
     [{ relayInternalUrl: "ftp://relay" }, ["relayInternalUrl"]],
     [{ relayInternalUrl: "http://user:canary@relay" }, ["relayInternalUrl"]],
     [{ tunnelUrl: "https://relay" }, ["tunnelUrl"]],
@@ -161,8 +158,16 @@ test("API configuration: the relay's addresses follow from the base URL, unless 
 
 test("API configuration: tunnels without TLS are warned of where the base URL is not loopback", () => {
   const warned = (values: Values, tls: boolean): number =>
-    apiWarnings(values, relayUrls(values, { port: 3_800, tls })).length;
+    apiWarnings(values, relayUrls(values, { port: 3_800, tls }), values.relayInternalUrl).length;
   assert.equal(warned(USABLE, false), 1);
   assert.equal(warned(USABLE, true), 0);
   assert.equal(warned({ ...USABLE, publicBaseUrl: "http://127.0.0.1:3721" }, false), 0);
+});
+
+test("API configuration: the internal secret over plain HTTP to another machine is warned of", () => {
+  const urls = relayUrls(USABLE, null);
+  for (const relayUrl of ["http://127.0.0.1:3801", "http://[::1]:3801", "https://relay.test"]) {
+    assert.deepEqual(apiWarnings(USABLE, urls, relayUrl), [], relayUrl);
+  }
+  assert.match(apiWarnings(USABLE, urls, "http://10.0.0.1:3801").join(), /plain HTTP/);
 });

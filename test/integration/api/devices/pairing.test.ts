@@ -7,6 +7,7 @@ import {
   listDevices,
   noteDeviceConnected,
   queryAuditEvents,
+  removeExpired,
 } from "../../../../src/api/store/index.ts";
 import { parseToken } from "../../../../src/core/token.ts";
 import {
@@ -20,7 +21,13 @@ import {
 } from "../../../support/api-devices/rig.ts";
 import { ask } from "../../../support/api-devices/server.ts";
 import { onEachDatabase } from "../../../support/api-store/each-database.ts";
-import { MINUTE_MS, OTHER_TENANT, TENANT, TUNNEL } from "../../../support/api-store/people.ts";
+import {
+  IDLE_MS,
+  MINUTE_MS,
+  OTHER_TENANT,
+  TENANT,
+  TUNNEL,
+} from "../../../support/api-store/people.ts";
 
 interface Code {
   readonly id: string;
@@ -184,7 +191,7 @@ onEachDatabase(
     await rig.json(204, `DELETE /api/devices/${paired.device_id}`);
     assert.equal((await exchange(rig, code)).status, 404);
     on.clock.advance(11 * MINUTE_MS);
-    await removeLateDevices(rig.context);
+    await removeExpired(rig.store, { idleMs: IDLE_MS });
     on.clock.advance(-11 * MINUTE_MS);
     for (const over of [code, unseen.code]) assert.equal((await exchange(rig, over)).status, 404);
     // Another process on the same database.
