@@ -50,11 +50,13 @@ export interface QueueOptions {
 /** How long the first check waits for company. */
 export const WAIT_MS = 50;
 /**
- * The same after a call with {@link STORM_CHECKS} or more: a fleet comes back over seconds, as fast as handshakes are
- * taken in, and 50 ms of it would be many calls of few checks.
+ * The same after a call with so many checks: a fleet comes back over seconds, as fast as handshakes are taken in, and
+ * 50 ms of it would be many calls of few checks. The longest wait is mostly cut short by the 500th check.
  */
-export const STORM_WAIT_MS = 250;
-const STORM_CHECKS = 25;
+export const STORM_WAITS: readonly { readonly checksMin: number; readonly waitMs: number }[] = [
+  { checksMin: 100, waitMs: 500 },
+  { checksMin: 25, waitMs: 250 },
+];
 /** Between tries while the API server is away, with jitter below. */
 const PROBE_BASE_MS = 500;
 const PROBE_CAP_MS = 5_000;
@@ -216,7 +218,7 @@ export class AuthorizeQueue {
     this.#flying = [];
     this.#busy = false;
     if (this.#closed) return;
-    this.#waitMs = flying.length >= STORM_CHECKS ? STORM_WAIT_MS : WAIT_MS;
+    this.#waitMs = waitAfter(flying.length);
     const wasAway = this.away;
     this.#awaySince = -1;
     this.#backoff.reset();
@@ -269,6 +271,10 @@ export class AuthorizeQueue {
     this.#waiting = [];
     for (const check of checks) check.settle({ answered: false });
   }
+}
+
+function waitAfter(checks: number): number {
+  return STORM_WAITS.find(({ checksMin }) => checks >= checksMin)?.waitMs ?? WAIT_MS;
 }
 
 function of(checks: readonly Check[], kind: keyof Replies): Check[] {

@@ -5,7 +5,7 @@ import type { AuthorizeAnswer, AuthorizeRequest } from "../../../../src/core/con
 import {
   AuthorizeQueue,
   type QueueListener,
-  STORM_WAIT_MS,
+  STORM_WAITS,
   WAIT_MS,
 } from "../../../../src/relay/api-gate/authorize-queue.ts";
 import { ManualTimers } from "../../../support/agent/manual-timers.ts";
@@ -126,17 +126,26 @@ test("authorize queue: the same question is asked once, whether it waits or is u
 
 test("authorize queue: after a call with many checks the next one waits longer, until few come again", async () => {
   const { queue, timers, calls } = harness();
-  askMany(queue, 25);
-  timers.advance(WAIT_MS);
-  await calls[0]?.answer();
+  let waitMs = WAIT_MS;
+  for (const { checksMin, waitMs: next } of [...STORM_WAITS].reverse()) {
+    askMany(queue, checksMin, 1_000 * checksMin);
+    const before = calls.length;
+    timers.advance(waitMs - 1);
+    assert.equal(calls.length, before);
+    timers.advance(1);
+    assert.equal(calls.length, before + 1);
+    await calls.at(-1)?.answer();
+    waitMs = next;
+  }
   askMany(queue, 1, 100);
-  timers.advance(STORM_WAIT_MS - 1);
-  assert.equal(calls.length, 1);
+  const before = calls.length;
+  timers.advance(waitMs - 1);
+  assert.equal(calls.length, before);
   timers.advance(1);
-  await calls[1]?.answer();
+  await calls.at(-1)?.answer();
   askMany(queue, 1, 200);
   timers.advance(WAIT_MS);
-  assert.equal(calls.length, 3);
+  assert.equal(calls.length, before + 2);
 });
 
 test("authorize queue: 10,000 devices that come at 2,000 a second are 30 calls at most, answered in 100 ms each", async () => {
