@@ -1,6 +1,9 @@
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import test from "node:test";
 import { ApiMetrics } from "../../../src/api/metrics.ts";
+import { root } from "../../support/root.ts";
 
 test("api metrics: requests are counted by class and status, and timed in seconds", async () => {
   const metrics = new ApiMetrics(false);
@@ -25,4 +28,12 @@ test("api metrics: an event whose name is none of ours does not become a label",
     'hawser_api_audit_events_total{event="other"} 1000',
     'hawser_api_audit_events_total{event="key_created"} 1',
   ]);
+});
+
+test("api metrics: docs/operations.md lists exactly those that there are", async () => {
+  const text = await new ApiMetrics(false).render();
+  const ours = [...text.matchAll(/^# TYPE (\S+) (\S+)$/gm)].map(([, name, type]) => [name, type]);
+  const page = readFileSync(join(root, "docs/operations.md"), "utf8");
+  const listed = [...page.matchAll(/^\| `(hawser_api_[a-z_]+)` \| ([a-z]+) \|/gm)];
+  assert.deepEqual(listed.map(([, name, type]) => [name, type]).sort(), ours.sort());
 });
