@@ -274,6 +274,21 @@ export async function listLoginSessions(
   return sessions.map((session) => ({ ...session, amr: readList(session.amr) }));
 }
 
+/** How many sessions of all tenants are live. */
+export async function countLoginSessions(
+  store: Store,
+  options: { readonly idleMs: number },
+): Promise<number> {
+  const now = store.now();
+  const { count } = await store.query
+    .selectFrom("loginSessions")
+    .select(({ fn }) => fn.countAll<number>().as("count"))
+    .where("absoluteExpiresAt", ">", now)
+    .where("lastSeenAt", ">", now - options.idleMs)
+    .executeTakeFirstOrThrow();
+  return Number(count);
+}
+
 /** Signs a browser out, its pending sign-ins included. */
 export function endLoginSessionByKey(store: Store, key: string): Promise<EndedSession | null> {
   return store.transaction(async (queries) => (await dropBrowser(queries, key))[0] ?? null);
