@@ -60,7 +60,10 @@ export class Pages {
     const about =
       "<p>Hawser reaches the HTTP services of devices behind NAT. Programs use it by its API.</p>";
     const who = user === null ? this.#signIn("Sign in") : this.#signOut(user);
-    return pageReply(200, "Hawser", `${about}${who}${this.#apiLink()}`, headers);
+    // By the header's no-referrer a form would be sent with Origin: null, and nobody could sign out with it. Pages without
+    // a form keep to the header: their addresses may hold what the provider sent.
+    const referrer = user === null ? "" : '<meta name="referrer" content="same-origin">';
+    return pageReply(200, "Hawser", `${about}${who}${this.#apiLink()}`, headers, referrer);
   }
 
   loggedOut(): Reply {
@@ -128,8 +131,7 @@ export function pageReply(
   headers: ReplyHeaders = {},
   more = "",
 ): Reply {
-  // By the header's no-referrer a form would be sent with Origin: null, and nobody could sign out with it.
-  const head = `<meta charset="utf-8"><meta name="viewport" content="width=device-width"><meta name="referrer" content="same-origin">${more}<title>${heading}</title><style>${STYLE}</style>`;
+  const head = `<meta charset="utf-8"><meta name="viewport" content="width=device-width">${more}<title>${heading}</title><style>${STYLE}</style>`;
   const text = `<!doctype html><html lang="en"><head>${head}</head><body><main><h1>${heading}</h1>${body}</main></body></html>\n`;
   return html(status, text, [STYLE], headers);
 }

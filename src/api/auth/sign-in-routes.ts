@@ -163,30 +163,34 @@ async function callback(parts: AuthParts, call: OpenCall): Promise<Reply> {
     }
     return refused(failure, error, call, parts);
   }
-  return admit(signedIn, visitor, call, parts);
+  return admit(signedIn, { ...visitor, takenState: signIns?.takenState ?? null }, call, parts);
 }
 
 /** A sign-in that failed: its page, and its line in the audit log. */
 function refused(failure: Failure, error: unknown, call: OpenCall, parts: AuthParts): Reply {
   const isOidc = error instanceof OidcError;
-  parts.context.audit.record({
-    event: "authn_login_fail",
-    tenant: null,
-    asker: askerOf(call),
-    actor: null,
-    detail: {
-      reason: isOidc ? error.code : failure.code,
-      rule: isOidc ? error.rule : null,
-      severity: isOidc ? error.row.severity : "normal",
-    },
-  });
+  const about = {
+    reason: isOidc ? error.code : failure.code,
+    rule: isOidc ? error.rule : null,
+    severity: isOidc ? error.row.severity : "normal",
+  };
+  tellRefused(about, call, parts);
   return failureReply(failure, call, parts);
+}
+
+function tellRefused(
+  detail: Readonly<Record<string, string | null>>,
+  call: OpenCall,
+  { context }: AuthParts,
+): void {
+  const about = { event: "authn_login_fail", tenant: null, asker: askerOf(call), actor: null };
+  context.audit.record({ ...about, detail });
 }
 
 /** Gives somebody whom the provider has vouched for a session, under a new id. */
 async function admit(
   signedIn: SignedIn,
-  visitor: Visitor,
+  visitor: Visitor & { readonly takenState: string | null },
   call: OpenCall,
   parts: AuthParts,
 ): Promise<Reply> {
@@ -229,9 +233,18 @@ async function admit(
         ip: call.address,
         sealedTokens: sealedTokens(signedIn, browser, parts),
       },
-      { replacesKey, perUserMax: options.sessionsPerUserMax },
+      {
+        replacesKey,
+        perUserMax: options.sessionsPerUserMax,
+        ...(visitor.takenState === null ? {} : { takenState: visitor.takenState }),
+      },
     ),
   );
+  if (started === "overtaken") {
+    tellRefused({ reason: "overtaken" }, call, parts);
+    // It has signed out, or in, meanwhile: the start page says which.
+    return redirect(returnToUrl("/", settings.publicBaseUrl));
+  }
   if (started === null) {
     const error = new OidcError("ERR_OIDC_SIGNED_OUT");
     return refused(failureOf(error, null, parts), error, call, parts);

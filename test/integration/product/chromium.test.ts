@@ -195,6 +195,8 @@ test(
     await page.locator("button[type=submit]").click();
     await page.waitForURL(product.baseUrl + path);
     assert.equal(await page.title(), "of the device");
+    // The page that led on was that of the callback, whose address is nothing for a device.
+    assert.doesNotMatch(product.deviceHeads.join("\n"), /referer|code=/i);
     // Another site that sends somebody who is signed in there gets no further than to a page of ours.
     const foreign = `${product.idp.issuer}/lure`;
     await page.route(foreign, (route) =>

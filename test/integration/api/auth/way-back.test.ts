@@ -1,4 +1,4 @@
-/** Where a browser is led after a sign-in, and what becomes of one that is overtaken by another tab. */
+/** Where a browser is led after a sign-in, and what other tabs of it do meanwhile. */
 import assert from "node:assert/strict";
 import test from "node:test";
 import type { Page } from "../../../support/api/browser.ts";
@@ -92,4 +92,55 @@ test("other tab: a start that comes behind a sign-in does not take its cookie aw
   const lost = await at.arrive(tab, second);
   assert.equal(lost.headers.location, at.it.url("/b"));
   assert.equal((await at.get(tab, "/api/auth/me")).status, 200);
+});
+
+test("other tab: who signs out while a callback is under way is signed out", async (t) => {
+  const at = await scriptedWorld(t);
+  const browser = at.it.browser();
+  const url = at.callback(await at.start(browser, "?return_to=/a"));
+  at.idp.script.idToken = async (claims) => {
+    assert.equal((await at.act(browser.copy(), "POST", "/api/auth/logout")).status, 200);
+    return await at.idp.sign(claims);
+  };
+  const page = await at.arrive(browser, url);
+  assert.equal(page.headers.location, at.it.url("/"));
+  assert.equal(page.headers["set-cookie"], undefined);
+  const sessions = await at.it.store.query.selectFrom("loginSessions").selectAll().execute();
+  assert.deepEqual(sessions, []);
+  assert.equal(at.it.audit.at(-1)?.detail?.["reason"], "overtaken");
+  at.idp.script.idToken = null;
+  await at.signIn(browser);
+  assert.equal((await at.get(browser, "/api/auth/me")).status, 200);
+});
+
+test("other tab: the same while somebody proves again who they are", async (t) => {
+  const at = await scriptedWorld(t);
+  const browser = await at.signedIn();
+  const url = at.callback(await at.start(browser, "?reauth=1"));
+  at.idp.script.idToken = async (claims) => {
+    assert.equal((await at.act(browser.copy(), "POST", "/api/auth/logout")).status, 200);
+    return await at.idp.sign(claims);
+  };
+  const page = await at.arrive(browser, url);
+  assert.equal(page.headers.location, at.it.url("/"));
+  assert.equal(page.headers["set-cookie"], undefined);
+  assert.equal((await at.get(browser, "/api/auth/me")).status, 401);
+});
+
+test("other tab: of two callbacks at once one signs in, and the other leads to the start page", async (t) => {
+  const at = await scriptedWorld(t);
+  const browser = at.it.browser();
+  const urls = [
+    at.callback(await at.start(browser, "?return_to=/a")),
+    at.callback(await at.start(browser, "?return_to=/b")),
+  ];
+  const pages = await Promise.all(urls.map((url) => at.arrive(browser.copy(), url)));
+  assert.deepEqual(
+    pages.map(({ status }) => status),
+    [303, 303],
+  );
+  assert.equal(pages.filter(({ headers }) => headers["set-cookie"] !== undefined).length, 1);
+  assert.equal(pages.filter(({ headers }) => headers.location === at.it.url("/")).length, 1);
+  const sessions = await at.it.store.query.selectFrom("loginSessions").selectAll().execute();
+  assert.equal(sessions.length, 1);
 });
