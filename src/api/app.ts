@@ -40,7 +40,13 @@ import type { Route } from "./route.ts";
 import { Router } from "./router.ts";
 import { type ApiServer, apiOptionsProblems, startApiServer } from "./server.ts";
 import { descriptionRoute, healthRoutes, metricsRoute } from "./service-routes.ts";
-import { isReachable, isStoreAway, openDatabase, type Store } from "./store/index.ts";
+import {
+  countLoginSessions,
+  isReachable,
+  isStoreAway,
+  openDatabase,
+  type Store,
+} from "./store/index.ts";
 import { systemTime } from "./system-time.ts";
 
 const STORE_RETRY_S = 2;
@@ -138,7 +144,7 @@ class RunningApi implements ApiApp {
   readonly store: Store;
   readonly #options: ApiAppOptions;
   readonly #deps: ApiAppDeps;
-  readonly #metrics = new ApiMetrics();
+  readonly #metrics: ApiMetrics;
   readonly #relay: RelayClient;
   readonly #changes: RelayChangeQueue;
   readonly #audit: DatabaseAuditLog;
@@ -158,6 +164,9 @@ class RunningApi implements ApiApp {
     this.#options = options;
     this.#deps = deps;
     this.store = store;
+    this.#metrics = new ApiMetrics({
+      liveSessions: () => countLoginSessions(store, { idleMs: options.auth.sessionIdleMs }),
+    });
     const { secret } = options.internal;
     this.#relay = new RelayClient({ baseUrl: options.relayUrl, secret, logger });
     this.#changes = new RelayChangeQueue({ relay: this.#relay, logger });
@@ -175,6 +184,7 @@ class RunningApi implements ApiApp {
       clock: { now: systemTime.now, epochMs: now },
       timers: systemTime,
       log: logger,
+      observer: this.#metrics,
       ...(deps.oidcFetch === undefined ? {} : { fetch: deps.oidcFetch }),
     };
     const clients = new StoredMachineClients(store);

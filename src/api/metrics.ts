@@ -1,5 +1,6 @@
-import { Counter, collectDefaultMetrics, Histogram, Registry } from "prom-client";
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
 import type { AuditEntry } from "./context.ts";
+import type { IdpCallKind, IdpCallResult, IdpObserver } from "./oidc/index.ts";
 import type { HttpObserver, RouteClass } from "./ports.ts";
 
 /** Seconds: what a look-up in the database takes, up to the longest time limit of a request. */
@@ -7,19 +8,31 @@ const BUCKETS_S = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2
 
 /** An event's name is a word of ours; should one ever not be, it does not become a label. */
 const EVENT_NAME = /^[a-z_]{1,64}$/;
+/** Ways in which sign-ins may end that become labels: more than there are codes of failures. */
+const SIGN_IN_RESULTS_MAX = 64;
+
+/** What {@link ApiMetrics} is told. */
+export interface ApiMetricsOptions {
+  /** Also what Node tells of the process: for one such object a process. Default true. */
+  readonly withProcess?: boolean;
+  /** Sessions that are live now; may reject. Not told where it is left out. */
+  readonly liveSessions?: () => Promise<number>;
+}
 
 /**
  * What the API server counts, for Prometheus. Labels have few values, all of them ours: route classes, statuses, names of
  * events. None holds what a client sent, nor an id.
  */
-export class ApiMetrics implements HttpObserver {
+export class ApiMetrics implements HttpObserver, IdpObserver {
   readonly #registry = new Registry();
   readonly #requests: Counter<"class" | "status">;
   readonly #durations: Histogram<"class">;
   readonly #events: Counter<"event">;
+  readonly #signIns: Counter<"result">;
+  readonly #signInResults = new Set<string>();
+  readonly #idpCalls: Counter<"kind" | "result">;
 
-  /** @param withProcess also what Node tells of the process: for one such object a process */
-  constructor(withProcess = true) {
+  constructor({ withProcess = true, liveSessions }: ApiMetricsOptions = {}) {
     const registers = [this.#registry];
     if (withProcess) collectDefaultMetrics({ register: this.#registry });
     this.#requests = new Counter({
@@ -41,6 +54,19 @@ export class ApiMetrics implements HttpObserver {
       labelNames: ["event"],
       registers,
     });
+    this.#signIns = new Counter({
+      name: "hawser_api_sign_ins_total",
+      help: "Sign-ins that ended, by result: ok, or the code of what went wrong.",
+      labelNames: ["result"],
+      registers,
+    });
+    this.#idpCalls = new Counter({
+      name: "hawser_api_idp_calls_total",
+      help: "Calls to identity providers, by what for (discovery, keys, token, userinfo) and result.",
+      labelNames: ["kind", "result"],
+      registers,
+    });
+    if (liveSessions !== undefined) addSessionGauge(this.#registry, liveSessions);
   }
 
   get mediaType(): string {
@@ -54,12 +80,36 @@ export class ApiMetrics implements HttpObserver {
   }
 
   /** Counts an event of the audit log. */
-  eventRecorded({ event }: Pick<AuditEntry, "event">): void {
+  eventRecorded({ event, detail }: Pick<AuditEntry, "event" | "detail">): void {
     this.#events.inc({ event: EVENT_NAME.test(event) ? event : "other" });
+    if (event === "authn_login_success") this.#signInOver("ok");
+    if (event === "authn_login_fail") this.#signInOver(String(detail?.["reason"]).toLowerCase());
+  }
+
+  idpCalled(kind: IdpCallKind, result: IdpCallResult): void {
+    this.#idpCalls.inc({ kind, result });
+  }
+
+  #signInOver(result: string): void {
+    const known = this.#signInResults;
+    const isLabel = EVENT_NAME.test(result) && known.size < SIGN_IN_RESULTS_MAX;
+    if (isLabel) known.add(result);
+    this.#signIns.inc({ result: known.has(result) ? result : "other" });
   }
 
   /** The text that Prometheus reads. */
   render(): Promise<string> {
     return this.#registry.metrics();
   }
+}
+
+function addSessionGauge(registry: Registry, liveSessions: () => Promise<number>): void {
+  new Gauge({
+    name: "hawser_api_login_sessions",
+    help: "Login sessions that are live, of all API servers on this database; NaN where it cannot be asked.",
+    registers: [registry],
+    async collect() {
+      this.set(await liveSessions().catch(() => Number.NaN));
+    },
+  });
 }

@@ -1,4 +1,5 @@
 import { ConfigError } from "../../core/errors.ts";
+import { EventLimit, httpAudit } from "../audit/index.ts";
 import type { ApiContext } from "../context.ts";
 import {
   type MachineClients,
@@ -110,6 +111,7 @@ function partsOf(
   const own = new URL(settings.publicBaseUrl).origin;
   const cookies = new SessionCookie(signing.ring, own.startsWith("https:"));
   const recent = new RecentEnds();
+  const refusals = httpAudit(context.audit, context.now);
   const logouts = new StoreLogouts(context.store);
   const limit = (perMinuteMax: number): AddressLimit =>
     new AddressLimit(perMinuteMax, options.limitAddressesMax, ports.clock);
@@ -122,10 +124,12 @@ function partsOf(
     logouts,
     cookies,
     box: new TokenBox(sealing.ring),
-    sessions: new SessionAuth(context, options, cookies, recent),
+    sessions: new SessionAuth(context, options, cookies, recent, refusals),
     endings: new SessionEndings(context, recent),
     recent,
     pages: new Pages(settings.publicBaseUrl),
+    refusals,
+    failedNotices: new EventLimit(context.now),
     origins: { own, others: new Set(options.corsOrigins) },
     limits: {
       logins: limit(options.loginsPerMinute),

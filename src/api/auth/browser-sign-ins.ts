@@ -14,6 +14,8 @@ import type { TokenBox } from "./token-box.ts";
 export class BrowserSignIns implements PendingSignIns {
   /** What the store threw; the relying party takes over no causes. */
   failure: unknown = null;
+  /** Digest of the state that was taken last. */
+  takenState: string | null = null;
   readonly #store: Store;
   readonly #box: TokenBox;
   readonly #browserKey: string;
@@ -46,6 +48,7 @@ export class BrowserSignIns implements PendingSignIns {
     const stateDigest = digestOf(state);
     const taken = await this.#kept(takePendingSignIn(this.#store, this.#browserKey, stateDigest));
     if (taken === null) return null;
+    this.takenState = stateDigest;
     const text = this.#box.open("pending-sign-in", this.#place(stateDigest), taken.sealed);
     return text === null ? null : JSON.parse(text);
   }

@@ -60,7 +60,10 @@ export class Pages {
     const about =
       "<p>Hawser reaches the HTTP services of devices behind NAT. Programs use it by its API.</p>";
     const who = user === null ? this.#signIn("Sign in") : this.#signOut(user);
-    return pageReply(200, "Hawser", `${about}${who}${this.#apiLink()}`, headers);
+    // By the header's no-referrer a form would be sent with Origin: null, and nobody could sign out with it. Pages without
+    // a form keep to the header: their addresses may hold what the provider sent.
+    const referrer = user === null ? "" : '<meta name="referrer" content="same-origin">';
+    return pageReply(200, "Hawser", `${about}${who}${this.#apiLink()}`, headers, referrer);
   }
 
   loggedOut(): Reply {
@@ -73,6 +76,20 @@ export class Pages {
     const link = `<p><a href="${escapeHtml(this.#base + path)}">Continue to sign in</a></p>`;
     const body = `<p>Another site sent you here to sign in. Go on if that is what you want.</p>${link}`;
     return pageReply(200, "Sign in to Hawser", body);
+  }
+
+  /**
+   * Leads on to a place of ours, from a page of ours: to a browser that is another thing than a redirect in a chain that
+   * another site began.
+   *
+   * @param url absolute, checked by the caller
+   * @param isAtOnce whether the browser goes by itself; else the person follows the link
+   */
+  goOn(url: string, isAtOnce: boolean, headers: ReplyHeaders): Reply {
+    const link = escapeHtml(url);
+    const refresh = isAtOnce ? `<meta http-equiv="refresh" content="0;url=${link}">` : "";
+    const body = `<p>You are signed in.</p><p><a href="${link}">Continue</a></p>`;
+    return pageReply(200, "Signed in", body, headers, refresh);
   }
 
   failure({ code, row, retryAfter }: Failure, requestId: string): Reply {
@@ -105,15 +122,16 @@ export class Pages {
  *
  * @param heading a text of ours
  * @param body HTML; what it holds of others is escaped already
+ * @param more further elements of the head, likewise
  */
 export function pageReply(
   status: number,
   heading: string,
   body: string,
   headers: ReplyHeaders = {},
+  more = "",
 ): Reply {
-  // By the header's no-referrer a form would be sent with Origin: null, and nobody could sign out with it.
-  const head = `<meta charset="utf-8"><meta name="viewport" content="width=device-width"><meta name="referrer" content="same-origin"><title>${heading}</title><style>${STYLE}</style>`;
+  const head = `<meta charset="utf-8"><meta name="viewport" content="width=device-width">${more}<title>${heading}</title><style>${STYLE}</style>`;
   const text = `<!doctype html><html lang="en"><head>${head}</head><body><main><h1>${heading}</h1>${body}</main></body></html>\n`;
   return html(status, text, [STYLE], headers);
 }

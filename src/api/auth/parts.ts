@@ -1,6 +1,8 @@
+import type { EventLimit } from "../audit/index.ts";
 import type { ApiContext } from "../context.ts";
 import type { Origins } from "../csrf.ts";
 import type { OidcSettings, OidcTimers, RelyingParty } from "../oidc/index.ts";
+import type { HttpAudit } from "../ports.ts";
 import type { AddressLimit } from "./address-limit.ts";
 import type { AuthOptions } from "./options.ts";
 import type { Pages } from "./pages.ts";
@@ -26,6 +28,10 @@ export interface AuthParts {
   readonly recent: RecentEnds;
   readonly pages: Pages;
   readonly origins: Origins;
+  /** Of what anybody may cause as often as they like: a limit keeps it from filling the audit log. */
+  readonly refusals: HttpAudit;
+  /** The same for logout notices that came to nothing. */
+  readonly failedNotices: EventLimit;
   readonly limits: {
     readonly logins: AddressLimit;
     readonly callbacks: AddressLimit;

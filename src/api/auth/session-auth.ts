@@ -1,7 +1,7 @@
 import { AppError } from "../../core/errors.ts";
-import type { ApiContext, AuditEntry } from "../context.ts";
+import type { ApiContext } from "../context.ts";
 import { apiError } from "../errors.ts";
-import type { Asker, AuthVerdict, Principal } from "../ports.ts";
+import type { Asker, AuthVerdict, HttpAudit, Principal } from "../ports.ts";
 import type { ReplyHeaders } from "../reply.ts";
 import { type CurrentLoginSession, findLoginSession, hasPendingSignIn } from "../store/index.ts";
 import type { AuthOptions } from "./options.ts";
@@ -28,17 +28,20 @@ export class SessionAuth {
   readonly #options: AuthOptions;
   readonly #cookies: SessionCookie;
   readonly #recent: RecentEnds;
+  readonly #refusals: HttpAudit;
 
   constructor(
     context: ApiContext,
     options: AuthOptions,
     cookies: SessionCookie,
     recent: RecentEnds,
+    refusals: HttpAudit,
   ) {
     this.#context = context;
     this.#options = options;
     this.#cookies = cookies;
     this.#recent = recent;
+    this.#refusals = refusals;
   }
 
   /**
@@ -51,8 +54,7 @@ export class SessionAuth {
   async authenticate(value: string, asker: Asker, isPassive: boolean): Promise<AuthVerdict> {
     const reading = this.#cookies.read(value);
     if (!reading.ok) {
-      // Counted as a failure of its address, so the rows are bounded.
-      this.#context.audit.record(this.#forged(reading.fault, asker));
+      this.#tellForged(reading.fault, asker);
       return { ok: false, reason: "rejected", clearCookie: this.#cookies.clear() };
     }
     const { cookie } = reading;
@@ -77,7 +79,7 @@ export class SessionAuth {
     const reading = value === null ? null : this.#cookies.read(value);
     if (reading === null) return { browser: null, session: null };
     if (!reading.ok) {
-      this.#context.audit.tell(this.#forged(reading.fault, asker));
+      this.#tellForged(reading.fault, asker);
       return { browser: null, session: null };
     }
     const browser = reading.cookie;
@@ -156,9 +158,9 @@ export class SessionAuth {
     return this.#cookies.write(sid, this.maxAgeSec(absoluteExpiresAt));
   }
 
-  #forged(reason: CookieFault, asker: Asker): AuditEntry {
-    const about = { event: "authz_fail", tenant: null, asker: askerOf(asker), actor: null };
-    return { ...about, detail: { reason } };
+  #tellForged(reason: CookieFault, asker: Asker): void {
+    const about = { event: "authz_fail", asker: askerOf(asker), principal: null } as const;
+    this.#refusals.record({ ...about, route: "", reason });
   }
 
   #logFailure(error: unknown): void {

@@ -17,7 +17,6 @@ import {
 import { membershipOf } from "./membership.ts";
 import type { Failure } from "./pages.ts";
 import type { AuthParts } from "./parts.ts";
-import type { EndKind } from "./recent-ends.ts";
 import { askerOf, isPrefetch, onlyValue, queryTextOf, userAgentFamily } from "./requests.ts";
 import type { Visitor } from "./session-auth.ts";
 import type { BrowserId } from "./session-cookie.ts";
@@ -51,6 +50,7 @@ export function signInRoutes(parts: AuthParts): Route[] {
       head: false,
       responses: {
         ...FAILURE_PAGES,
+        200: { description: "Leads there where a redirect cannot.", mediaType: "text/html" },
         204: PREFETCHED,
         303: { description: "To where the person wanted to go." },
       },
@@ -69,26 +69,22 @@ async function login(parts: AuthParts, call: OpenCall): Promise<Reply> {
   const reauth = onlyValue(parameters, "reauth") === "1";
   const visitor = await sessions.visitor(call.cookie, call);
   if (visitor.session !== null && !reauth) {
-    return redirect(returnToUrl(returnTo, settings.publicBaseUrl), sessions.reissue(visitor));
+    const url = returnToUrl(returnTo, settings.publicBaseUrl);
+    const headers = sessions.reissue(visitor);
+    return isShutFrom(url, call.request) ? pages.goOn(url, false, headers) : redirect(url, headers);
   }
   if (mustConfirm(call.request, parts)) {
     return pages.confirmStart(startPath(returnTo, reauth, settings.publicBaseUrl));
   }
-  const wasKnownToEnd = endOf(visitor, parts) !== null;
   const browser = await browserOf(visitor, parts);
   const signIns = new BrowserSignIns(parts.context.store, parts.box, browser.key, parts.options);
   try {
     const url = await party.signIn.begin({ returnTo, reauth }, signIns);
     // Overtaken by a sign-in in another tab, whose cookie must not be taken away.
-    const isOvertaken = !wasKnownToEnd && endOf(visitor, parts) === "replaced";
-    return redirect(url, isOvertaken ? {} : startCookie(visitor, browser, parts));
+    return redirect(url, isReplaced(visitor, parts) ? {} : startCookie(visitor, browser, parts));
   } catch (error) {
     return failureReply(failureOf(error, signIns.failure, parts), call, parts);
   }
-}
-
-function endOf({ browser }: Visitor, { recent }: AuthParts): EndKind | null {
-  return browser === null ? null : recent.find(browser.key);
 }
 
 /** The cookie of a start: that of a new id, or the present one under a newer key; nothing where the browser has it. */
@@ -99,10 +95,18 @@ function startCookie(visitor: Visitor, browser: BrowserId, parts: AuthParts): Re
   return { "set-cookie": parts.cookies.write(browser.sid) };
 }
 
-/** The browser's own id where something is kept under it; else a new one. */
-async function browserOf({ browser, session }: Visitor, parts: AuthParts): Promise<BrowserId> {
+function isReplaced({ browser }: Visitor, { recent }: AuthParts): boolean {
+  return browser !== null && recent.find(browser.key) === "replaced";
+}
+
+/**
+ * The browser's own id where something is kept under it; else a new one. One that a sign-in has just replaced stays: the
+ * cookie of the new one may be on its way, and what is given here would arrive behind it.
+ */
+async function browserOf(visitor: Visitor, parts: AuthParts): Promise<BrowserId> {
+  const { browser, session } = visitor;
   if (browser === null) return parts.cookies.mint();
-  if (session !== null) return browser;
+  if (session !== null || isReplaced(visitor, parts)) return browser;
   const { store } = parts.context;
   const isUsed = await parts.sessions.stored(hasPendingSignIn(store, browser.key));
   return isUsed ? browser : parts.cookies.mint();
@@ -159,30 +163,34 @@ async function callback(parts: AuthParts, call: OpenCall): Promise<Reply> {
     }
     return refused(failure, error, call, parts);
   }
-  return admit(signedIn, visitor, call, parts);
+  return admit(signedIn, { ...visitor, takenState: signIns?.takenState ?? null }, call, parts);
 }
 
 /** A sign-in that failed: its page, and its line in the audit log. */
 function refused(failure: Failure, error: unknown, call: OpenCall, parts: AuthParts): Reply {
   const isOidc = error instanceof OidcError;
-  parts.context.audit.record({
-    event: "authn_login_fail",
-    tenant: null,
-    asker: askerOf(call),
-    actor: null,
-    detail: {
-      reason: isOidc ? error.code : failure.code,
-      rule: isOidc ? error.rule : null,
-      severity: isOidc ? error.row.severity : "normal",
-    },
-  });
+  const about = {
+    reason: isOidc ? error.code : failure.code,
+    rule: isOidc ? error.rule : null,
+    severity: isOidc ? error.row.severity : "normal",
+  };
+  tellRefused(about, call, parts);
   return failureReply(failure, call, parts);
+}
+
+function tellRefused(
+  detail: Readonly<Record<string, string | null>>,
+  call: OpenCall,
+  { context }: AuthParts,
+): void {
+  const about = { event: "authn_login_fail", tenant: null, asker: askerOf(call), actor: null };
+  context.audit.record({ ...about, detail });
 }
 
 /** Gives somebody whom the provider has vouched for a session, under a new id. */
 async function admit(
   signedIn: SignedIn,
-  visitor: Visitor,
+  visitor: Visitor & { readonly takenState: string | null },
   call: OpenCall,
   parts: AuthParts,
 ): Promise<Reply> {
@@ -225,9 +233,18 @@ async function admit(
         ip: call.address,
         sealedTokens: sealedTokens(signedIn, browser, parts),
       },
-      { replacesKey, perUserMax: options.sessionsPerUserMax },
+      {
+        replacesKey,
+        perUserMax: options.sessionsPerUserMax,
+        ...(visitor.takenState === null ? {} : { takenState: visitor.takenState }),
+      },
     ),
   );
+  if (started === "overtaken") {
+    tellRefused({ reason: "overtaken" }, call, parts);
+    // It has signed out, or in, meanwhile: the start page says which.
+    return redirect(returnToUrl("/", settings.publicBaseUrl));
+  }
   if (started === null) {
     const error = new OidcError("ERR_OIDC_SIGNED_OUT");
     return refused(failureOf(error, null, parts), error, call, parts);
@@ -240,7 +257,19 @@ async function admit(
   parts.endings.ended(surplus, "session_limit", by);
   tellAdmitted(user, started.session, renews, call, parts);
   const cookie = parts.cookies.write(browser.sid, sessions.maxAgeSec(absoluteExpiresAt));
-  return redirect(signedIn.returnTo, { "set-cookie": cookie });
+  const headers = { "set-cookie": cookie };
+  if (!isShutFrom(signedIn.returnTo, call.request)) return redirect(signedIn.returnTo, headers);
+  // Unless starts are confirmed, the person may never have done anything on a page of ours.
+  return parts.pages.goOn(signedIn.returnTo, options.confirmCrossSiteStart, headers);
+}
+
+/**
+ * Whether a redirect from here would be refused there: to a browser a chain that another site began, such as the provider
+ * with its answer, stays that site's to its end, and what other sites ask of the API with the cookie is refused.
+ */
+function isShutFrom(url: string, request: IncomingMessage): boolean {
+  const isApi = new URL(url).pathname.startsWith("/api/");
+  return isApi && fieldOf(request, "sec-fetch-site") === "cross-site";
 }
 
 function absoluteLimit({ identity }: SignedIn, { context, options }: AuthParts): number {

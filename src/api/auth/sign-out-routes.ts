@@ -1,5 +1,6 @@
 import { createHash, randomBytes } from "node:crypto";
 import { z } from "zod";
+import { networkOf } from "../auth-failures.ts";
 import { FORM_TYPE, JSON_TYPE } from "../body.ts";
 import { type CsrfFault, csrfFault, isOwnForm } from "../csrf.ts";
 import { apiError } from "../errors.ts";
@@ -89,18 +90,9 @@ async function logout(parts: AuthParts, call: OpenCall): Promise<Reply> {
   return json(200, { continue: path }, headers);
 }
 
-function forged(reason: CsrfFault, call: OpenCall, { context, cookies }: AuthParts): Error {
-  const isGenuine = call.cookie !== null && cookies.read(call.cookie).ok;
-  const entry = {
-    event: "malicious_csrf",
-    tenant: null,
-    asker: askerOf(call),
-    actor: null,
-    detail: { reason, route: "/api/auth/logout" },
-  };
-  // Without a cookie of ours nobody was attacked, and anybody could fill the table.
-  if (isGenuine) context.audit.record(entry);
-  else context.audit.tell(entry);
+function forged(reason: CsrfFault, call: OpenCall, { refusals }: AuthParts): Error {
+  const about = { event: "malicious_csrf", asker: askerOf(call), principal: null } as const;
+  refusals.record({ ...about, route: "/api/auth/logout", reason });
   return apiError("csrf_failed");
 }
 
@@ -205,7 +197,11 @@ async function backchannelLogout(
     const { row, code, rule } = error;
     if (row.status < 500) failures.count(call.address);
     const outcome = row.status < 500 ? "refused" : "failed";
-    parts.context.audit.record({ ...about, detail: { outcome, reason: code, rule } });
+    // While the provider's keys cannot be had nobody knows who is the provider, and anybody could fill the log.
+    const suppressed = parts.failedNotices.admit(about.event, networkOf(call.address));
+    if (suppressed !== null) {
+      parts.context.audit.record({ ...about, detail: { outcome, reason: code, rule, suppressed } });
+    }
     const headers = row.retryAfter > 0 ? { "retry-after": String(row.retryAfter) } : {};
     return json(row.status, { error: row.status < 500 ? "invalid_request" : row.word }, headers);
   }

@@ -2,10 +2,18 @@ import { createHash, randomBytes } from "node:crypto";
 import { z } from "zod";
 import { type Clock, monotonicClock } from "../../core/clock.ts";
 import { digestsEqual, mintToken } from "../../core/token.ts";
+import { httpAudit } from "../audit/index.ts";
 import { AuthFailures } from "../auth-failures.ts";
 import type { ApiContext } from "../context.ts";
 import { apiError } from "../errors.ts";
-import type { Asker, AuthVerdict, Principal, SessionFacts } from "../ports.ts";
+import type {
+  Asker,
+  AuthVerdict,
+  HttpAudit,
+  HttpAuditEvent,
+  Principal,
+  SessionFacts,
+} from "../ports.ts";
 import { json, type Reply, type ReplyHeaders, redirect } from "../reply.ts";
 import { fieldOf } from "../request-fields.ts";
 import { type Call, type Route, route } from "../route.ts";
@@ -119,12 +127,14 @@ class CliLoginPart {
   readonly #deps: CliLoginDeps;
   readonly #failures: AuthFailures;
   readonly #origin: string;
+  readonly #refusals: HttpAudit;
 
   constructor(context: ApiContext, deps: CliLoginDeps) {
     this.#context = context;
     this.#deps = deps;
     this.#failures = new AuthFailures(EXCHANGE_LIMITS, deps.clock ?? monotonicClock);
     this.#origin = new URL(deps.publicBaseUrl).origin;
+    this.#refusals = httpAudit(context.audit, context.now);
   }
 
   async ask(call: Call<undefined, CliLoginQuery, undefined>): Promise<Reply> {
@@ -194,7 +204,7 @@ class CliLoginPart {
   ): Promise<Reply> {
     const retryAfter = this.#failures.retryAfter(call.address);
     if (retryAfter > 0) {
-      this.#record("excess_rate_limit_exceeded", call, "cli_login");
+      this.#refuse("excess_rate_limit_exceeded", call, "cli_login");
       throw apiError("rate_limited", { retryAfter });
     }
     const { store } = this.#context;
@@ -202,7 +212,13 @@ class CliLoginPart {
     const isProven = provesChallenge(code_verifier, login?.codeChallenge ?? "");
     if (login === null || !isProven) {
       this.#failures.failed(call.address);
-      this.#record("authn_login_fail", call, login === null ? "cli_code" : "cli_verifier");
+      this.#context.audit.record({
+        event: "authn_login_fail",
+        tenant: null,
+        asker: askerOf(call),
+        actor: null,
+        detail: { part: "cli_login", reason: login === null ? "cli_code" : "cli_verifier" },
+      });
       throw cliLoginError("cli_login_code_invalid");
     }
     const { text, key } = await this.#createKey(login);
@@ -285,18 +301,14 @@ class CliLoginPart {
     const origin = fieldOf(call.request, "origin");
     const site = fieldOf(call.request, "sec-fetch-site");
     if (origin === this.#origin && site === "same-origin") return;
-    this.#record("malicious_csrf", call, origin === this.#origin ? "fetch_site" : "origin");
+    this.#refuse("malicious_csrf", call, origin === this.#origin ? "fetch_site" : "origin");
     throw apiError("csrf_failed");
   }
 
-  #record(event: string, call: Asker, reason: string): void {
-    this.#context.audit.record({
-      event,
-      tenant: null,
-      asker: askerOf(call),
-      actor: null,
-      detail: { part: "cli_login", reason },
-    });
+  /** What anybody may cause as often as they like. */
+  #refuse(event: HttpAuditEvent["event"], call: Asker, reason: string): void {
+    const about = { event, asker: askerOf(call), principal: null };
+    this.#refusals.record({ ...about, route: CLI_LOGIN_PATH, reason });
   }
 }
 

@@ -111,6 +111,6 @@ const NOT_FROM_DEVICES: ReadonlySet<string> = new Set([
 export const answerNames = new NameRule(
   (name) =>
     !NOT_FROM_DEVICES.has(name) &&
-    !/^(?:access-control|cross-origin|proxy|sec|x-accel|x-hawser)(?:-|$)/.test(name) &&
+    !/^(?:access-control|cross-origin|proxy|ratelimit|sec|x-accel|x-hawser)(?:-|$)/.test(name) &&
     !name.endsWith("cdn-cache-control"),
 );

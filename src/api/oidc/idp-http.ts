@@ -1,7 +1,7 @@
 import type { CustomFetch } from "openid-client";
 import { Circuit } from "./circuit.ts";
 import { OidcError } from "./errors.ts";
-import type { OidcFetch, OidcPorts } from "./ports.ts";
+import type { IdpCallKind, OidcFetch, OidcPorts } from "./ports.ts";
 
 /** Time for one call, its body and its second attempt included. */
 export const IDP_CALL_MS = 5_000;
@@ -28,30 +28,17 @@ export class IdpHttp {
     return this.#circuit.isOpen;
   }
 
-  /** {@link fetch} in the shape that openid-client wants. Its own time limit is left aside. */
+  /** `fetch` in the shape that openid-client wants. Its own time limit is left aside. */
   readonly libraryFetch: CustomFetch = (url, { method, headers, body }) =>
-    this.fetch(url, { method, headers, ...(body === undefined ? {} : { body }) });
+    this.#call(kindOf(url, method), url, {
+      method,
+      headers,
+      ...(body === undefined ? {} : { body }),
+    });
 
-  /**
-   * One call. The body of the response is already read. Errors: `ERR_OIDC_IDP_TIMEOUT`,
-   * `ERR_OIDC_IDP_UNREACHABLE`, `ERR_OIDC_IDP_CIRCUIT`, `ERR_OIDC_IDP_RESPONSE`.
-   */
-  readonly fetch: OidcFetch = async (url, init) => {
-    if (!this.#circuit.enter()) throw new OidcError("ERR_OIDC_IDP_CIRCUIT");
-    try {
-      const response = await this.#within(url, init);
-      if (response.status >= 500) this.#circuit.fail();
-      else this.#circuit.succeed();
-      return response;
-    } catch (error) {
-      this.#circuit.fail();
-      throw error;
-    }
-  };
-
-  /** Fetches a JSON document. Errors as {@link fetch}, and `ERR_OIDC_IDP_RESPONSE` for all but 200 and JSON. */
-  async getJson(url: string): Promise<unknown> {
-    const response = await this.fetch(url, { headers: { accept: "application/json" } });
+  /** Fetches a key set. Errors as all calls, and `ERR_OIDC_IDP_RESPONSE` for all but 200 and JSON. */
+  async keySet(url: string): Promise<unknown> {
+    const response = await this.#call("keys", url, { headers: { accept: "application/json" } });
     const type = mediaType(response);
     if (response.status !== 200 || !/^application\/(?:.+\+)?json$/.test(type)) {
       throw new OidcError("ERR_OIDC_IDP_RESPONSE", "not_json");
@@ -60,6 +47,28 @@ export class IdpHttp {
       return await response.json();
     } catch {
       throw new OidcError("ERR_OIDC_IDP_RESPONSE", "not_json");
+    }
+  }
+
+  /**
+   * One call. The body of the response is already read. Errors: `ERR_OIDC_IDP_TIMEOUT`,
+   * `ERR_OIDC_IDP_UNREACHABLE`, `ERR_OIDC_IDP_CIRCUIT`, `ERR_OIDC_IDP_RESPONSE`.
+   */
+  async #call(kind: IdpCallKind, url: string, init: RequestInit): Promise<Response> {
+    const { observer } = this.#ports;
+    if (!this.#circuit.enter()) {
+      observer?.idpCalled(kind, "refused");
+      throw new OidcError("ERR_OIDC_IDP_CIRCUIT");
+    }
+    let isAnswered = false;
+    try {
+      const response = await this.#within(url, init);
+      isAnswered = response.status < 500;
+      return response;
+    } finally {
+      if (isAnswered) this.#circuit.succeed();
+      else this.#circuit.fail();
+      observer?.idpCalled(kind, isAnswered ? "answered" : "failed");
     }
   }
 
@@ -98,6 +107,12 @@ export class IdpHttp {
     const { status, headers } = response;
     return new Response(isBodiless(status) ? null : owned, { status, headers });
   }
+}
+
+/** What the library calls for, by what only that call has. */
+function kindOf(url: string, method: string): IdpCallKind {
+  if (method === "POST") return "token";
+  return new URL(url).pathname.includes("/.well-known/") ? "discovery" : "userinfo";
 }
 
 /** Statuses whose response may not be built with a body. */

@@ -15,6 +15,9 @@ export {
 } from "./logout-token.ts";
 export { checkOidcOptions, type OidcOptions } from "./options.ts";
 export {
+  type IdpCallKind,
+  type IdpCallResult,
+  type IdpObserver,
   type LogoutNotice,
   type LogoutSink,
   type MachineClient,

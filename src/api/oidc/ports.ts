@@ -30,6 +30,17 @@ export interface OidcTimers {
 /** The subset of `fetch` that calls to the identity provider need. */
 export type OidcFetch = (url: string, init: RequestInit) => Promise<Response>;
 
+/** What the identity provider is called for. */
+export type IdpCallKind = "discovery" | "keys" | "token" | "userinfo";
+
+/** `failed`: no answer, one that cannot be used, or a status of 500 and more; `refused`: not sent, as it failed before. */
+export type IdpCallResult = "answered" | "failed" | "refused";
+
+/** Is told of each call to an identity provider. Must not throw. */
+export interface IdpObserver {
+  idpCalled(kind: IdpCallKind, result: IdpCallResult): void;
+}
+
 /** What every class of this part is built with. */
 export interface OidcPorts {
   readonly clock: OidcClock;
@@ -39,6 +50,7 @@ export interface OidcPorts {
   readonly random?: () => number;
   /** Another transport, for example one with a proxy. */
   readonly fetch?: OidcFetch;
+  readonly observer?: IdpObserver;
 }
 
 /** A sign-in that was begun. Secret: it is kept on the server and never sent to a browser. */

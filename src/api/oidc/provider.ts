@@ -37,7 +37,7 @@ export class Provider {
     this.http = new IdpHttp(ports);
     this.keys = new KeySet(async () => {
       const { jwksUri } = await this.metadata();
-      return await this.http.getJson(jwksUri);
+      return await this.http.keySet(jwksUri);
     }, ports.clock);
     this.#backoff = new Backoff({
       baseMs: RETRY_BASE_MS,

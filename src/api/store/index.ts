@@ -113,6 +113,7 @@ export {
 } from "./idp-logouts.ts";
 export {
   type CurrentLoginSession,
+  countLoginSessions,
   type EndedSession,
   endLoginSession,
   endLoginSessionByKey,

@@ -1,4 +1,5 @@
 import type { Selectable, Transaction } from "kysely";
+import { browserLock, endTakenSignIn } from "./pending-sign-ins.ts";
 import { type LoginSessionsTable, type Role, readList, type Schema, writeList } from "./schema.ts";
 import { mintObjectId, type Queries, type Store } from "./store.ts";
 import { scoped, type TenantId } from "./tenant.ts";
@@ -79,21 +80,32 @@ export function userSessionsLock(userId: string): string {
  * dropped, and where the user has as many sessions as are allowed the oldest end.
  *
  * @param options.replacesKey the key of the cookie that the browser had
- * @returns null where the provider has ended its session already, or the user may not sign in; nothing ends then
+ * @param options.takenState digest of the state that was taken for this; left out where there was none
+ * @returns null where the provider has ended its session already, or the user may not sign in; `overtaken` where the
+ *   browser was signed out, or signed in by another callback, since the state was taken. Nothing ends then
  */
 export function startLoginSession(
   store: Store,
   tenant: TenantId,
   entry: NewLoginSession,
-  options: { readonly replacesKey: string | null; readonly perUserMax?: number },
-): Promise<{ session: LoginSession; ended: readonly EndedSession[] } | null> {
+  options: {
+    readonly replacesKey: string | null;
+    readonly perUserMax?: number;
+    readonly takenState?: string;
+  },
+): Promise<{ session: LoginSession; ended: readonly EndedSession[] } | "overtaken" | null> {
+  const { replacesKey, takenState } = options;
   return store.transaction(async (queries) => {
     await lockProviderSession(store, queries, entry);
     await store.lock(queries, userSessionsLock(entry.userId));
+    if (replacesKey !== null) await store.lock(queries, browserLock(replacesKey));
     const now = store.now();
     if (await isCovered(queries, entry, now)) return null;
     if (!(await maySignIn(queries, tenant, entry.userId))) return null;
-    const ended = await dropBrowser(queries, options.replacesKey);
+    if (replacesKey !== null && takenState !== undefined) {
+      if (!(await endTakenSignIn(queries, replacesKey, takenState))) return "overtaken";
+    }
+    const ended = await dropBrowser(queries, replacesKey);
     const perUserMax = options.perUserMax ?? SESSIONS_PER_USER_MAX;
     ended.push(...(await endOldest(queries, tenant, entry.userId, perUserMax - 1)));
     const session = await queries
@@ -274,9 +286,27 @@ export async function listLoginSessions(
   return sessions.map((session) => ({ ...session, amr: readList(session.amr) }));
 }
 
-/** Signs a browser out, its pending sign-ins included. */
+/** How many sessions of all tenants are live. */
+export async function countLoginSessions(
+  store: Store,
+  options: { readonly idleMs: number },
+): Promise<number> {
+  const now = store.now();
+  const { count } = await store.query
+    .selectFrom("loginSessions")
+    .select(({ fn }) => fn.countAll<number>().as("count"))
+    .where("absoluteExpiresAt", ">", now)
+    .where("lastSeenAt", ">", now - options.idleMs)
+    .executeTakeFirstOrThrow();
+  return Number(count);
+}
+
+/** Signs a browser out, its pending sign-ins included, also those that are in their last step. */
 export function endLoginSessionByKey(store: Store, key: string): Promise<EndedSession | null> {
-  return store.transaction(async (queries) => (await dropBrowser(queries, key))[0] ?? null);
+  return store.transaction(async (queries) => {
+    await store.lock(queries, browserLock(key));
+    return (await dropBrowser(queries, key))[0] ?? null;
+  });
 }
 
 /** Ends one session of a user, by its public id. Null where this user has no such session. */

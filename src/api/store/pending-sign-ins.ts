@@ -1,5 +1,5 @@
 import { StoreLimitError } from "./errors.ts";
-import type { Store } from "./store.ts";
+import type { Queries, Store } from "./store.ts";
 
 /** A sign-in that waits for the identity provider to send the browser back. */
 export interface PendingSignIn {
@@ -39,7 +39,7 @@ export function addPendingSignIn(
   limits: PendingLimits = PENDING_LIMITS,
 ): Promise<void> {
   return store.transaction(async (queries) => {
-    await store.lock(queries, `browser:${entry.browserKey}`);
+    await store.lock(queries, browserLock(entry.browserKey));
     const now = store.now();
     await queries.deleteFrom("pendingSignIns").where("expiresAt", "<=", now).execute();
     const kept = await queries
@@ -72,28 +72,57 @@ export function addPendingSignIn(
   });
 }
 
-/** Whether a browser has a sign-in under way. */
+/** What stands before the digest of a state that was taken. Such a row finds nothing; it stands for a sign-in in its last step. */
+const TAKEN = "taken:";
+
+/** Keeps apart what changes the pending sign-ins of one browser. */
+export function browserLock(browserKey: string): string {
+  return `browser:${browserKey}`;
+}
+
+/** Whether a browser has a sign-in under way that was not taken. */
 export async function hasPendingSignIn(store: Store, browserKey: string): Promise<boolean> {
   const row = await store.query
     .selectFrom("pendingSignIns")
     .select("browserKey")
     .where("browserKey", "=", browserKey)
+    .where("stateDigest", "not like", `${TAKEN}%`)
     .where("expiresAt", ">", store.now())
     .executeTakeFirst();
   return row !== undefined;
 }
 
-/** Takes a pending sign-in out: of any number of callers one gets it, all others null. */
+/**
+ * Takes a pending sign-in: of any number of callers one gets it, all others null. A trace of it stays until
+ * {@link endTakenSignIn}, or until all of the browser's are dropped: then the sign-in does not complete.
+ */
 export async function takePendingSignIn(
   store: Store,
   browserKey: string,
   stateDigest: string,
 ): Promise<PendingSignIn | null> {
   const taken = await store.query
-    .deleteFrom("pendingSignIns")
+    .updateTable("pendingSignIns")
+    .set({ stateDigest: TAKEN + stateDigest })
     .where("browserKey", "=", browserKey)
     .where("stateDigest", "=", stateDigest)
     .returningAll()
     .executeTakeFirst();
-  return taken === undefined || taken.expiresAt <= store.now() ? null : taken;
+  const isGood = taken !== undefined && taken.expiresAt > store.now();
+  return isGood ? { ...taken, stateDigest } : null;
+}
+
+/** Removes what {@link takePendingSignIn} left. False where it is gone: the browser was signed out or in meanwhile. */
+export async function endTakenSignIn(
+  queries: Queries,
+  browserKey: string,
+  stateDigest: string,
+): Promise<boolean> {
+  const ended = await queries
+    .deleteFrom("pendingSignIns")
+    .where("browserKey", "=", browserKey)
+    .where("stateDigest", "=", TAKEN + stateDigest)
+    .returning("browserKey")
+    .executeTakeFirst();
+  return ended !== undefined;
 }

@@ -1,4 +1,4 @@
-import type { Selectable } from "kysely";
+import { type Selectable, sql } from "kysely";
 import type { Role, UsersTable } from "./schema.ts";
 import { mintObjectId, type Queries, type Store } from "./store.ts";
 import { scoped, type TenantId } from "./tenant.ts";
@@ -18,7 +18,7 @@ export interface SignedInUser {
 
 /**
  * Notes a sign-in: makes the user and the tenant where they are new, else renews what the provider says. A user that
- * the provider moves to another tenant leaves devices and keys behind, and those keys stop working.
+ * the provider moves to another tenant leaves devices, keys and a role given by hand behind, and those keys stop working.
  *
  * @returns the user, or null where user or tenant is disabled
  */
@@ -47,7 +47,10 @@ export async function noteSignIn(
       .onConflict((conflict) =>
         conflict.columns(["iss", "sub"]).doUpdateSet({
           tenant: scoped(tenant),
-          ...(role === undefined ? {} : { role }),
+          // One that was given by hand is good in the tenant that it was given in.
+          role:
+            role ??
+            sql<Role>`case when users.tenant = ${scoped(tenant)} then users.role else 'member' end`,
           email,
           name,
           lastSignInAt: now,

@@ -8,6 +8,7 @@ import {
   skipWithoutChromium,
   startChromium,
 } from "../../support/product/chromium.ts";
+import { makeHoldings } from "../../support/product/holdings.ts";
 import { type Product, startProduct } from "../../support/product/product.ts";
 import { until } from "../../support/until.ts";
 
@@ -172,6 +173,42 @@ test("in Chromium: sign in, pair, reach a device, revoke, sign out", withChromiu
   assert.equal(idp.tokenRequests.length, 1);
   assert.match(String(idp.tokenRequests[0]?.headers.authorization), /^Basic /);
 });
+
+test(
+  "in Chromium: a sign-in that began at a page of a device ends there, at a provider of another site",
+  withChromium,
+  async (t) => {
+    // By its name loopback is another site than by its address, as a provider mostly is.
+    const product = await startProduct(t, { idp: { host: "localhost" } });
+    const { deviceId, deviceToken } = await makeHoldings(await product.signIn("emil"));
+    const agent = await product.connect(deviceToken, "<!doctype html><title>of the device</title>");
+    await agent.ready();
+    const chromium = await startChromium(t);
+    const context = await chromium.newContext();
+    const page = await context.newPage();
+    const path = `/api/devices/${deviceId}/http/`;
+    const start = `${product.baseUrl}/api/auth/login?return_to=${encodeURIComponent(path)}`;
+    await page.goto(start);
+    await page.locator("input[name=login]").fill("emil");
+    await page.locator("input[name=password]").fill("any");
+    await page.locator("button[type=submit]").click();
+    await page.locator("button[type=submit]").click();
+    await page.waitForURL(product.baseUrl + path);
+    assert.equal(await page.title(), "of the device");
+    // The page that led on was that of the callback, whose address is nothing for a device.
+    assert.doesNotMatch(product.deviceHeads.join("\n"), /referer|code=/i);
+    // Another site that sends somebody who is signed in there gets no further than to a page of ours.
+    const foreign = `${product.idp.issuer}/lure`;
+    await page.route(foreign, (route) =>
+      route.fulfill({ contentType: "text/html", body: `<!doctype html><a href="${start}">go</a>` }),
+    );
+    await page.goto(foreign);
+    await page.getByRole("link", { name: "go" }).click();
+    await page.getByRole("link", { name: "Continue" }).click();
+    await page.waitForURL(product.baseUrl + path);
+    assert.equal(await page.title(), "of the device");
+  },
+);
 
 test(
   "in Chromium: the same as a public client, whose token request has no secret",

@@ -82,7 +82,7 @@ export async function session(
     signIn(store, user, cookie, more),
     options,
   );
-  if (started === null) throw new Error("no session");
+  if (started === null || started === "overtaken") throw new Error("no session");
   return started.session;
 }
 

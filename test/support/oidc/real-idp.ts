@@ -37,7 +37,14 @@ export interface RealIdpOptions {
   readonly baseUrl?: string;
   /** Where its logout tokens go; by default to `backchannel`. */
   readonly backchannelLogoutUri?: string;
+  /** A name of loopback under which the provider is found; by default the address, which is one site with our own. */
+  readonly host?: string;
+  /** Claims of a person besides name and e-mail, asked at each sign-in. */
+  readonly claimsOf?: ClaimsOf;
 }
+
+/** Extra claims by the name that somebody signs in with. */
+export type ClaimsOf = (login: string) => Readonly<Record<string, unknown>>;
 
 export async function startRealIdp(t: TestContext, options: RealIdpOptions = {}): Promise<RealIdp> {
   const backchannel: RealIdp["backchannel"] = { receive: async () => 501 };
@@ -48,10 +55,12 @@ export async function startRealIdp(t: TestContext, options: RealIdpOptions = {})
   });
   const tokenRequests: TokenRequest[] = [];
   let handler: RequestListener = () => {};
-  const issuer = await listen(t, (request, response) => handler(request, response));
+  const address = await listen(t, (request, response) => handler(request, response));
+  const issuer = address.replace("127.0.0.1", options.host ?? "127.0.0.1");
   const settings = configuration(
     options.baseUrl ?? BASE_URL,
     options.backchannelLogoutUri ?? logoutUri,
+    options.claimsOf ?? (() => ({})),
   );
   const provider = quietly(t, () => new Provider(issuer, settings));
   provider.use(async (context, next) => {
@@ -114,7 +123,7 @@ async function listen(t: TestContext, listener: RequestListener): Promise<string
   return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
 }
 
-function configuration(baseUrl: string, backchannelLogoutUri: string): object {
+function configuration(baseUrl: string, backchannelLogoutUri: string, claimsOf: ClaimsOf): object {
   const { kid, alg, privateKey } = makeKey();
   const browserClient = {
     redirect_uris: [`${baseUrl}/api/auth/callback`],
@@ -150,10 +159,15 @@ function configuration(baseUrl: string, backchannelLogoutUri: string): object {
     ],
     jwks: { keys: [{ ...privateKey.export({ format: "jwk" }), kid, alg, use: "sig" }] },
     cookies: { keys: ["cookie-key-of-a-test"] },
-    claims: { openid: ["sub"], profile: ["name"], email: ["email"] },
+    claims: { openid: ["sub"], profile: ["name", "org", "groups"], email: ["email"] },
     findAccount: (_context: unknown, sub: string) => ({
       accountId: sub,
-      claims: () => ({ sub, name: `Name of ${sub}`, email: `${sub}@example.org` }),
+      claims: () => ({
+        sub,
+        name: `Name of ${sub}`,
+        email: `${sub}@example.org`,
+        ...claimsOf(sub),
+      }),
     }),
     // The guard against private addresses goes with the dispatcher; our own address is one.
     fetch: (url: string, { dispatcher: _, ...init }: RequestInit & { dispatcher?: unknown }) =>

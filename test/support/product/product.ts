@@ -29,7 +29,13 @@ import {
 } from "../../../src/relay/index.ts";
 import { keyRing } from "../api/auth-rig.ts";
 import { Browser, type Page } from "../api/browser.ts";
-import { API_AUDIENCE, type RealIdp, startRealIdp, UserAgent } from "../oidc/real-idp.ts";
+import {
+  API_AUDIENCE,
+  type RealIdp,
+  type RealIdpOptions,
+  startRealIdp,
+  UserAgent,
+} from "../oidc/real-idp.ts";
 import { CLIENT_SECRET } from "../oidc/rig.ts";
 import { startTap, type Tapped } from "./tap.ts";
 
@@ -44,6 +50,8 @@ export interface ProductOptions {
   readonly databaseUrl?: string;
   /** Keeps what goes over the wire, see {@link Product.taps}. */
   readonly tapped?: boolean;
+  /** Where the identity provider is found, and what it says of people. */
+  readonly idp?: Pick<RealIdpOptions, "host" | "claimsOf">;
 }
 
 /** What went over the wire, by where it went. Empty where the product is not tapped. */
@@ -104,6 +112,7 @@ export async function startProduct(t: TestContext, given: ProductOptions = {}): 
   const idp = await startRealIdp(t, {
     baseUrl,
     backchannelLogoutUri: `${baseUrl}/api/auth/backchannel-logout`,
+    ...given.idp,
   });
   const logs: string[] = [];
   const auditLines: string[] = [];

@@ -228,6 +228,21 @@ onApi("cli login: a form of another site allows nothing and is audited", async (
   assert.equal((await decide(api, consent)).status, 303);
 });
 
+onApi(
+  "cli login: forged forms and guesses beyond the limit do not fill the audit log",
+  async ({ api }) => {
+    const consent = consentIn(await page(api));
+    for (let count = 0; count < 100; count++) {
+      assert.equal((await decide(api, consent, "allow", ["Origin: null"])).status, 403);
+    }
+    assert.equal(api.audited.length, 60);
+    for (let count = 0; count < 100; count++) await exchange(api, `guess ${count}`);
+    const names = api.audited.map(({ event }) => event);
+    assert.equal(names.filter((name) => name === "authn_login_fail").length, 60);
+    assert.equal(names.filter((name) => name === "excess_rate_limit_exceeded").length, 1);
+  },
+);
+
 onApi("cli login: nobody signed in is sent to the sign-in, and comes back", async ({ api }) => {
   for (const lines of [[], [cookie("nobody")]]) {
     const answer = await page(api, { scope: "devices:read tunnel:use" }, lines);

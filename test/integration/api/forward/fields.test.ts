@@ -187,6 +187,7 @@ test("answer fields: what would speak for our origin does not leave, and what pr
     ["CDN-Cache-Control", "canary"],
     ["Vary", "canary"],
     ["X-Request-Id", "canary"],
+    ["RateLimit-Remaining", "canary"],
     ["Server", "canary"],
     ["X-Powered-By", "canary"],
     ["Location", "https://canary.test/"],

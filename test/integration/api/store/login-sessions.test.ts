@@ -5,6 +5,7 @@ import {
   endLoginSessionByKey,
   endLoginSessionsOfUser,
   findLoginSession,
+  hasPendingSignIn,
   listLoginSessions,
   removeExpired,
   rotateLoginSession,
@@ -105,6 +106,7 @@ onEachDatabase(
       replacesKey: digestOf("old"),
     });
     const { key, publicId, tenant, userId, sealedTokens } = former;
+    assert.ok(started !== "overtaken");
     assert.deepEqual(started?.ended, [{ key, publicId, tenant, userId, sealedTokens }]);
     assert.equal(await find(store, "old"), null);
     assert.equal((await find(store, "new"))?.userId, bob.id);
@@ -151,6 +153,7 @@ onEachDatabase("login session: the eleventh of a user ends the oldest", async (o
   const started = await startLoginSession(store, TENANT, signIn(store, ann, "last"), {
     replacesKey: null,
   });
+  assert.ok(started !== "overtaken");
   assert.deepEqual(
     started?.ended.map(({ key }) => key),
     [digestOf("cookie-0")],
@@ -228,5 +231,48 @@ onEachDatabase(
       rows.map(({ key }) => key),
       [digestOf("live")],
     );
+  },
+);
+
+/** Begins sign-ins of the browser `old` and takes them, as callbacks do; gives what completes them. */
+async function takeSignIns(store: Store, ...states: string[]) {
+  const browserKey = digestOf("old");
+  const ann = await person(store, "ann");
+  for (const stateDigest of states) {
+    await addPendingSignIn(store, { browserKey, stateDigest, sealed: "x" });
+  }
+  for (const state of states) {
+    assert.equal((await takePendingSignIn(store, browserKey, state))?.stateDigest, state);
+  }
+  assert.equal(await hasPendingSignIn(store, browserKey), false);
+  return (by: Store, takenState: string, cookie = takenState) =>
+    startLoginSession(by, TENANT, signIn(by, ann, cookie), { replacesKey: browserKey, takenState });
+}
+
+onEachDatabase(
+  "login session: does not begin where the browser was signed out since its state was taken",
+  async (on) => {
+    const store = await on.open();
+    const complete = await takeSignIns(store, "a");
+    assert.equal(await endLoginSessionByKey(store, digestOf("old")), null);
+    assert.equal(await complete(store, "a"), "overtaken");
+    assert.equal(await find(store, "a"), null);
+  },
+);
+
+onEachDatabase(
+  "login session: of several callbacks of one browser at once, at two stores, one begins one",
+  async (on) => {
+    const stores = [await on.open(), await on.open()] as const;
+    const states = Array.from({ length: 8 }, (_, index) => `state-${index}`);
+    const complete = await takeSignIns(stores[0], ...states);
+    const results = await Promise.all(
+      states.map((state, index) => complete(index % 2 === 0 ? stores[0] : stores[1], state)),
+    );
+    assert.equal(results.filter((result) => result === "overtaken").length, 7);
+    const sessions = await stores[0].query.selectFrom("loginSessions").select("key").execute();
+    assert.equal(sessions.length, 1);
+    const pending = await stores[0].query.selectFrom("pendingSignIns").selectAll().execute();
+    assert.deepEqual(pending, []);
   },
 );

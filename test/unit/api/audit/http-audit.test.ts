@@ -68,6 +68,10 @@ test("audit of HTTP: without a caller it is the address that is counted", () => 
   });
   assert.equal(tell(100, from("192.0.2.1")), 60);
   assert.equal(tell(100, from("192.0.2.2")), 60);
+  // One subscriber has 2^64 addresses of IPv6.
+  assert.equal(tell(40, from("2001:db8:1:2::1")), 40);
+  assert.equal(tell(40, from("2001:db8:1:2:3:4:5:6")), 20);
+  assert.equal(tell(40, from("2001:db8:1:3::1")), 40);
 });
 
 test("audit of HTTP: as many callers are remembered as may be, the first forgotten first", () => {

@@ -17,7 +17,12 @@ test("field names: all spellings of a name are one, whatever a server makes of t
   for (const name of ["X-Hawserlike", "Proxied", "Accept", "X-Own", "Content-Type", "Range"]) {
     assert.equal(requestNames.passes(name), true, name);
   }
-  for (const name of ["Set_Cookie", "Access_Control_Allow_Origin", "Edge-CDN-Cache-Control"]) {
+  for (const name of [
+    "Set_Cookie",
+    "Access_Control_Allow_Origin",
+    "Edge-CDN-Cache-Control",
+    "RateLimit-Remaining",
+  ]) {
     assert.equal(answerNames.passes(name), false, name);
   }
   for (const name of ["ETag", "Content-Range", "Last-Modified", "X-Own", "Via"]) {
