@@ -6,6 +6,7 @@ import {
   type AuthorizeAnswer,
   type AuthorizeRequest,
   KEY_DEVICES_MAX,
+  KEY_RATE_MAX,
   type KeyAccepted,
   type SecretCheck,
   type SecretRefused,
@@ -135,6 +136,9 @@ function keyAnswer(key: CurrentApiKey | null): KeyAccepted | SecretRefused {
     tenant_id: wireTenant(key.tenant),
     // More than the relay takes would make the whole answer useless to it.
     ...(key.devices === null ? {} : { devices: key.devices.slice(0, KEY_DEVICES_MAX) }),
+    ...(key.requestsPerMinute === null
+      ? {}
+      : { requests_per_minute: Math.min(key.requestsPerMinute, KEY_RATE_MAX) }),
     ...expiry(key.expiresAt),
   };
 }

@@ -57,7 +57,7 @@ onEachDatabase("authorize: answers every list in the order of its questions", as
   const bob = await person(store, "bob", OTHER_TENANT);
   const mine = await activeDevice(store, ann);
   const foreign = await activeDevice(store, bob);
-  const key = await apiKey(store, ann, { devices: [mine.id] });
+  const key = await apiKey(store, ann, { devices: [mine.id], requestsPerMinute: 90 });
   const narrow = await apiKey(store, ann, { scopes: ["devices:read"] });
   const unknown = mintToken("device");
   const unknownKey = mintToken("key");
@@ -95,6 +95,7 @@ onEachDatabase("authorize: answers every list in the order of its questions", as
         user_id: ann.id,
         tenant_id: tenant,
         devices: [mine.id],
+        requests_per_minute: 90,
         expires_at: new Date(ownKey?.expiresAt ?? 0).toISOString(),
       },
       REFUSED,
