@@ -172,12 +172,14 @@ export interface RemovedDevice {
 }
 
 /** Deletes a device with its tokens. Null where the tenant has no such device. */
-export function deleteDevice(
+export async function deleteDevice(
   store: Store,
   tenant: TenantId,
   id: string,
 ): Promise<RemovedDevice | null> {
-  return store.transaction(async (queries) => {
+  const deleted = await store.transaction(async (queries) => {
+    // A rotation that is on its way is either over by now, and its token ends here, or finds no device.
+    await store.lock(queries, tokensLock(id));
     const tokens = await queries
       .selectFrom("deviceTokens")
       .select("ref")
@@ -194,11 +196,18 @@ export function deleteDevice(
     if (removed === undefined) return null;
     return { ...removed, tokenRefs: tokens.map(({ ref }) => ref) };
   });
+  if (deleted !== null) store.noteDevicesRemoved();
+  return deleted;
+}
+
+/** The lock of what is done to the tokens of a device. */
+export function tokensLock(deviceId: string): string {
+  return `tokens:${deviceId}`;
 }
 
 /** Removes the paired devices that have not connected in time, with their tokens, and notes that in the audit log. */
-export function removeUnconnectedDevices(store: Store): Promise<RemovedDevice[]> {
-  return store.transaction(async (queries) => {
+export async function removeUnconnectedDevices(store: Store): Promise<RemovedDevice[]> {
+  const late = await store.transaction(async (queries) => {
     const now = store.now();
     const due = await queries
       .selectFrom("devices")
@@ -225,6 +234,8 @@ export function removeUnconnectedDevices(store: Store): Promise<RemovedDevice[]>
       tokenRefs: due.filter(({ id }) => id === device.id).map(({ ref }) => ref),
     }));
   });
+  if (late.length > 0) store.noteDevicesRemoved();
+  return late;
 }
 
 /** Notes that a device's tunnel is gone. */

@@ -2,7 +2,8 @@ import { sql } from "kysely";
 import { assert } from "../../core/assert.ts";
 import { insertAuditEvents, type NewAuditEvent } from "./audit-events.ts";
 import { oneOf } from "./authorize-batch.ts";
-import { type FoundToken, findTokens, opensTunnel, tokensLock } from "./device-tokens.ts";
+import { type FoundToken, findTokens, opensTunnel } from "./device-tokens.ts";
+import { tokensLock } from "./devices.ts";
 import type { Queries, Store } from "./store.ts";
 import type { TenantId } from "./tenant.ts";
 
