@@ -23,6 +23,7 @@ import {
   type CurrentApiKey,
   deviceTenants,
   noteApiKeysUsed,
+  noteDevicesSeen,
   noteTunnels,
   RECHECK_MAX,
   recheckTokens,
@@ -94,8 +95,9 @@ async function recheck(context: ApiContext, refs: readonly string[]): Promise<st
   for (let start = 0; start < refs.length; start += RECHECK_MAX) {
     if (start > 0) await turn();
     const piece = refs.slice(start, start + RECHECK_MAX);
-    const { ended, pending } = await recheckTokens(context.store, piece);
+    const { ended, pending, unseen } = await recheckTokens(context.store, piece);
     revoked.push(...ended);
+    await noteDevicesSeen(context.store, unseen);
     if (pending.length > 0) await activate(context, pending);
   }
   return revoked;

@@ -325,6 +325,7 @@ export function noteDeviceConnected(
         firstConnectedAt: token.firstConnectedAt ?? now,
         lastSeenAt: now,
         lastRemoteAddr: tunnel.remoteAddr,
+        lastCloseReason: null,
         agentVersion: tunnel.agentVersion,
       })
       .where("id", "=", token.deviceId)

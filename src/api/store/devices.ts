@@ -205,21 +205,29 @@ export function tokensLock(deviceId: string): string {
   return `tokens:${deviceId}`;
 }
 
-/** Removes the paired devices that have not connected in time, with their tokens, and notes that in the audit log. */
-export async function removeUnconnectedDevices(store: Store): Promise<RemovedDevice[]> {
+/**
+ * Removes the paired devices that have not connected in time, with their tokens, and notes that in the audit log.
+ *
+ * @param graceMs how long after their time; their tokens are good no longer meanwhile
+ */
+export async function removeUnconnectedDevices(
+  store: Store,
+  graceMs = 0,
+): Promise<RemovedDevice[]> {
   const late = await store.transaction(async (queries) => {
     const now = store.now();
+    const before = now - graceMs;
     const due = await queries
       .selectFrom("devices")
       .innerJoin("deviceTokens", "deviceTokens.deviceId", "devices.id")
       .select(["devices.id", "deviceTokens.ref"])
       .where("devices.state", "=", "pending")
-      .where("activateBy", "<=", now)
+      .where("activateBy", "<=", before)
       .execute();
     const removed = await queries
       .deleteFrom("devices")
       .where("state", "=", "pending")
-      .where("activateBy", "<=", now)
+      .where("activateBy", "<=", before)
       .returning(["id", "tenant", "name"])
       .execute();
     for (const { id, tenant } of removed) {
