@@ -84,7 +84,10 @@ async function startAuthorizer(
     });
     request.on("end", () => {
       response.setHeader("content-type", "application/json");
-      response.end(JSON.stringify(answerTo(text)));
+      // Reports of tunnels come to the same address.
+      const isReport = request.url === "/internal/tunnels";
+      const answer = isReport ? { taken: JSON.parse(text).events.length } : answerTo(text);
+      response.end(JSON.stringify(answer));
     });
   });
   server.listen(0, "127.0.0.1");

@@ -19,7 +19,7 @@ import {
 import { cliLoginRoutes, ownKeyRoutes } from "./cli-login/index.ts";
 import type { ApiContext, AuditEntry, AuditLog } from "./context.ts";
 import { sessionCookieName } from "./credential.ts";
-import { type DeviceOptions, deviceRoutes, removeLateDevices } from "./devices/index.ts";
+import { type DeviceOptions, deviceRoutes, LateDevices } from "./devices/index.ts";
 import { RunningByPrincipal } from "./endings.ts";
 import { apiError } from "./errors.ts";
 import { type ForwardOptions, forwardRoute } from "./forward/index.ts";
@@ -151,6 +151,7 @@ class RunningApi implements ApiApp {
   readonly #context: ApiContext;
   readonly #auth: Auth;
   readonly #bearer: BearerAuthenticator;
+  readonly #late: LateDevices;
   readonly #housekeeping: Housekeeping;
   readonly #router = new Router("public");
   readonly #internalRouter = new Router("internal");
@@ -194,6 +195,7 @@ class RunningApi implements ApiApp {
       accessTokens: options.oidc.accessTokens === null ? null : this.#auth.party.accessTokens,
       logger,
     });
+    this.#late = new LateDevices(this.#context);
     this.#housekeeping = new Housekeeping(() => this.#keepHouse(), { logger });
     this.#addRoutes();
   }
@@ -321,7 +323,7 @@ class RunningApi implements ApiApp {
   }
 
   async #keepHouse(): Promise<void> {
-    await removeLateDevices(this.#context);
+    await this.#late.round();
     await this.#auth.removeExpired();
   }
 

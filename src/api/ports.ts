@@ -47,6 +47,8 @@ export interface Principal {
   readonly expiresAtMs?: number;
   /** What a key is held to where it carries a limit of its own. */
   readonly requestsPerMinute?: number;
+  /** Of a `service` alone: by what the registry knows it. */
+  readonly client?: { readonly issuer: string; readonly clientId: string };
   /** Of a `session` alone. */
   readonly session?: SessionFacts;
 }

@@ -7,6 +7,7 @@ import {
   CHANGES_MAX,
   type CredentialChanges,
   KEY_DEVICES_MAX,
+  KEY_RATE_MAX,
 } from "./contract.ts";
 import { isDeviceId, isSecretDigest, isTokenRef, type TokenKind } from "./token.ts";
 
@@ -60,6 +61,7 @@ const answer = z.object({
         user_id: ownerId,
         tenant_id: ownerId,
         devices: z.array(deviceId).max(KEY_DEVICES_MAX).optional(),
+        requests_per_minute: z.number().int().min(1).max(KEY_RATE_MAX).optional(),
         expires_at: expiresAt,
       }),
       refused,

@@ -91,6 +91,8 @@ export interface KeyAccepted {
   readonly tenant_id: string;
   /** Those of them that it is held to; absent for all. */
   readonly devices?: readonly string[] | undefined;
+  /** Requests at the edge that it is held to, at most {@link KEY_RATE_MAX}; absent for no limit. */
+  readonly requests_per_minute?: number | undefined;
   readonly expires_at?: string | undefined;
 }
 
@@ -131,6 +133,8 @@ export const AUTHORIZE_CHECKS_MAX = 500;
 export const AUTHORIZE_RECHECK_MAX = 5_000;
 /** Devices that one key can be held to. */
 export const KEY_DEVICES_MAX = 1_000;
+/** Requests a minute that a key can be held to at most. */
+export const KEY_RATE_MAX = 1_000_000;
 /** Entries of one `CredentialChanges`, all lists together. */
 export const CHANGES_MAX = 10_000;
 /** Bytes of an authorize request and of `CredentialChanges`: what the limits above come to, and some room. */

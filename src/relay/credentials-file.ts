@@ -331,6 +331,7 @@ export class CredentialsFile
 class FileCaller implements Caller {
   readonly keyId: string;
   readonly userId: string;
+  readonly limit = null;
   /** The devices that the key is held to; null for all of the user's. */
   readonly #devices: ReadonlySet<string> | null;
   readonly #ownerOf: (deviceId: string) => string | undefined;

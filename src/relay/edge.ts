@@ -21,7 +21,7 @@ export function registerEdge(app: TemplatedApp, context: RelayContext, peers: Pe
 class Edge {
   readonly #context: RelayContext;
   readonly #peers: PeerAddresses;
-  readonly #fields = new RequestFields();
+  readonly #fields = new RequestFields({ ofStranger: true });
   readonly #ids = new RequestIds();
   readonly #secure: boolean;
 
@@ -107,6 +107,11 @@ class Edge {
   ): HttpError | Caller | Promise<HttpError | Caller> {
     if (!verdict.ok) return refusalOf(verdict);
     const caller = verdict.value;
+    const { limit } = caller;
+    if (limit !== null) {
+      const retryAfter = limit.take();
+      if (retryAfter > 0) return relayError("ERR_RELAY_LIMITED", { retryAfter });
+    }
     const { tunnelGate } = this.#context;
     if (connected && caller.allows(deviceId)) return caller;
     if (tunnelGate.lookUpDevice === undefined || tunnelGate.knowsDevice(deviceId)) {

@@ -19,8 +19,16 @@ export interface Caller {
   /** Public reference of the key, `hwk_<id>`. */
   readonly keyId: string;
   readonly userId: string;
+  /** How often this key may call; null for as often as it likes. */
+  readonly limit: CallerLimit | null;
   /** Whether this key may reach the device; a foreign device answers exactly as a missing one does. */
   allows(deviceId: string): boolean;
+}
+
+/** Counts the requests of one key. */
+export interface CallerLimit {
+  /** Counts a request. 0 where it is within the limit; otherwise the seconds until the next one would be. */
+  take(): number;
 }
 
 /** The answer of a gate: a value, or a refusal that can be told to the caller. */

@@ -10,7 +10,10 @@ import { DatabaseAuditLog } from "./database-audit-log.ts";
 export const AUDIT_PAGE_DEFAULT = 100;
 export const AUDIT_PAGE_MAX = 1_000;
 
-const text = z.string().min(1).max(512);
+const text = z
+  .string()
+  .max(512)
+  .regex(/^\P{Cc}+$/u);
 const time = z.iso.datetime({ offset: true }).transform((instant) => Date.parse(instant));
 
 const query = z.strictObject({

@@ -155,6 +155,7 @@ function principalOfMachine(machine: MachinePrincipal): Principal {
     role: scopes.some((scope) => ADMIN_SCOPES.has(scope)) ? "admin" : "member",
     scopes: new Set(scopes),
     expiresAtMs: machine.expiresAtMs,
+    client: { issuer: machine.issuer, clientId: machine.clientId },
   };
 }
 

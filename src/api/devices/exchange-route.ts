@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { normalisePairingCode, pairingCodeDigest } from "../../core/pairing-code.ts";
 import { mintToken, parseToken } from "../../core/token.ts";
+import { withoutTokens } from "../access-log.ts";
 import { apiError } from "../errors.ts";
 import { json } from "../reply.ts";
 import { type Route, route } from "../route.ts";
@@ -18,6 +19,8 @@ import { claim, deviceName, timeTextOrNull } from "./shapes.ts";
 
 const BODY_BYTES_MAX = 8_192;
 const NAME_LENGTH_MAX = 100;
+/** As much of it as the audit log keeps of any. */
+const USER_AGENT_LENGTH_MAX = 512;
 
 /** What a device says of itself. More than this is ignored: a device is what its code makes it. */
 const enrolling = z.object({
@@ -149,6 +152,7 @@ async function exchanged(
             model: device.model ?? null,
             serial: device.serial ?? null,
             ip: call.address,
+            userAgent: withoutTokens(call.userAgent).slice(0, USER_AGENT_LENGTH_MAX),
             requestId: call.requestId,
           },
           token,

@@ -14,7 +14,7 @@ import { tokenRoutes } from "./token-routes.ts";
 
 export { DEVICE_ERRORS, type DeviceErrorCode } from "./errors.ts";
 export type { OnExchangeStep } from "./exchange-route.ts";
-export { removeLateDevices } from "./late-devices.ts";
+export { LateDevices, removeLateDevices } from "./late-devices.ts";
 export { DEVICE_DEFAULTS, type DeviceOptions, type ExchangeLimits } from "./options.ts";
 
 /**

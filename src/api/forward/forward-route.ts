@@ -3,8 +3,10 @@ import type { Dispatcher } from "undici";
 import { z } from "zod";
 import { assert } from "../../core/assert.ts";
 import { isDeviceId } from "../../core/token.ts";
+import { actorOf } from "../context.ts";
 import {
   type ApiContext,
+  type ApiError,
   apiError,
   type Call,
   type Principal,
@@ -19,7 +21,7 @@ import { ForwardExchange } from "./forward-exchange.ts";
 import { KnownDevices } from "./known-devices.ts";
 import { ForwardLimits } from "./limits.ts";
 import type { DevicePlace } from "./location.ts";
-import { PrincipalRecheck } from "./principal-recheck.ts";
+import { PrincipalRecheck, runningName } from "./principal-recheck.ts";
 
 /** What {@link forwardRoute} is told. */
 export interface ForwardOptions {
@@ -94,6 +96,7 @@ export function forwardRoute(context: ApiContext, options: ForwardOptions): Rout
       assert(principal !== null, "the route is not open");
       const { id } = named;
       const tenantName = await tenantNameFor(known, principal, id);
+      if (tenantName === null) throw missing(context, call, principal);
       // The client may have left meanwhile.
       if (call.signal.aborted) throw apiError("bad_request");
       const { tenantId: tenant } = principal;
@@ -108,11 +111,11 @@ export function forwardRoute(context: ApiContext, options: ForwardOptions): Rout
         target,
         logger: context.logger,
       });
-      const release = context.endings.onEnd(principal.ref, () => exchange.cut());
+      const release = context.endings.onEnd(runningName(principal), () => exchange.cut());
       recheck.begin(principal);
       exchange.onOver = () => {
         release();
-        recheck.end(principal.ref);
+        recheck.end(principal);
         limits.leave(tenant);
       };
       const { relay } = context;
@@ -130,15 +133,31 @@ export function forwardRoute(context: ApiContext, options: ForwardOptions): Rout
   });
 }
 
-/** A device of another tenant, and one that a key is not held to, are as one that there is not. */
+/** 404 for a device that the caller does not have. Whether it exists elsewhere is not looked at. */
+function missing(
+  { audit }: ApiContext,
+  call: Call<z.output<typeof params>>,
+  principal: Principal,
+): ApiError {
+  audit.record({
+    event: "malicious_direct_reference",
+    tenant: tenantId(principal.tenantId),
+    asker: call,
+    actor: actorOf(principal),
+    sessionRef: principal.kind === "session" ? principal.ref : null,
+    objectId: call.params.id,
+  });
+  return apiError("not_found");
+}
+
+/** Null for a device of another tenant, and for one that a key is not held to, as for one that there is not. */
 async function tenantNameFor(
   known: KnownDevices,
   { devices, tenantId: tenant }: Principal,
   id: string,
-): Promise<string> {
+): Promise<string | null> {
   const name = await known.tenantNameFor(tenantId(tenant), id);
-  if (name === null || (devices !== undefined && !devices.has(id))) throw apiError("not_found");
-  return name;
+  return devices !== undefined && !devices.has(id) ? null : name;
 }
 
 /** What stands before `/internal` in paths; mostly "". */

@@ -1,12 +1,17 @@
 import { wireTenant } from "../relay-link/index.ts";
 import { getDevice, type Store, type TenantId } from "../store/index.ts";
 
-/** How long a device that was found is not looked up again: what one that is removed meanwhile costs is a 503 for a 404. */
+/**
+ * How long a device that was found is not looked up again. One that another process removes meanwhile is answered 503 in place
+ * of 404.
+ */
 const KNOWN_MS = 1_000;
 const DEVICES_MAX = 10_000;
 
 interface Known {
   readonly until: number;
+  /** The store's {@link Store.removalEpoch} before it was found. */
+  readonly epoch: number;
   /** How the tenant is named to the device. */
   readonly tenantName: string;
 }
@@ -33,18 +38,18 @@ export class KnownDevices {
   /** The name of the tenant for a device of it, null where the tenant has no such device. */
   tenantNameFor(tenant: TenantId, id: string): string | null | Promise<string | null> {
     const known = this.#known.get(nameOf(tenant, id));
-    return known !== undefined && known.until > this.#now()
-      ? known.tenantName
-      : this.#lookUp(tenant, id);
+    const isCurrent = known?.epoch === this.#store.removalEpoch && known.until > this.#now();
+    return isCurrent ? known.tenantName : this.#lookUp(tenant, id);
   }
 
   async #lookUp(tenant: TenantId, id: string): Promise<string | null> {
     const name = nameOf(tenant, id);
     this.#known.delete(name);
+    const epoch = this.#store.removalEpoch;
     if ((await getDevice(this.#store, tenant, id)) === null) return null;
     if (this.#known.size >= this.#devicesMax) this.#known.clear();
     const tenantName = wireTenant(tenant);
-    this.#known.set(name, { until: this.#now() + KNOWN_MS, tenantName });
+    this.#known.set(name, { until: this.#now() + KNOWN_MS, epoch, tenantName });
     return tenantName;
   }
 }

@@ -1,12 +1,19 @@
+import { StoredMachineClients } from "../bearer/index.ts";
 import type { ApiContext, Principal } from "../index.ts";
 import { findEndedPrincipals } from "../store/index.ts";
 import type { Timers } from "../timers.ts";
 
 interface Running {
-  /** By what the store knows the principal. */
+  /** By what the store knows a session or a key. */
   readonly id: string;
-  readonly kind: "session" | "key";
+  readonly kind: "session" | "key" | "service";
+  readonly principal: Principal;
   count: number;
+}
+
+/** By what the endings know those in whose name a request runs: clients of two issuers may have one id. */
+export function runningName({ ref, client }: Principal): string {
+  return client === undefined ? ref : `${ref} ${client.issuer}`;
 }
 
 /**
@@ -17,7 +24,8 @@ export class PrincipalRecheck {
   readonly #context: ApiContext;
   readonly #timers: Timers;
   readonly #everyMs: number;
-  /** By the principal's `ref`; no more than requests run. */
+  readonly #clients: StoredMachineClients;
+  /** By {@link runningName}; no more than requests run. */
   readonly #running = new Map<string, Running>();
   #isSet = false;
 
@@ -25,26 +33,31 @@ export class PrincipalRecheck {
     this.#context = context;
     this.#timers = timers;
     this.#everyMs = everyMs;
+    this.#clients = new StoredMachineClients(context.store);
   }
 
-  begin({ ref, kind, session }: Principal): void {
-    const known = this.#running.get(ref);
+  begin(principal: Principal): void {
+    const { ref, kind, session } = principal;
+    const name = runningName(principal);
+    const known = this.#running.get(name);
     if (known !== undefined) {
       known.count += 1;
       return;
     }
-    if (kind === "key") this.#running.set(ref, { id: ref, kind, count: 1 });
-    else if (session !== undefined) {
-      this.#running.set(ref, { id: session.key, kind: "session", count: 1 });
+    if (kind === "key" || kind === "service") {
+      this.#running.set(name, { id: ref, kind, principal, count: 1 });
+    } else if (session !== undefined) {
+      this.#running.set(name, { id: session.key, kind: "session", principal, count: 1 });
     }
     this.#schedule();
   }
 
-  end(ref: string): void {
-    const known = this.#running.get(ref);
+  end(principal: Principal): void {
+    const name = runningName(principal);
+    const known = this.#running.get(name);
     if (known === undefined) return;
     known.count -= 1;
-    if (known.count === 0) this.#running.delete(ref);
+    if (known.count === 0) this.#running.delete(name);
   }
 
   #schedule(): void {
@@ -63,12 +76,26 @@ export class PrincipalRecheck {
     try {
       const asked = { sessions: idsOf("session"), keys: idsOf("key") };
       const ended = await findEndedPrincipals(store, asked);
-      endings.end(running.filter(([, { id }]) => ended.has(id)).map(([ref]) => ref));
+      endings.end(
+        running
+          .filter(([, { kind, id }]) => kind !== "service" && ended.has(id))
+          .map(([name]) => name),
+      );
+      for (const [name, { principal }] of running) {
+        if (await this.#isClientGone(principal)) endings.end([name]);
+      }
     } catch (error) {
       // Who was let in stays in while nobody can say otherwise.
       logger.warn({ err: error }, "running requests cannot be checked");
     }
     this.#isSet = false;
     this.#schedule();
+  }
+
+  /** The registration counts, and not the token: that one was good when it was used, and few live for long. */
+  async #isClientGone({ client, tenantId }: Principal): Promise<boolean> {
+    if (client === undefined) return false;
+    const found = await this.#clients.find(client.issuer, client.clientId);
+    return found?.tenant !== tenantId;
   }
 }

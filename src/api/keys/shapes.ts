@@ -1,12 +1,9 @@
 import { z } from "zod";
-import { KEY_DEVICES_MAX } from "../../core/contract.ts";
+import { KEY_DEVICES_MAX, KEY_RATE_MAX } from "../../core/contract.ts";
 import { isTokenRef } from "../../core/token.ts";
 import { ALL_SCOPES } from "../scopes.ts";
 import type { ApiKey } from "../store/index.ts";
 import { KEY_LIFE_MAX_MS } from "./issue-key.ts";
-
-/** Requests a minute that a key may be held to at most. */
-export const KEY_RATE_MAX = 1_000_000;
 
 /** Keys on a page where the caller names no `limit`, and the most that it may ask for. */
 export const KEY_PAGE_DEFAULT = 100;

@@ -6,6 +6,7 @@ import {
   type AuthorizeAnswer,
   type AuthorizeRequest,
   KEY_DEVICES_MAX,
+  KEY_RATE_MAX,
   type KeyAccepted,
   type SecretCheck,
   type SecretRefused,
@@ -22,6 +23,7 @@ import {
   type CurrentApiKey,
   deviceTenants,
   noteApiKeysUsed,
+  noteDevicesSeen,
   noteTunnels,
   RECHECK_MAX,
   recheckTokens,
@@ -93,8 +95,9 @@ async function recheck(context: ApiContext, refs: readonly string[]): Promise<st
   for (let start = 0; start < refs.length; start += RECHECK_MAX) {
     if (start > 0) await turn();
     const piece = refs.slice(start, start + RECHECK_MAX);
-    const { ended, pending } = await recheckTokens(context.store, piece);
+    const { ended, pending, unseen } = await recheckTokens(context.store, piece);
     revoked.push(...ended);
+    await noteDevicesSeen(context.store, unseen);
     if (pending.length > 0) await activate(context, pending);
   }
   return revoked;
@@ -135,6 +138,9 @@ function keyAnswer(key: CurrentApiKey | null): KeyAccepted | SecretRefused {
     tenant_id: wireTenant(key.tenant),
     // More than the relay takes would make the whole answer useless to it.
     ...(key.devices === null ? {} : { devices: key.devices.slice(0, KEY_DEVICES_MAX) }),
+    ...(key.requestsPerMinute === null
+      ? {}
+      : { requests_per_minute: Math.min(key.requestsPerMinute, KEY_RATE_MAX) }),
     ...expiry(key.expiresAt),
   };
 }

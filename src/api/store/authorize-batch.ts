@@ -101,10 +101,16 @@ export interface RecheckedTokens {
   readonly ended: readonly string[];
   /** Good, but the device counts as one that has never connected. */
   readonly pending: readonly string[];
+  /** Good, but the device was seen last more than {@link SEEN_WRITE_MS} ago, as far as is written. */
+  readonly unseen: readonly string[];
 }
 
+/** When a device was seen last is written at most once in this time while its tunnel is up. */
+export const SEEN_WRITE_MS = 5 * 60_000;
+
 /**
- * Looks at tokens whose tunnels are up. One statement.
+ * Looks at tokens whose tunnels are up. A device that had a time to connect did so: no token is let in after that. One
+ * statement.
  *
  * @param refs at most {@link RECHECK_MAX}
  */
@@ -113,26 +119,28 @@ export async function recheckTokens(
   refs: readonly string[],
 ): Promise<RecheckedTokens> {
   assert(refs.length <= RECHECK_MAX, "a batch of tokens is within its limit");
-  if (refs.length === 0) return { ended: [], pending: [] };
+  if (refs.length === 0) return { ended: [], pending: [], unseen: [] };
   const rows = await store.query
     .selectFrom("deviceTokens")
     .innerJoin("devices", "devices.id", "deviceTokens.deviceId")
     .innerJoin("users", "users.id", "devices.ownerId")
     .innerJoin("tenants", "tenants.id", "devices.tenant")
     .select(["deviceTokens.ref", "deviceTokens.endedAt", "expiresAt", "goodUntil"])
-    .select(["devices.activateBy", "devices.state"])
+    .select(["devices.state", "devices.lastSeenAt"])
     .select(["users.disabledAt as userDisabledAt", "tenants.disabledAt as tenantDisabledAt"])
     .where(oneOf(store.kind, "deviceTokens.ref", refs))
     .execute();
   const now = store.now();
   const good = new Set<string>();
   const pending: string[] = [];
+  const unseen: string[] = [];
   for (const row of rows) {
-    if (!opensTunnel(row, now)) continue;
+    if (!opensTunnel({ ...row, activateBy: null }, now)) continue;
     good.add(row.ref);
     if (row.state === "pending") pending.push(row.ref);
+    else if ((row.lastSeenAt ?? 0) <= now - SEEN_WRITE_MS) unseen.push(row.ref);
   }
-  return { ended: refs.filter((ref) => !good.has(ref)), pending };
+  return { ended: refs.filter((ref) => !good.has(ref)), pending, unseen };
 }
 
 /** Who runs something, by what the store knows them by. */

@@ -1,7 +1,7 @@
 import type { Selectable } from "kysely";
 import { assert } from "../../core/assert.ts";
 import { digestsEqual, mintDeviceId } from "../../core/token.ts";
-import { type Device, deviceOf, insertDevice, type NewDevice } from "./devices.ts";
+import { type Device, deviceOf, insertDevice, type NewDevice, tokensLock } from "./devices.ts";
 import { StoreLimitError } from "./errors.ts";
 import type { DeviceTokensTable } from "./schema.ts";
 import type { Queries, Store } from "./store.ts";
@@ -102,13 +102,7 @@ export function rotateDeviceToken(
   return store.transaction(async (queries) => {
     await store.lock(queries, tokensLock(deviceId));
     const now = store.now();
-    const device = await queries
-      .selectFrom("devices")
-      .select("id")
-      .where("tenant", "=", scoped(tenant))
-      .where("id", "=", deviceId)
-      .executeTakeFirst();
-    if (device === undefined) return null;
+    if (!(await holdDevice(store, queries, tenant, deviceId))) return null;
     const tokens = await queries
       .selectFrom("deviceTokens")
       .select(PUBLIC_COLUMNS)
@@ -128,6 +122,24 @@ export function rotateDeviceToken(
     const generation = 1 + Math.max(0, ...tokens.map((known) => known.generation));
     return insertToken(queries, tenant, deviceId, token, { expiresAt, now, generation });
   });
+}
+
+/** Whether the tenant has the device; it is not removed then before the transaction is over. */
+async function holdDevice(
+  store: Store,
+  queries: Queries,
+  tenant: TenantId,
+  id: string,
+): Promise<boolean> {
+  const found = await queries
+    .selectFrom("devices")
+    .select("id")
+    .where("tenant", "=", scoped(tenant))
+    .where("id", "=", id)
+    // SQLite's transactions have the write lock from their beginning.
+    .$if(store.kind === "postgres", (query) => query.forKeyShare())
+    .executeTakeFirst();
+  return found !== undefined;
 }
 
 async function insertToken(
@@ -229,14 +241,12 @@ export function replaceDeviceTokens(
   return store.transaction(async (queries) => {
     await store.lock(queries, tokensLock(deviceId));
     const now = store.now();
+    if (!(await holdDevice(store, queries, tenant, deviceId))) return null;
     const known = await queries
-      .selectFrom("devices")
-      .leftJoin("deviceTokens", "deviceTokens.deviceId", "devices.id")
-      .select("deviceTokens.generation")
-      .where("devices.tenant", "=", scoped(tenant))
-      .where("devices.id", "=", deviceId)
+      .selectFrom("deviceTokens")
+      .select("generation")
+      .where("deviceId", "=", deviceId)
       .execute();
-    if (known.length === 0) return null;
     const ended = await queries
       .updateTable("deviceTokens")
       .set({ endedAt: now })
@@ -244,7 +254,7 @@ export function replaceDeviceTokens(
       .where("endedAt", "is", null)
       .returning("ref")
       .execute();
-    const generation = 1 + Math.max(0, ...known.map((each) => each.generation ?? 0));
+    const generation = 1 + Math.max(0, ...known.map((each) => each.generation));
     const added = await insertToken(queries, tenant, deviceId, token, {
       ...options,
       now,
@@ -315,6 +325,7 @@ export function noteDeviceConnected(
         firstConnectedAt: token.firstConnectedAt ?? now,
         lastSeenAt: now,
         lastRemoteAddr: tunnel.remoteAddr,
+        lastCloseReason: null,
         agentVersion: tunnel.agentVersion,
       })
       .where("id", "=", token.deviceId)
@@ -386,9 +397,4 @@ function isGood(
 ): boolean {
   if (endedAt !== null) return false;
   return (expiresAt === null || expiresAt > now) && (goodUntil === null || goodUntil > now);
-}
-
-/** The lock of what is done to the tokens of a device. */
-export function tokensLock(deviceId: string): string {
-  return `tokens:${deviceId}`;
 }

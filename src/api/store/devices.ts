@@ -172,12 +172,14 @@ export interface RemovedDevice {
 }
 
 /** Deletes a device with its tokens. Null where the tenant has no such device. */
-export function deleteDevice(
+export async function deleteDevice(
   store: Store,
   tenant: TenantId,
   id: string,
 ): Promise<RemovedDevice | null> {
-  return store.transaction(async (queries) => {
+  const deleted = await store.transaction(async (queries) => {
+    // A rotation that is on its way is either over by now, and its token ends here, or finds no device.
+    await store.lock(queries, tokensLock(id));
     const tokens = await queries
       .selectFrom("deviceTokens")
       .select("ref")
@@ -194,23 +196,38 @@ export function deleteDevice(
     if (removed === undefined) return null;
     return { ...removed, tokenRefs: tokens.map(({ ref }) => ref) };
   });
+  if (deleted !== null) store.noteDevicesRemoved();
+  return deleted;
 }
 
-/** Removes the paired devices that have not connected in time, with their tokens, and notes that in the audit log. */
-export function removeUnconnectedDevices(store: Store): Promise<RemovedDevice[]> {
-  return store.transaction(async (queries) => {
+/** The lock of what is done to the tokens of a device. */
+export function tokensLock(deviceId: string): string {
+  return `tokens:${deviceId}`;
+}
+
+/**
+ * Removes the paired devices that have not connected in time, with their tokens, and notes that in the audit log.
+ *
+ * @param graceMs how long after their time; their tokens are good no longer meanwhile
+ */
+export async function removeUnconnectedDevices(
+  store: Store,
+  graceMs = 0,
+): Promise<RemovedDevice[]> {
+  const late = await store.transaction(async (queries) => {
     const now = store.now();
+    const before = now - graceMs;
     const due = await queries
       .selectFrom("devices")
       .innerJoin("deviceTokens", "deviceTokens.deviceId", "devices.id")
       .select(["devices.id", "deviceTokens.ref"])
       .where("devices.state", "=", "pending")
-      .where("activateBy", "<=", now)
+      .where("activateBy", "<=", before)
       .execute();
     const removed = await queries
       .deleteFrom("devices")
       .where("state", "=", "pending")
-      .where("activateBy", "<=", now)
+      .where("activateBy", "<=", before)
       .returning(["id", "tenant", "name"])
       .execute();
     for (const { id, tenant } of removed) {
@@ -225,6 +242,8 @@ export function removeUnconnectedDevices(store: Store): Promise<RemovedDevice[]>
       tokenRefs: due.filter(({ id }) => id === device.id).map(({ ref }) => ref),
     }));
   });
+  if (late.length > 0) store.noteDevicesRemoved();
+  return late;
 }
 
 /** Notes that a device's tunnel is gone. */

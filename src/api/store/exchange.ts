@@ -14,6 +14,7 @@ export type Credential =
 /** A device that asks to be taken in. */
 export interface EnrollingDevice extends Omit<NewDevice, "tags"> {
   readonly ip: string | null;
+  readonly userAgent: string | null;
   readonly requestId: string | null;
 }
 
@@ -75,6 +76,7 @@ export function exchangeCredential(
       actor: ownerId,
       objectId: id,
       ip: device.ip,
+      userAgent: device.userAgent,
       detail: { token: token.ref, by: credential.kind, name, model },
     });
     await onStep("audited");

@@ -40,7 +40,7 @@ export function removeExpired(
     const before = now - ENDED_KEPT_MS;
     await queries
       .deleteFrom("pairingCodes")
-      .where("state", "!=", "unused")
+      .where("state", "in", ["used", "cancelled", "expired"])
       .where("expiresAt", "<=", before)
       .execute();
     await queries

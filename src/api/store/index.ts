@@ -36,6 +36,7 @@ export {
   type RecheckedTokens,
   type RunningPrincipals,
   recheckTokens,
+  SEEN_WRITE_MS,
 } from "./authorize-batch.ts";
 export { isReachable, isStoreAway } from "./availability.ts";
 export {
@@ -165,6 +166,7 @@ export type { DatabaseKind, Store } from "./store.ts";
 export { type TenantId, tenantId } from "./tenant.ts";
 export {
   type NotedTunnels,
+  noteDevicesSeen,
   noteTunnels,
   TUNNEL_NOTES_MAX,
   type TunnelAuditEvent,

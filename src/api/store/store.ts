@@ -24,6 +24,7 @@ export class Store {
   readonly query: Queries;
   readonly #now: () => number;
   #credentialEpoch = 0;
+  #removalEpoch = 0;
 
   constructor(kind: DatabaseKind, query: Queries, now: () => number) {
     this.kind = kind;
@@ -42,6 +43,16 @@ export class Store {
   /** To be called after the commit of such a change. */
   noteCredentialChange(): void {
     this.#credentialEpoch += 1;
+  }
+
+  /** Another number after each time that this process removed devices. Whoever remembers devices compares it. */
+  get removalEpoch(): number {
+    return this.#removalEpoch;
+  }
+
+  /** To be called after the commit of such a removal. */
+  noteDevicesRemoved(): void {
+    this.#removalEpoch += 1;
   }
 
   /** Milliseconds UTC, an integer. */

@@ -2,7 +2,8 @@ import { sql } from "kysely";
 import { assert } from "../../core/assert.ts";
 import { insertAuditEvents, type NewAuditEvent } from "./audit-events.ts";
 import { oneOf } from "./authorize-batch.ts";
-import { type FoundToken, findTokens, opensTunnel, tokensLock } from "./device-tokens.ts";
+import { type FoundToken, findTokens, opensTunnel } from "./device-tokens.ts";
+import { tokensLock } from "./devices.ts";
 import type { Queries, Store } from "./store.ts";
 import type { TenantId } from "./tenant.ts";
 
@@ -81,14 +82,21 @@ export function noteTunnels(store: Store, notes: readonly TunnelNote[]): Promise
     const opened: Opened[] = [];
     const closed: Closed[] = [];
     const refused = new Set<string>();
+    /** Devices that are up in the end. */
+    const up = new Set<string>();
     for (const note of notes) {
-      if (note.kind === "closed") closed.push(note);
-      else if (note.kind === "fight") continue;
-      else if (openedInTime(tokens.get(note.ref), note, now)) opened.push(note);
-      else if (note.kind === "opened") refused.add(note.ref);
+      if (note.kind === "fight") continue;
+      const token = tokens.get(note.ref);
+      if (note.kind === "closed") {
+        closed.push(note);
+        if (token !== undefined && !note.displaced) up.delete(token.deviceId);
+      } else if (token !== undefined && openedInTime(token, note, now)) {
+        opened.push(note);
+        up.add(token.deviceId);
+      } else if (note.kind === "opened") refused.add(note.ref);
     }
     await activate(store, queries, tokens, opened, now);
-    await close(store, queries, tokens, closed, now);
+    await close(store, queries, tokens, closed, { up, now });
     const endedRefs = await endOlder(store, queries, tokens, opened, now);
     const events = notes.flatMap((note) => eventOf(note, tokens.get(note.ref) ?? null, refused));
     const rows = events.map(({ tenant, ...event }) => ({ tenant, time: now, event }));
@@ -97,10 +105,13 @@ export function noteTunnels(store: Store, notes: readonly TunnelNote[]): Promise
   });
 }
 
-/** A device that connected in time is in time, however late the word of it comes. */
-function openedInTime(token: FoundToken | undefined, { at }: TunnelNote, now: number): boolean {
-  if (token === undefined) return false;
-  const inTime = token.activateBy === null || at < token.activateBy;
+/**
+ * A device that connected in time is in time, however late the word of it comes, and though the relay's clock be ahead. One
+ * that is seen to be up connected in time: afterwards no token of it is let in.
+ */
+function openedInTime(token: FoundToken, { kind, at }: TunnelNote, now: number): boolean {
+  const { activateBy } = token;
+  const inTime = activateBy === null || kind === "seen" || Math.min(at, now) < activateBy;
   return opensTunnel(inTime ? { ...token, activateBy: null } : token, now);
 }
 
@@ -137,10 +148,10 @@ async function activate(
       ? sql`(select value ->> '$.id' as id, value ->> '$.at' as at, value ->> '$.addr' as addr,
           value ->> '$.version' as version from json_each(${json})) as v`
       : sql`jsonb_to_recordset(${json}::jsonb) as v(id text, at bigint, addr text, version text)`;
-  const latest = sql.raw(store.kind === "sqlite" ? "max" : "greatest");
   await sql`update devices set state = 'active', activate_by = null,
       first_connected_at = coalesce(first_connected_at, v.at),
-      last_seen_at = ${latest}(coalesce(last_seen_at, 0), v.at),
+      last_seen_at = ${lastSeen(store, now)},
+      last_close_reason = case when v.addr is null then last_close_reason else null end,
       last_remote_addr = coalesce(v.addr, last_remote_addr),
       agent_version = case when v.addr is null then agent_version else v.version end
     from ${source} where devices.id = v.id`.execute(queries);
@@ -157,7 +168,7 @@ async function close(
   queries: Queries,
   tokens: ReadonlyMap<string, FoundToken>,
   notes: readonly Closed[],
-  now: number,
+  { up, now }: { readonly up: ReadonlySet<string>; readonly now: number },
 ): Promise<void> {
   // A tunnel that was displaced says nothing of its device: another one is up.
   const lasting = notes.filter(({ displaced }) => !displaced);
@@ -165,7 +176,7 @@ async function close(
   const rows = [...byDevice(tokens, lasting)].map(([id, { at, reason }]) => ({
     id,
     at: Math.min(at, now),
-    reason,
+    reason: up.has(id) ? null : reason,
   }));
   const json = JSON.stringify(rows);
   const source =
@@ -173,9 +184,36 @@ async function close(
       ? sql`(select value ->> '$.id' as id, value ->> '$.at' as at, value ->> '$.reason' as reason
           from json_each(${json})) as v`
       : sql`jsonb_to_recordset(${json}::jsonb) as v(id text, at bigint, reason text)`;
-  const latest = sql.raw(store.kind === "sqlite" ? "max" : "greatest");
-  await sql`update devices set last_seen_at = ${latest}(coalesce(last_seen_at, 0), v.at),
+  await sql`update devices set last_seen_at = ${lastSeen(store, now)},
       last_close_reason = v.reason from ${source} where devices.id = v.id`.execute(queries);
+}
+
+/** The later one of two times, `v.at` the new one. What was written by a clock that was ahead does not stand for ever. */
+function lastSeen(store: Store, now: number) {
+  return store.kind === "sqlite"
+    ? sql`max(min(coalesce(last_seen_at, 0), ${now}), v.at)`
+    : sql`greatest(least(coalesce(last_seen_at, 0), ${now}::bigint), v.at)`;
+}
+
+/**
+ * Notes that the devices of these tokens are connected at this moment. One statement.
+ *
+ * @param refs of live tunnels
+ */
+export async function noteDevicesSeen(store: Store, refs: readonly string[]): Promise<void> {
+  if (refs.length === 0) return;
+  await store.transaction(async (queries) => {
+    await queries
+      .updateTable("devices")
+      .set({ lastSeenAt: store.now() })
+      .where("id", "in", (from) =>
+        from
+          .selectFrom("deviceTokens")
+          .select("deviceId")
+          .where(oneOf(store.kind, "ref", refs)),
+      )
+      .execute();
+  });
 }
 
 /** Ends the older tokens of devices that use a newer one now. */

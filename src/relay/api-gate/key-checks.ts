@@ -1,6 +1,7 @@
 import { parseToken } from "../../core/token.ts";
 import type { Caller, Verdict } from "../ports.ts";
 import type { AuthorizeQueue } from "./authorize-queue.ts";
+import { KeyLimits } from "./key-limits.ts";
 import { KnownKeys } from "./known-keys.ts";
 import type { ApiGateOptions } from "./options.ts";
 import { type Refusals, secretName } from "./refusals.ts";
@@ -16,6 +17,7 @@ export class KeyChecks {
   readonly #refusals: Refusals;
   readonly #tenantOf: (deviceId: string) => string | null;
   readonly #keys: KnownKeys;
+  readonly #limits: KeyLimits;
 
   /** @param tenantOf the tenant of a device, null where that is not known */
   constructor(
@@ -29,6 +31,7 @@ export class KeyChecks {
     this.#refusals = refusals;
     this.#tenantOf = tenantOf;
     this.#keys = new KnownKeys(options.cachedKeysMax);
+    this.#limits = new KeyLimits(options.clock, options.cachedKeysMax);
   }
 
   get size(): number {
@@ -84,7 +87,9 @@ export class KeyChecks {
       if (known !== undefined && refusal.status !== 429) this.#keys.forget(ref);
       return this.#refusals.add(secretName(ref, digest), refusal);
     }
-    const verdict: Verdict<Caller> = { ok: true, value: new ApiCaller(ref, reply, this.#tenantOf) };
+    const limit = this.#limits.of(ref, reply.requests_per_minute);
+    const value = new ApiCaller(ref, reply, this.#tenantOf, limit);
+    const verdict: Verdict<Caller> = { ok: true, value };
     this.#keys.put({
       text,
       ref,

@@ -1,5 +1,5 @@
 import type { SecretRefused } from "../../core/contract.ts";
-import type { Caller, Verdict } from "../ports.ts";
+import type { Caller, CallerLimit, Verdict } from "../ports.ts";
 
 /** A refusal, which fits any verdict. */
 export type Refusal = Exclude<Verdict<never>, { ok: true }>;
@@ -37,6 +37,7 @@ export function expiryOf(expiresAt: string | undefined): number {
 export class ApiCaller implements Caller {
   readonly keyId: string;
   readonly userId: string;
+  readonly limit: CallerLimit | null;
   readonly #tenantId: string;
   readonly #devices: ReadonlySet<string> | null;
   readonly #tenantOf: (deviceId: string) => string | null;
@@ -45,7 +46,9 @@ export class ApiCaller implements Caller {
     keyId: string,
     key: { user_id: string; tenant_id: string; devices?: readonly string[] | undefined },
     tenantOf: (deviceId: string) => string | null,
+    limit: CallerLimit | null,
   ) {
+    this.limit = limit;
     this.keyId = keyId;
     this.userId = key.user_id;
     this.#tenantId = key.tenant_id;

@@ -16,6 +16,12 @@ const UNFRAMED: ReadonlySet<RequestErrorCode> = new Set([
   "ERR_HTTP_REQUEST_TRANSFER_ENCODING",
   "ERR_HTTP_REQUEST_TRANSFER_CODING",
 ]);
+/**
+ * What the API server says of a caller, and proxies of an address, in all spellings that a server may read as the same name:
+ * many make "_" of whatever is neither letter nor digit.
+ */
+const OURS = /^x[^0-9a-z](?:hawser|forwarded)(?:[^0-9a-z]|$)/;
+const X = 0x78;
 /** As many digits as a number holds exactly. */
 const LENGTH = /^[0-9]{1,15}$/;
 
@@ -60,8 +66,11 @@ export class RequestFields {
   private seen = 0;
   /** A host that was found right before: the next request names it again, more often than not. */
   private rightHost = "";
+  private readonly ofStranger: boolean;
 
-  constructor() {
+  /** @param options.ofStranger the request is not from the API server: what only that may say is left out */
+  constructor(options: { readonly ofStranger?: boolean } = {}) {
+    this.ofStranger = options.ofStranger ?? false;
     this.add = (name, value) => {
       this.take(name, value);
     };
@@ -244,8 +253,12 @@ export class RequestFields {
         return;
       }
     }
-    if (name.length === 0) this.refuse("ERR_HTTP_REQUEST_FIELD_BYTES");
-    else this.text += `${name}: ${value}\r\n`;
+    if (name.length === 0) {
+      this.refuse("ERR_HTTP_REQUEST_FIELD_BYTES");
+      return;
+    }
+    if (this.ofStranger && name.charCodeAt(0) === X && OURS.test(name)) return;
+    this.text += `${name}: ${value}\r\n`;
   }
 
   /** Text beyond ASCII, back as the UTF-8 bytes that it came as, a character each; or a problem. */

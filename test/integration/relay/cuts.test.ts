@@ -59,7 +59,7 @@ test("1,000 requests with cuts of client, device and tunnel", { timeout: 300_000
       callerGate: {
         authenticateCaller: (text) =>
           text === key.text
-            ? { ok: true, value: { keyId: key.ref, userId: "u", allows: () => true } }
+            ? { ok: true, value: { keyId: key.ref, userId: "u", limit: null, allows: () => true } }
             : { ok: false, status: 401, code: "ERR_RELAY_UNAUTHORIZED", retryAfter: 0 },
       },
     },

@@ -233,6 +233,9 @@ test("the request reaches the device as it is, less what belongs to the hop", as
     `X-Hawser-Device: ${deviceId}`,
     "X-Forwarded-For: 9.9.9.9",
     "Forwarded: for=9.9.9.9",
+    "X-Hawser-User: root",
+    "X_Hawser_Tenant: t1",
+    "X_Forwarded_For: 9.9.9.9",
     "Cookie: a=b",
     "Cookie: c=d",
   );
@@ -256,6 +259,9 @@ test("the request reaches the device as it is, less what belongs to the hop", as
     "te",
     "keep-alive",
     "x-hawser-device",
+    "x-hawser-user",
+    "x_hawser_tenant",
+    "x_forwarded_for",
   ]) {
     assert.equal(got.fields.get(name), undefined, name);
   }
@@ -559,7 +565,7 @@ test("a key that must be asked for is awaited; the body waits with it", async (t
   const asked = new Promise<() => void>((resolve) => {
     tellAsked = resolve;
   });
-  const caller = { keyId: "hwk_late", userId: "u", allows: () => true };
+  const caller = { keyId: "hwk_late", userId: "u", limit: null, allows: () => true };
   const authenticateCaller = (): ReturnType<CallerGate["authenticateCaller"]> =>
     new Promise((resolve) => tellAsked(() => resolve({ ok: true, value: caller })));
   const harness = await startHarness(t, {}, { callerGate: { authenticateCaller } });

@@ -102,6 +102,7 @@ export const DEVICE = {
   model: "m1",
   serial: "serial-1",
   ip: "198.51.100.7",
+  userAgent: "hawser-agent/1.0",
   requestId: "r1",
 } as const;
 

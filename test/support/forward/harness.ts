@@ -49,7 +49,7 @@ export async function startHarness(
   const callerGate: CallerGate = gates.callerGate ?? {
     authenticateCaller: (text) =>
       text === key.text
-        ? { ok: true, value: { keyId: key.ref, userId: "u", allows: () => true } }
+        ? { ok: true, value: { keyId: key.ref, userId: "u", limit: null, allows: () => true } }
         : REFUSED,
   };
   const relay = await startRelay(

@@ -219,6 +219,13 @@ export class Rig {
     this.#reports = null;
   }
 
+  /** The relay ends, and tells nobody anything. */
+  async killRelay(): Promise<void> {
+    const reports = this.#reports;
+    if (reports !== null) reports.tunnelOnEvent = () => {};
+    await this.stopRelay();
+  }
+
   async end(): Promise<void> {
     await this.#changes?.close();
     await this.stopRelay();

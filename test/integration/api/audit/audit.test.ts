@@ -299,7 +299,11 @@ onEachRig(
     const first = await rig.send("GET /api/audit?limit=2", session);
     assert.equal(first.body.events.length, 2);
     assert.deepEqual(await objects(`?limit=2&cursor=${first.body.next}`), ["o2", "o1"]);
-    for (const wrong of ["limit=0", "limit=1001", "since=yesterday", "cursor=~", "tenant=x"]) {
+    for (const wrong of [
+      ...["limit=0", "limit=1001", "since=yesterday", "cursor=~", "cursor=1", "tenant=x"],
+      // PostgreSQL takes no NUL, and no event has one.
+      ...["event=%00", "actor=a%00", "object_id=%0a"],
+    ]) {
       assert.equal((await rig.send(`GET /api/audit?${wrong}`, session)).status, 400, wrong);
     }
   },

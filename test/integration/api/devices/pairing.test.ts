@@ -279,14 +279,18 @@ onEachDatabase(
     const rig = await startRig(on, t, { trustedProxyCidrs: ["127.0.0.1/32"] });
     const { code, id } = await madeCode(rig, "bob");
     const answer = await ask(rig.url, "POST /api/pairing/exchange", {
-      headers: { "x-forwarded-for": "198.51.100.7", "x-request-id": "request-of-the-device" },
+      headers: {
+        "x-forwarded-for": "198.51.100.7",
+        "x-request-id": "request-of-the-device",
+        "user-agent": "hawser-agent/9",
+      },
       body: { code, device: { name: "press\u202e", model: "m1" } },
     });
     const paired = JSON.parse(answer.text);
     const { events } = await queryAuditEvents(rig.store, TENANT, { limit: 10 });
     assert.deepEqual(
-      events.map(({ event, actor, objectId, ip, requestId, detail }) => {
-        return { event, actor, objectId, ip, requestId, detail };
+      events.map(({ event, actor, objectId, ip, userAgent, requestId, detail }) => {
+        return { event, actor, objectId, ip, userAgent, requestId, detail };
       }),
       [
         {
@@ -294,6 +298,7 @@ onEachDatabase(
           actor: rig.bob.id,
           objectId: paired.device_id,
           ip: "198.51.100.7",
+          userAgent: "hawser-agent/9",
           requestId: "request-of-the-device",
           detail: {
             token: paired.token.slice(0, 12),

@@ -33,6 +33,26 @@ test("access: a foreign device, one that there is not, and a malformed id are th
   }
 });
 
+test("access: who asks for a device that is not his is in the audit log, in his own tenant's", async (t) => {
+  const { rig, raw, callers, ann, send } = await startForwardRig(t, (_request, response) =>
+    response.end("ok"),
+  );
+  const foreign = await activeDevice(rig.store, await person(rig.store, "bob", OTHER_TENANT));
+  const other = await activeDevice(rig.store, ann);
+  callers.set("held", principalOf(ann, "key", { ref: "held", devices: new Set() }));
+  await raw(`GET /api/devices/${foreign.id}/http/`, [BEARER]);
+  await raw(`GET /api/devices/${other.id}/http/`, ["Authorization: Bearer held"]);
+  await send("GET", "/");
+  const events = rig.audit.filter(({ event }) => event === "malicious_direct_reference");
+  assert.deepEqual(
+    events.map(({ tenant, actor, objectId, asker }) => [tenant, actor, objectId, asker?.address]),
+    [
+      [ann.tenant, "key-of-ann", foreign.id, "127.0.0.1"],
+      [ann.tenant, "held", other.id, "127.0.0.1"],
+    ],
+  );
+});
+
 test("access: a key that is held to other devices gets the same 404", async (t) => {
   const { rig, raw, send, root, callers, ann } = await startForwardRig(t, (_request, response) =>
     response.end("ok"),

@@ -3,9 +3,12 @@ import { once } from "node:events";
 import { request } from "node:http";
 import { test } from "node:test";
 import {
+  disableMachineClient,
+  disableTenant,
   disableUser,
   endLoginSessionByKey,
   findEndedPrincipals,
+  registerMachineClient,
   revokeApiKey,
 } from "../../../../src/api/store/index.ts";
 import { ManualTimers } from "../../../support/api/manual-timers.ts";
@@ -18,7 +21,12 @@ import {
   session,
   TENANT,
 } from "../../../support/api-store/people.ts";
-import { COOKIE, principalOf, startForwardRig } from "../../../support/forward/api-rig.ts";
+import {
+  COOKIE,
+  type ForwardRig,
+  principalOf,
+  startForwardRig,
+} from "../../../support/forward/api-rig.ts";
 import { apiKey } from "../../../support/relay-link/people.ts";
 
 onEachDatabase(
@@ -52,6 +60,17 @@ onEachDatabase(
   },
 );
 
+/** A request that goes on until it is cut. */
+async function begun({ api, root }: ForwardRig, headers: Record<string, string>) {
+  const options = { host: "127.0.0.1", port: api.port, path: `${root}/`, headers };
+  const call = request({ ...options, agent: false }).end();
+  call.on("error", () => {});
+  const [response] = await once(call, "response");
+  response.on("error", () => {}).resume();
+  const isOver = new Promise<void>((resolve) => response.on("close", resolve));
+  return { response, isOver };
+}
+
 test("streams: what another process ended is cut by the check once a minute, and what is good goes on", async (t) => {
   const timers = new ManualTimers();
   const rig = await startForwardRig(t, (_request, response) => void response.write("begun"), {
@@ -65,15 +84,7 @@ test("streams: what another process ended is cut by the check once a minute, and
   rig.callers.set("cookie-of-ann", principalOf(rig.ann, "session", own));
   const real = await apiKey(store, rig.ann);
   rig.callers.set("real", principalOf(rig.ann, "key", { ref: real.ref }));
-  const begin = async (headers: Record<string, string>) => {
-    const options = { host: "127.0.0.1", port: rig.api.port, path: `${rig.root}/`, headers };
-    const call = request({ ...options, agent: false }).end();
-    call.on("error", () => {});
-    const [response] = await once(call, "response");
-    response.on("error", () => {}).resume();
-    const isOver = new Promise<void>((resolve) => response.on("close", resolve));
-    return { response, isOver };
-  };
+  const begin = (headers: Record<string, string>) => begun(rig, headers);
   const byCookie = await begin({ cookie: COOKIE });
   const byKey = await begin({ authorization: "Bearer real" });
   await endLoginSessionByKey(store, key);
@@ -85,5 +96,38 @@ test("streams: what another process ended is cut by the check once a minute, and
   await timers.set(60_000);
   timers.fire(60_000);
   await byKey.isOver;
+  assert.equal(rig.rig.endings.size, 0);
+});
+
+test("streams: a machine client that is registered no longer is cut, and one of that id at another issuer is not", async (t) => {
+  const timers = new ManualTimers();
+  const rig = await startForwardRig(t, (_request, response) => void response.write("begun"), {
+    timers,
+  });
+  const { store } = rig.rig;
+  for (const [token, issuer] of [
+    ["first", "https://one.test/"],
+    ["second", "https://two.test"],
+  ] as const) {
+    // Of an issuer that is a bare origin both spellings are one.
+    const registered = { iss: issuer.replace(/\/$/, ""), clientId: "c", name: "c", scopes: [] };
+    await registerMachineClient(store, TENANT, registered);
+    const client = { issuer, clientId: "c" };
+    rig.callers.set(token, {
+      ...principalOf(rig.ann, "key", { ref: "client:c", userId: "", client }),
+      kind: "service",
+    });
+  }
+  const first = await begun(rig, { authorization: "Bearer first" });
+  const second = await begun(rig, { authorization: "Bearer second" });
+  await disableMachineClient(store, TENANT, "https://one.test", "c");
+  timers.fire(60_000);
+  await first.isOver;
+  assert.equal(first.response.complete, false);
+  assert.equal(rig.rig.endings.size, 1);
+  await disableTenant(store, TENANT);
+  await timers.set(60_000);
+  timers.fire(60_000);
+  await second.isOver;
   assert.equal(rig.rig.endings.size, 0);
 });

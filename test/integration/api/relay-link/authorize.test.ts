@@ -10,6 +10,7 @@ import {
   revokeApiKey,
   revokeDeviceTokens,
   rotateDeviceToken,
+  SEEN_WRITE_MS,
 } from "../../../../src/api/store/index.ts";
 import {
   AUTHORIZE_CHECKS_MAX,
@@ -57,7 +58,7 @@ onEachDatabase("authorize: answers every list in the order of its questions", as
   const bob = await person(store, "bob", OTHER_TENANT);
   const mine = await activeDevice(store, ann);
   const foreign = await activeDevice(store, bob);
-  const key = await apiKey(store, ann, { devices: [mine.id] });
+  const key = await apiKey(store, ann, { devices: [mine.id], requestsPerMinute: 90 });
   const narrow = await apiKey(store, ann, { scopes: ["devices:read"] });
   const unknown = mintToken("device");
   const unknownKey = mintToken("key");
@@ -95,6 +96,7 @@ onEachDatabase("authorize: answers every list in the order of its questions", as
         user_id: ann.id,
         tenant_id: tenant,
         devices: [mine.id],
+        requests_per_minute: 90,
         expires_at: new Date(ownKey?.expiresAt ?? 0).toISOString(),
       },
       REFUSED,
@@ -188,6 +190,41 @@ onEachDatabase(
     const device = await getDevice(store, TENANT, id);
     assert.equal(device?.state, "active");
     assert.equal(device?.activateBy, null);
+  },
+);
+
+onEachDatabase(
+  "authorize: a live tunnel keeps its device, should the time to connect be over before anybody is told",
+  async (on, t) => {
+    const store = await on.open();
+    const rig = await startRig(t, { store });
+    const { id, token } = await pairedDevice(store, await person(store, "ann"));
+    on.clock.advance(11 * MINUTE_MS);
+    assert.deepEqual((await authorize(rig, { recheck: [token.ref] })).revoked, []);
+    assert.equal((await getDevice(store, TENANT, id))?.state, "active");
+    const { tokens } = await authorize(rig, { tokens: [check(token)] });
+    assert.equal(tokens[0]?.ok, true);
+  },
+);
+
+onEachDatabase(
+  "authorize: a device that is up was seen, which is written every five minutes",
+  async (on, t) => {
+    const store = await on.open();
+    const rig = await startRig(t, { store });
+    const { id, token } = await activeDevice(store, await person(store, "ann"));
+    const other = await activeDevice(store, await person(store, "ann"));
+    const start = store.now();
+    const seenAfter = async (ms: number): Promise<number> => {
+      on.clock.advance(ms);
+      await authorize(rig, { recheck: [token.ref] });
+      return ((await getDevice(store, TENANT, id))?.lastSeenAt ?? 0) - start;
+    };
+    assert.equal(await seenAfter(SEEN_WRITE_MS - 1), 0);
+    assert.equal(await seenAfter(1), SEEN_WRITE_MS);
+    assert.equal(await seenAfter(MINUTE_MS), SEEN_WRITE_MS);
+    assert.equal(await seenAfter(SEEN_WRITE_MS), 2 * SEEN_WRITE_MS + MINUTE_MS);
+    assert.equal((await getDevice(store, TENANT, other.id))?.lastSeenAt, start);
   },
 );
 

@@ -153,6 +153,49 @@ onEachDatabase(
 );
 
 onEachDatabase(
+  "tunnels: a relay whose clock is ahead makes no device late, and no time stands in the future",
+  async (on) => {
+    const store = await on.open();
+    const { id, token } = await pairedDevice(store, await person(store, "ann"));
+    const hourAhead = store.now() + 60 * MINUTE_MS;
+    const noted = await noteTunnels(store, [opened(token.ref, hourAhead)]);
+    assert.deepEqual(noted.refusedRefs, []);
+    assert.equal((await getDevice(store, TENANT, id))?.firstConnectedAt, START_MS);
+    // Our own clock was a year ahead, and is right again.
+    await store.query
+      .updateTable("devices")
+      .set({ lastSeenAt: START_MS * 2 })
+      .execute();
+    on.clock.advance(1_000);
+    await noteTunnels(store, [closed(token.ref, START_MS + 500, "gone")]);
+    assert.equal((await getDevice(store, TENANT, id))?.lastSeenAt, START_MS + 1_000);
+  },
+);
+
+onEachDatabase(
+  "tunnels: while a device is up nothing closed it; the last word of a batch counts",
+  async (on) => {
+    const store = await on.open();
+    const { id, token } = await activeDevice(store, await person(store, "ann"));
+    const { ref } = token;
+    const at = store.now();
+    const reasonAfter = async (...notes: TunnelNote[]) => {
+      await noteTunnels(store, notes);
+      return (await getDevice(store, TENANT, id))?.lastCloseReason;
+    };
+    assert.equal(await reasonAfter(closed(ref, at, "one")), "one");
+    assert.equal(await reasonAfter({ kind: "seen", ref, at }), "one");
+    // Should its relay be killed now, nobody knows why it is gone.
+    assert.equal(await reasonAfter(opened(ref, at)), null);
+    assert.equal(await reasonAfter(opened(ref, at), closed(ref, at, "two")), "two");
+    assert.equal(await reasonAfter(closed(ref, at, "three"), opened(ref, at)), null);
+    const back = [closed(ref, at, "four"), opened(ref, at), closed(ref, at, "old", true)];
+    assert.equal(await reasonAfter(...back), null);
+    assert.equal(await reasonAfter(opened(ref, at), closed(ref, at, "five")), "five");
+  },
+);
+
+onEachDatabase(
   "tunnels: replaced, fights, and devices that are gone are told apart in the log",
   async (on) => {
     const store = await on.open();
@@ -328,6 +371,24 @@ test("reports: wait while the API server is away, and come in their order when i
   assert.deepEqual(order, ["tunnel_connected", "tunnel_closed", "tunnel_connected"]);
   assert.equal((await getDevice(rig.store, TENANT, id))?.state, "active");
   again.close();
+});
+
+test("reports: an agent that is killed, and a relay that is, leave what is known and no more", async (t) => {
+  const rig = await startRig(t);
+  const { id, token } = await activeDevice(rig.store, await person(rig.store, "ann"));
+  const device = () => getDevice(rig.store, TENANT, id);
+  const killed = await rig.connect(t, token.text);
+  await rig.events("tunnel_connected");
+  killed.webSocket.terminate();
+  const [closing] = await rig.events("tunnel_closed");
+  assert.match(String(closing?.detail?.["reason"]), /^\S/);
+  const known = await device();
+  assert.equal(known?.lastCloseReason, closing?.detail?.["reason"]);
+  assert.equal(known?.lastRemoteAddr, "127.0.0.1:0");
+  await rig.connect(t, token.text);
+  await rig.events("tunnel_connected", 2);
+  await rig.killRelay();
+  assert.equal((await device())?.lastCloseReason, null);
 });
 
 test("reports: a relay that stops tells of all its tunnels before it is gone", async (t) => {

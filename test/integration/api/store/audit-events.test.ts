@@ -68,6 +68,37 @@ onEachDatabase(
   },
 );
 
+onEachDatabase(
+  "audit: a row that was stored late stands where its time is, and a page is not upset by what is new",
+  async (on) => {
+    const store = await on.open();
+    const add = (requestId: string, time: number) =>
+      appendAuditEvents(store, [
+        { tenant: TENANT, time: START_MS + time, event: { event: "e", requestId } },
+      ]);
+    await add("r1", 1);
+    await add("r3", 3);
+    await add("r4", 4);
+    await add("late", 2);
+    const first = await queryAuditEvents(store, TENANT, { limit: 2 });
+    await add("new", 9);
+    const cursor = first.next ?? "";
+    const second = await queryAuditEvents(store, TENANT, { limit: 9, cursor });
+    const shown = [...first.events, ...second.events].map(({ requestId }) => requestId);
+    assert.deepEqual(shown, ["r4", "r3", "late", "r1"]);
+    for (const wrong of ["", "1", "1.", ".1", "1.1.1", "A.1", "-1.1", "zzzzzzzzzzz.1"]) {
+      await assert.rejects(queryAuditEvents(store, TENANT, { limit: 1, cursor: wrong }), {
+        code: "ERR_STORE_CURSOR_INVALID",
+      });
+    }
+    const far = await queryAuditEvents(store, TENANT, {
+      limit: 1,
+      cursor: "zzzzzzzzzz.zzzzzzzzzz",
+    });
+    assert.equal(far.events[0]?.requestId, "new");
+  },
+);
+
 onEachDatabase("audit: filters by event, actor, object and time", async (on) => {
   const store = await on.open();
   await appendAuditEvent(store, TENANT, { event: "a", requestId: "1", actor: "u", objectId: "d" });

@@ -182,6 +182,13 @@ onEachDatabase(
   },
 );
 
+/** What version 4 has over the first one. */
+const LATER_INDICES = [
+  ...["audit_events_time", "audit_events_event", "audit_events_actor", "audit_events_object"],
+  ...["device_tokens_ended", "device_tokens_good_until", "device_tokens_expiry"],
+  ...["pairing_codes_expiry", "pairing_codes_listing", "api_keys_tenant"],
+];
+
 onEachDatabase(
   "store: a database of the first version is brought up with what is in it",
   async (on) => {
@@ -189,6 +196,9 @@ onEachDatabase(
     const ann = await person(before, "ann");
     const { key, createdAt } = await session(before, ann, "cookie", { issuedAt: 1 });
     for (const statement of [
+      "drop table cli_logins",
+      ...LATER_INDICES.map((name) => `drop index ${name}`),
+      "create index audit_events_tenant on audit_events (tenant, id)",
       "drop table logout_notices",
       "drop table logout_tickets",
       "drop table cli_logins",

@@ -88,6 +88,23 @@ test("fields of this hop, of identity and of routing are picked out", () => {
   assert.doesNotMatch(head, /evil|authorization|Bearer|trailers|100-c|1\.1\.1\.1|hawser-device/i);
 });
 
+test("a stranger says nothing that the API server alone may say, in no spelling", () => {
+  const ours = [
+    ...["x-hawser-user", "x-hawser-tenant", "x_hawser_user", "x-hawser_tenant", "x.hawser.user"],
+    ...["x-hawser", "x_hawser_device", "x-hawser-authorization", "x~hawser!anything"],
+    ...["x_forwarded_for", "x-forwarded_host", "x_forwarded-prefix", "x-forwarded"],
+  ];
+  const others = ["x-hawserx", "xhawser-user", "my-x-hawser-user", "x-hawse-r", "x-forwardedfor"];
+  const fields = new RequestFields({ ofStranger: true });
+  const named = [...ours, ...others].map((name) => [name, "v"] as const);
+  for (const [name, value] of [["host", "h"] as const, ...named]) fields.add(name, value);
+  fields.finish();
+  assert.equal(fields.problem, null);
+  assert.equal(fields.text, others.map((name) => `${name}: v\r\n`).join(""));
+  // The API server says them, and they reach the device.
+  assert.equal(collect(["x-hawser-user", "u1"]).text, "x-hawser-user: u1\r\n");
+});
+
 test("a trusted proxy's word is kept and added to", () => {
   const fields = collect(
     ["host", "h"],
