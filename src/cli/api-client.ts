@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { setTimeout as delay } from "node:timers/promises";
-import { Agent, type Dispatcher } from "undici";
+import type { Agent, Dispatcher } from "undici";
 import { parseBaseUrl } from "../core/base-url.ts";
 import { ConfigError } from "../core/errors.ts";
 import { type CliErrorCode, CommandError } from "./errors.ts";
@@ -65,7 +65,8 @@ export class ApiClient {
   readonly #prefix: string;
   readonly #key: string | null;
   readonly #timeoutMs: number;
-  readonly #dispatcher: Agent;
+  readonly #connect: { readonly timeout: number; readonly ca?: string };
+  #dispatcher: Promise<Agent> | null = null;
 
   /** @throws ConfigError where the address or the file of certificates cannot be used */
   constructor({ api, key, ca = null, timeoutMs = TIMEOUT_MS }: ApiClientOptions) {
@@ -75,10 +76,7 @@ export class ApiClient {
     this.#prefix = prefix;
     this.#key = key;
     this.#timeoutMs = timeoutMs;
-    this.#dispatcher = new Agent({
-      connections: 4,
-      connect: { timeout: 10_000, ...(ca === null ? {} : { ca: certificates(ca) }) },
-    });
+    this.#connect = { timeout: 10_000, ...(ca === null ? {} : { ca: certificates(ca) }) };
   }
 
   get(path: string, query: Query = {}): Promise<unknown> {
@@ -112,8 +110,16 @@ export class ApiClient {
   }
 
   /** Closes the connections. */
-  close(): Promise<void> {
-    return this.#dispatcher.destroy();
+  async close(): Promise<void> {
+    await (await this.#dispatcher)?.destroy();
+  }
+
+  /** Made with the first call: an agent that never calls does without a client of HTTP. */
+  #open(): Promise<Agent> {
+    this.#dispatcher ??= import("undici").then(
+      ({ Agent: Connections }) => new Connections({ connections: 4, connect: this.#connect }),
+    );
+    return this.#dispatcher;
   }
 
   async #call(method: Method, path: string, query: Query, body: unknown): Promise<unknown> {
@@ -148,7 +154,8 @@ export class ApiClient {
     let headers: Dispatcher.ResponseData["headers"];
     let text: string;
     try {
-      const answer = await this.#dispatcher.request({
+      const dispatcher = await this.#open();
+      const answer = await dispatcher.request({
         origin: this.#origin,
         path: `${this.#prefix}${path}${search.size === 0 ? "" : `?${search}`}`,
         method,
