@@ -12,6 +12,7 @@ import {
   withClient,
 } from "../client-command.ts";
 import { type CliErrorCode, CommandError } from "../errors.ts";
+import { addExamples } from "../examples.ts";
 import { facts, type Output, print, table } from "../print.ts";
 import { editProfiles } from "../profiles.ts";
 import { addKeyFlags, type KeyFlags, requestKey } from "./login.ts";
@@ -36,9 +37,7 @@ interface CreateFlags extends KeyFlags {
 
 /** `hawser keys`: API keys for programs. */
 export function keysCommand(output: Output = process.stdout): Command {
-  const keys = new Command("keys")
-    .description("Make API keys for programs, list and revoke them")
-    .addHelpText("after", EXAMPLES);
+  const keys = new Command("keys").description("Make API keys for programs, list and revoke them");
   keys.addCommand(
     addKeyFlags(new Command("create"))
       .description("Make a key: you are asked in the browser, and it is shown here once")
@@ -58,7 +57,7 @@ export function keysCommand(output: Output = process.stdout): Command {
       .argument("<reference>", "reference of the key, hwk_…")
       .action((ref: string, flags: ClientFlags) => revokeKey(ref, flags, output)),
   );
-  return keys;
+  return addExamples(keys, EXAMPLES);
 }
 
 async function createKey(flags: CreateFlags, output: Output): Promise<void> {
