@@ -27,9 +27,12 @@ export { ApiMetrics } from "./metrics.ts";
 export {
   checkOidcOptions,
   checkServiceClient,
+  OidcError,
   type OidcOptions,
   type OidcSettings,
   Secret,
+  type ServiceClientSettings,
+  type ServiceToken,
 } from "./oidc/index.ts";
 export { type ApiInfo, describeApi } from "./openapi.ts";
 export { type Change, Operator, type UserName, unknownScopes } from "./operator.ts";
@@ -73,3 +76,4 @@ export {
   startApiServer,
 } from "./server.ts";
 export { descriptionRoute, healthRoutes, metricsRoute } from "./service-routes.ts";
+export { fetchServiceToken } from "./service-token.ts";

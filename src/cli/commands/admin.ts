@@ -13,6 +13,7 @@ import {
 import { addExamples } from "../examples.ts";
 import { facts, type Output, print, table } from "../print.ts";
 import { machineClientsCommand } from "./admin-machine-clients.ts";
+import { serviceTokenCommand } from "./admin-service-token.ts";
 
 const EXAMPLES = `
 Examples:
@@ -33,10 +34,12 @@ Examples:
         --name "the build" --scope "devices:read tunnel:use"
     $ hawser admin machine-clients list --tenant t:acme
     $ hawser admin machine-clients disable --tenant t:acme --iss https://idp.example.org --client-id ci
+  Whether the API server gets a token of its own:
+    $ hawser admin service-token
   A further key for the ring of session cookies:
     $ hawser admin new-secret
 
-These commands work on the database of the API server; no server need run.
+These commands work on the database of the API server, service-token on its other settings; no server need run.
 `;
 
 /** `hawser admin`: what the operator does on the database. */
@@ -46,6 +49,7 @@ export function adminCommand(output: Output = process.stdout): Command {
     .addCommand(usersCommand(output))
     .addCommand(tenantsCommand(output))
     .addCommand(machineClientsCommand(output))
+    .addCommand(serviceTokenCommand(output))
     .addCommand(newSecretCommand(output));
   return addExamples(admin, EXAMPLES);
 }
