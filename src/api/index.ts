@@ -10,6 +10,7 @@ export {
   startApi,
 } from "./app.ts";
 export { AUTH_DEFAULTS, type AuthOptions, authOptionsProblems } from "./auth/index.ts";
+export type { RequestRates } from "./bearer/index.ts";
 export type { ApiContext, AuditEntry, AuditLog, Endings, RelayChanges } from "./context.ts";
 export { actorOf } from "./context.ts";
 export { sessionCookieName } from "./credential.ts";
