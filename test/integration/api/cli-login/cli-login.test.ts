@@ -9,6 +9,7 @@ import {
   findApiKey,
   KEYS_PER_USER_MAX,
   type Store,
+  setUserRole,
   type User,
 } from "../../../../src/api/store/index.ts";
 import type { ManualClock } from "../../../../src/core/clock.ts";
@@ -123,6 +124,7 @@ onApi("cli login: consent, code, key; the key is good and says what was allowed"
     [more.length, entry?.event, entry?.tenant, entry?.actor, entry?.objectId, entry?.sessionRef],
     [0, "key_created", ann.tenant, ann.id, parsed.ref, digestOf("ann").slice(0, 12)],
   );
+  assert.equal(entry?.detail?.["by"], "cli_login");
   assert.ok(!JSON.stringify(api.audited).includes(String(made["key"]).slice(13)));
 });
 
@@ -308,7 +310,7 @@ onApi("cli login: at the limit of keys a person is told so", async (on) => {
     assert.equal((await exchange(api, await codeOf(api))).status, 201);
   }
   const answer = await exchange(api, await codeOf(api));
-  assert.deepEqual([answer.status, problem(answer)["code"]], [409, "cli_login_keys_limit"]);
+  assert.deepEqual([answer.status, problem(answer)["code"]], [409, "keys_per_user"]);
 });
 
 onApi("cli login: a user disabled between consent and exchange gets no key", async (on) => {
@@ -320,6 +322,18 @@ onApi("cli login: a user disabled between consent and exchange gets no key", asy
     .where("id", "=", ann.id)
     .execute();
   assert.equal((await exchange(api, code)).status, 400);
+});
+
+onApi("cli login: who stopped being an administrator meanwhile gets a member's key", async (on) => {
+  const { api, store } = on;
+  const eve = await person(store, "eve", undefined, { role: "admin" });
+  api.signIn("ann", eve);
+  const both = await codeOf(api, { scope: "audit:read devices:read" });
+  const one = await codeOf(api, { scope: "audit:read" });
+  await setUserRole(store, eve.tenant, eve.id, "member");
+  assert.deepEqual(problem(await exchange(api, both))["scopes"], ["devices:read"]);
+  const refused = await exchange(api, one);
+  assert.deepEqual([refused.status, problem(refused)["code"]], [403, "insufficient_role"]);
 });
 
 onApi("own key: a key says whose it is, and revokes itself and nothing else", async (on) => {
