@@ -3,6 +3,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import type { Agent, Dispatcher } from "undici";
 import { parseBaseUrl } from "../core/base-url.ts";
 import { ConfigError } from "../core/errors.ts";
+import { hawserVersion } from "../core/version.ts";
 import { type CliErrorCode, CommandError } from "./errors.ts";
 import { printable } from "./print.ts";
 
@@ -27,6 +28,7 @@ const BODY_BYTES_MAX = 16 << 20;
 const RETRY_WAITS_MS = [200, 800, 2_000];
 
 const UNREACHABLE: CliErrorCode = "ERR_CLI_API_UNREACHABLE";
+const WRONG_SERVER = "Check the address: it is that of the API server, not of the relay.";
 const ODD_ANSWER: CliErrorCode = "ERR_CLI_API_ANSWER";
 
 /** The API server refused: `code` is its own. */
@@ -162,6 +164,7 @@ export class ApiClient {
         signal,
         headers: {
           accept: "application/json",
+          "user-agent": `hawser/${hawserVersion()}`,
           ...(this.#key === null ? {} : { authorization: `Bearer ${this.#key}` }),
           ...(body === undefined ? {} : { "content-type": "application/json" }),
         },
@@ -234,7 +237,7 @@ function refusal(status: number, value: unknown, retryAfter: unknown): CommandEr
     return new CommandError(
       ODD_ANSWER,
       `The answer (${status}) is not one of Hawser's API.`,
-      "Check the address: it is that of the API server, not of the relay.",
+      WRONG_SERVER,
     );
   }
   const requestId = typeof request_id === "string" ? printable(request_id) : "";
@@ -266,6 +269,10 @@ function adviceFor(status: number, code: string, retryAfterS: number): string {
     return "The key is unknown, expired or revoked: `hawser login` gets a new one.";
   if (code === "insufficient_scope") return "`hawser login --scope …` gets a key that may do this.";
   if (code === "insufficient_role") return "Only an administrator of your tenant may do this.";
+  if (code === "pairing_code_invalid") {
+    return "A code is good once and for a short time, an enrolment key for its uses: `hawser pair create` makes a code.";
+  }
+  if (code.startsWith("ERR_RELAY_")) return WRONG_SERVER;
   if (status === 404) return "The listing of the command shows what there is.";
   if (retryAfterS > 0) return `Try again in ${Math.ceil(retryAfterS)} s.`;
   if (status >= 500) return "The server's log has more under that request.";

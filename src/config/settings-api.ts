@@ -211,7 +211,7 @@ const SIGN_IN = {
   oidcRoleClaim: optional(
     "Sign-in",
     text("claim"),
-    "everybody is a member",
+    "with `oidcTenantClaim` everybody is a member until `hawser admin users role` says otherwise; without it everybody administers the tenant that they are",
     "Claim of the ID token that says who administers the tenant; of use with `oidcTenantClaim`.",
     commands,
   ),

@@ -29,8 +29,18 @@ interface Paired {
 /** What `hawser agent` does: checks, and serves until a signal stops it. */
 export async function runAgentCommand(flags: AgentFlags): Promise<void> {
   const settings = agentCommandSettings(flags, process.env);
-  if (flags["checkConfig"] === true) printConfig("agent", settings.loaded, [], settings.json);
+  if (flags["checkConfig"] === true) checkConfig(settings);
   else await runAgent(settings);
+}
+
+function checkConfig({ loaded, paired, json }: AgentCommandSettings): void {
+  const notes =
+    paired === null
+      ? []
+      : [
+          `Paired as ${paired.state.device_id}; dials ${paired.state.relay} with ${paired.files.token}.`,
+        ];
+  printConfig("agent", loaded, notes, json);
 }
 
 /** Runs until a signal stops it. */

@@ -139,7 +139,7 @@ function deviceText(device: Readonly<Record<string, unknown>>): string {
     ["paired", device["created_at"]],
     ["connected since", device["connected_at"]],
     ["last seen", device["last_seen_at"]],
-    ["last closed by", device["last_close_reason"]],
+    ["last close", device["last_close_reason"]],
     ["address", device["address"]],
     ["agent", device["agent_version"]],
     ["at the edge", device["edge_url"]],

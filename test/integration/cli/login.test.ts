@@ -251,3 +251,41 @@ test("hawser keys: create prints a key that is stored nowhere, revoke wants the 
   const text = (await readFile(keyFile, "utf8")).trim();
   assert.ok(parseToken(text).ok && !kept.stdout.includes(text));
 });
+
+test("hawser keys create: a file that cannot take the key is told before anybody is asked, and none is replaced", async (t) => {
+  const { url, home } = await place(t);
+  const there = join(home["HOME"] ?? "", "other.key");
+  await writeFile(there, "another key\n");
+  const missing = join(home["HOME"] ?? "", "missing", "ci.key");
+  for (const [keyFile, problem] of [
+    [there, /exists already; --force replaces it/],
+    [missing, /its folder cannot be written to/],
+    [home["HOME"] ?? "", /is a folder/],
+  ] as const) {
+    const words = ["keys", "create", "--api", url, "--key-file", keyFile];
+    const { code, stderr } = await runCli(t, words, home);
+    assert.equal(code, 2);
+    assert.match(stderr, problem);
+    assert.doesNotMatch(stderr, /cli-login/);
+  }
+  assert.equal(await readFile(there, "utf8"), "another key\n");
+  await allowed(t, ["keys", "create", "--api", url, "--key-file", there, "--force"], home);
+  assert.ok(parseToken((await readFile(there, "utf8")).trim()).ok);
+});
+
+test("hawser keys create: a key that could not be kept is revoked", async (t) => {
+  const { url, api, home } = await place(t);
+  const folder = join(home["HOME"] ?? "", "keys");
+  await mkdir(folder);
+  const words = ["keys", "create", "--api", url, "--key-file", join(folder, "ci.key")];
+  const command = new CliProcess(t, words, home);
+  const redirect = await answerPage(await pageOf(command));
+  await rm(folder, { recursive: true });
+  await fetch(redirect);
+  const { code, stderr } = await command.finished();
+  assert.equal(code, 2);
+  assert.match(stderr, /cannot be written/);
+  const events = api.audited.map(({ event, objectId }) => [event, objectId]);
+  const [made, revoked] = events;
+  assert.deepEqual([made?.[0], revoked], ["key_created", ["key_revoked", made?.[1]]]);
+});
