@@ -58,7 +58,7 @@ const EXCHANGE_BODY = z.strictObject({
 
 const EXCHANGED = z.object({
   key: z.string(),
-  id: z.string(),
+  ref: z.string(),
   name: z.string(),
   scopes: z.array(z.string()),
   expires_at: z.string(),
@@ -210,7 +210,7 @@ class CliLoginPart {
     const { text, key } = await this.#issue(login, user.role, call);
     return json(201, {
       key: text,
-      id: key.ref,
+      ref: key.ref,
       name: key.name,
       scopes: key.scopes,
       expires_at: new Date(key.expiresAt).toISOString(),

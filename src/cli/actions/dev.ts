@@ -40,7 +40,11 @@ async function runDev(loaded: Loaded, flags: DevFlags): Promise<void> {
   });
   const options = { to: flags.to ?? null, publicClient: flags.publicClient === true };
   const stopped = new Promise<void>((resolve) => {
-    onStopSignals(() => resolve());
+    onStopSignals(() => {
+      // What is cut off by the stop complains, and nobody needs to read that.
+      logger.level = "silent";
+      resolve();
+    });
   });
   const interrupted = stopped.then(() => {
     throw cliError("ERR_CLI_DEV_FAILED", "a signal came before all was done");

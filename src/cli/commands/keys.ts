@@ -73,14 +73,14 @@ async function createKey(flags: CreateFlags, output: Output): Promise<void> {
   if (keyFile !== undefined) await checkKeyFile(keyFile, force);
   const connection = await connectionOf(flags);
   const issued = await requestKey(flags, connection);
-  const { key, id, name, scopes, expires_at } = issued;
+  const { key, ref, name, scopes, expires_at } = issued;
   if (keyFile !== undefined) await keepOrRevoke(keyFile, key, connection);
-  const shown = { id, name, scopes, expires_at };
+  const shown = { ref, name, scopes, expires_at };
   const where = keyFile === undefined ? { key } : { key_file: keyFile };
   const text = facts([
     keyFile === undefined ? ["key", key] : ["key file", keyFile],
     ...(keyFile === undefined ? ([["", "shown once"]] as const) : []),
-    ["reference", id],
+    ["reference", ref],
     ["called", name],
     ["may", scopes.join(" ")],
     ["ends", expires_at],
@@ -162,7 +162,7 @@ async function revokeKey(ref: string, flags: ClientFlags, output: Output): Promi
   } finally {
     await client.close();
   }
-  if (connection.profile?.id === ref) {
+  if (connection.profile?.ref === ref) {
     await editProfiles(profilesFile, (present) => {
       const apis = { ...present.apis };
       delete apis[api];

@@ -144,11 +144,11 @@ function isGone(error: unknown): boolean {
   return error instanceof ApiRefusal && (error.status === 401 || error.status === 404);
 }
 
-function described(api: string, { id, name, scopes, expires_at, user }: IssuedKey, file: string) {
+function described(api: string, { ref, name, scopes, expires_at, user }: IssuedKey, file: string) {
   return facts([
     ["signed in to", api],
     ["as", user.email ?? user.name],
-    ["key", `${id}… (${name})`],
+    ["key", `${ref}… (${name})`],
     ["may", scopes.join(" ")],
     ["ends", expires_at],
     ["stored in", file],
@@ -182,9 +182,9 @@ export function logoutCommand(output: Output = process.stdout): Command {
         return { ...present, current, apis };
       });
       const said = revoked
-        ? `The key ${profile.id}… is revoked and forgotten.\n`
-        : `The key ${profile.id}… is forgotten here; it was not revoked by this command.\n`;
-      print(output, flags.json, { api, id: profile.id, signed_in: false, revoked }, said);
+        ? `The key ${profile.ref}… is revoked and forgotten.\n`
+        : `The key ${profile.ref}… is forgotten here; it was not revoked by this command.\n`;
+      print(output, flags.json, { api, ref: profile.ref, signed_in: false, revoked }, said);
     });
 }
 

@@ -118,7 +118,7 @@ onApi("cli login: consent, code, key; the key is good and says what was allowed"
     ALL_SCOPES.filter((scope) => !ADMIN_SCOPES.has(scope)),
   );
   assert.deepEqual(made["scopes"], key?.scopes);
-  assert.equal(made["id"], parsed.ref);
+  assert.equal(made["ref"], parsed.ref);
   const [entry, ...more] = api.audited;
   assert.deepEqual(
     [more.length, entry?.event, entry?.tenant, entry?.actor, entry?.objectId, entry?.sessionRef],
@@ -344,13 +344,13 @@ onApi("own key: a key says whose it is, and revokes itself and nothing else", as
   const who = problem(await api.send("GET /api/whoami", mine));
   assert.deepEqual(
     [who["kind"], who["ref"], who["role"], who["user"]],
-    ["key", first["id"], "member", { id: ann.id, email: "ann@example.org", name: "ann" }],
+    ["key", first["ref"], "member", { id: ann.id, email: "ann@example.org", name: "ann" }],
   );
   assert.ok(!JSON.stringify(who).includes(String(first["key"])));
   assert.equal((await api.send("DELETE /api/key", mine)).status, 204);
-  assert.deepEqual(api.announced, [{ revoked: [first["id"]] }]);
+  assert.deepEqual(api.announced, [{ revoked: [first["ref"]] }]);
   const entry = api.audited.at(-1);
-  assert.deepEqual([entry?.event, entry?.objectId], ["key_revoked", first["id"]]);
+  assert.deepEqual([entry?.event, entry?.objectId], ["key_revoked", first["ref"]]);
   assert.equal((await api.send("GET /api/whoami", mine)).status, 401);
   const other = problem(await api.send("GET /api/whoami", [bearer(String(second["key"]))]));
   assert.deepEqual(other["key"], {
