@@ -10,6 +10,7 @@ export type DisconnectCause =
   | "rejected"
   | "revoked"
   | "displaced"
+  | "disconnected"
   | "restarting"
   | "protocol"
   | "lost";
@@ -46,6 +47,7 @@ export const CloseCode = {
   TRY_AGAIN_LATER: 1013,
   REVOKED: 4403,
   DISPLACED: 4409,
+  DISCONNECTED: 4410,
 } as const;
 
 /** Pure: from the way a tunnel ended to the delay before the next dial. Owns the back-off, but no timer. */
@@ -113,6 +115,8 @@ export class RetryPolicy {
         return { cause: "revoked", delayMs: this.#around(this.#settings.refusedRetryMs) };
       case CloseCode.DISPLACED:
         return { cause: "displaced", delayMs: this.#displacedMs() };
+      case CloseCode.DISCONNECTED:
+        return { cause: "disconnected", delayMs: this.#backoff.next() };
       case CloseCode.GOING_AWAY:
       case CloseCode.SERVICE_RESTART:
       case CloseCode.TRY_AGAIN_LATER:

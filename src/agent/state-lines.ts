@@ -18,6 +18,7 @@ const SENTENCES: Record<DisconnectCause, readonly [LogLevel, string]> = {
   limited: ["warn", "relay is busy and asks to wait"],
   rejected: ["warn", "relay answered the handshake with an error"],
   revoked: ["error", "token was revoked"],
+  disconnected: ["info", "tunnel was closed by whoever manages the device"],
   displaced: [
     "warn",
     "another connection with this device's token took its place: is it used twice?",

@@ -14,6 +14,7 @@ import {
   ApiAuthenticator,
   BearerAuthenticator,
   PrincipalLimits,
+  type RequestRates,
   StoredMachineClients,
 } from "./bearer/index.ts";
 import { cliLoginRoutes, ownKeyRoutes } from "./cli-login/index.ts";
@@ -71,6 +72,8 @@ export interface ApiAppOptions {
   readonly devices: DeviceOptions;
   /** Requests to devices through the API at once; the defaults of that part where it is left out. */
   readonly forward?: Pick<ForwardOptions, "inFlightMax" | "inFlightPerTenantMax">;
+  /** Requests a minute of one caller, by what it is; the defaults of that part where it is left out. */
+  readonly rates?: RequestRates;
   /** Where lines of the audit log go: path of a file or a stream; null for none. */
   readonly auditLog: string | Writable | null;
 }
@@ -218,7 +221,7 @@ class RunningApi implements ApiApp {
 
   async start(): Promise<void> {
     const { logger, now = Date.now } = this.#deps;
-    const { http, internal } = this.#options;
+    const { http, internal, rates } = this.#options;
     const audit = httpAudit(this.#context.audit, now);
     const observer = this.#metrics;
     const translate = translator(logger);
@@ -242,7 +245,7 @@ class RunningApi implements ApiApp {
         translate,
       },
     );
-    const gate = new PrincipalLimits({ now });
+    const gate = new PrincipalLimits({ now, ...(rates === undefined ? {} : { rates }) });
     this.#public = await startApiServer(http, {
       router: this.#router,
       authenticator,

@@ -10,6 +10,7 @@ export {
   startApi,
 } from "./app.ts";
 export { AUTH_DEFAULTS, type AuthOptions, authOptionsProblems } from "./auth/index.ts";
+export type { RequestRates } from "./bearer/index.ts";
 export type { ApiContext, AuditEntry, AuditLog, Endings, RelayChanges } from "./context.ts";
 export { actorOf } from "./context.ts";
 export { sessionCookieName } from "./credential.ts";
@@ -27,9 +28,12 @@ export { ApiMetrics } from "./metrics.ts";
 export {
   checkOidcOptions,
   checkServiceClient,
+  OidcError,
   type OidcOptions,
   type OidcSettings,
   Secret,
+  type ServiceClientSettings,
+  type ServiceToken,
 } from "./oidc/index.ts";
 export { type ApiInfo, describeApi } from "./openapi.ts";
 export { type Change, Operator, type UserName, unknownScopes } from "./operator.ts";
@@ -73,3 +77,4 @@ export {
   startApiServer,
 } from "./server.ts";
 export { descriptionRoute, healthRoutes, metricsRoute } from "./service-routes.ts";
+export { fetchServiceToken } from "./service-token.ts";

@@ -1,8 +1,9 @@
 import { readFileSync } from "node:fs";
 import { setTimeout as delay } from "node:timers/promises";
-import { Agent, type Dispatcher } from "undici";
+import type { Agent, Dispatcher } from "undici";
 import { parseBaseUrl } from "../core/base-url.ts";
 import { ConfigError } from "../core/errors.ts";
+import { hawserVersion } from "../core/version.ts";
 import { type CliErrorCode, CommandError } from "./errors.ts";
 import { printable } from "./print.ts";
 
@@ -27,6 +28,7 @@ const BODY_BYTES_MAX = 16 << 20;
 const RETRY_WAITS_MS = [200, 800, 2_000];
 
 const UNREACHABLE: CliErrorCode = "ERR_CLI_API_UNREACHABLE";
+const WRONG_SERVER = "Check the address: it is that of the API server, not of the relay.";
 const ODD_ANSWER: CliErrorCode = "ERR_CLI_API_ANSWER";
 
 /** The API server refused: `code` is its own. */
@@ -65,7 +67,8 @@ export class ApiClient {
   readonly #prefix: string;
   readonly #key: string | null;
   readonly #timeoutMs: number;
-  readonly #dispatcher: Agent;
+  readonly #connect: { readonly timeout: number; readonly ca?: string };
+  #dispatcher: Promise<Agent> | null = null;
 
   /** @throws ConfigError where the address or the file of certificates cannot be used */
   constructor({ api, key, ca = null, timeoutMs = TIMEOUT_MS }: ApiClientOptions) {
@@ -75,10 +78,7 @@ export class ApiClient {
     this.#prefix = prefix;
     this.#key = key;
     this.#timeoutMs = timeoutMs;
-    this.#dispatcher = new Agent({
-      connections: 4,
-      connect: { timeout: 10_000, ...(ca === null ? {} : { ca: certificates(ca) }) },
-    });
+    this.#connect = { timeout: 10_000, ...(ca === null ? {} : { ca: certificates(ca) }) };
   }
 
   get(path: string, query: Query = {}): Promise<unknown> {
@@ -112,8 +112,16 @@ export class ApiClient {
   }
 
   /** Closes the connections. */
-  close(): Promise<void> {
-    return this.#dispatcher.destroy();
+  async close(): Promise<void> {
+    await (await this.#dispatcher)?.destroy();
+  }
+
+  /** Made with the first call: an agent that never calls does without a client of HTTP. */
+  #open(): Promise<Agent> {
+    this.#dispatcher ??= import("undici").then(
+      ({ Agent: Connections }) => new Connections({ connections: 4, connect: this.#connect }),
+    );
+    return this.#dispatcher;
   }
 
   async #call(method: Method, path: string, query: Query, body: unknown): Promise<unknown> {
@@ -148,13 +156,15 @@ export class ApiClient {
     let headers: Dispatcher.ResponseData["headers"];
     let text: string;
     try {
-      const answer = await this.#dispatcher.request({
+      const dispatcher = await this.#open();
+      const answer = await dispatcher.request({
         origin: this.#origin,
         path: `${this.#prefix}${path}${search.size === 0 ? "" : `?${search}`}`,
         method,
         signal,
         headers: {
           accept: "application/json",
+          "user-agent": `hawser/${hawserVersion()}`,
           ...(this.#key === null ? {} : { authorization: `Bearer ${this.#key}` }),
           ...(body === undefined ? {} : { "content-type": "application/json" }),
         },
@@ -227,7 +237,7 @@ function refusal(status: number, value: unknown, retryAfter: unknown): CommandEr
     return new CommandError(
       ODD_ANSWER,
       `The answer (${status}) is not one of Hawser's API.`,
-      "Check the address: it is that of the API server, not of the relay.",
+      WRONG_SERVER,
     );
   }
   const requestId = typeof request_id === "string" ? printable(request_id) : "";
@@ -259,6 +269,10 @@ function adviceFor(status: number, code: string, retryAfterS: number): string {
     return "The key is unknown, expired or revoked: `hawser login` gets a new one.";
   if (code === "insufficient_scope") return "`hawser login --scope …` gets a key that may do this.";
   if (code === "insufficient_role") return "Only an administrator of your tenant may do this.";
+  if (code === "pairing_code_invalid") {
+    return "A code is good once and for a short time, an enrolment key for its uses: `hawser pair create` makes a code.";
+  }
+  if (code.startsWith("ERR_RELAY_")) return WRONG_SERVER;
   if (status === 404) return "The listing of the command shows what there is.";
   if (retryAfterS > 0) return `Try again in ${Math.ceil(retryAfterS)} s.`;
   if (status >= 500) return "The server's log has more under that request.";

@@ -30,6 +30,7 @@ import {
   RING_FILES,
   type RingSetting,
   relayUrls,
+  requestRates,
   type SessionRings,
   serviceClientSettings,
   type Values,
@@ -152,6 +153,7 @@ export function apiSetup(values: Values, surroundings: ApiSurroundings): ApiSetu
       inFlightMax: values.forwardsMax,
       inFlightPerTenantMax: values.forwardsPerTenantMax,
     },
+    rates: requestRates(values),
     auditLog: values.auditLog,
   };
   return { options, warnings };

@@ -2,7 +2,7 @@ import { createHash, randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import { digestsEqual, parseToken } from "../core/token.ts";
-import { ApiClient, record, textOf } from "./api-client.ts";
+import { ApiClient, ApiRefusal, record, textOf } from "./api-client.ts";
 import { type CliErrorCode, CommandError } from "./errors.ts";
 import { openBrowser } from "./open-browser.ts";
 import type { Output } from "./print.ts";
@@ -26,7 +26,7 @@ export interface LoginRequest {
 /** A key that the server issued. `key` is secret. */
 export interface IssuedKey {
   readonly key: string;
-  readonly id: string;
+  readonly ref: string;
   readonly name: string;
   readonly scopes: readonly string[];
   readonly expires_at: string;
@@ -58,6 +58,7 @@ export async function loginWithBrowser(
   });
   const listener = new CallbackListener(state);
   try {
+    await checkReach(client);
     const redirectUri = await listener.listen();
     const query = new URLSearchParams({
       redirect_uri: redirectUri,
@@ -83,6 +84,17 @@ export async function loginWithBrowser(
   }
 }
 
+/** What keeps the code from being exchanged later is told before a person is asked. */
+async function checkReach(client: ApiClient): Promise<void> {
+  try {
+    await client.get("/api/auth/me", { optional: 1, passive: 1 });
+  } catch (error) {
+    // A refusal of the API's own is an answer of the right server, which may have its reasons.
+    const isRelay = error instanceof ApiRefusal && error.code.startsWith("ERR_RELAY_");
+    if (!(error instanceof ApiRefusal) || isRelay) throw error;
+  }
+}
+
 function issuedKey(answer: unknown): IssuedKey {
   const issued = record(answer);
   const user = record(issued["user"]);
@@ -99,7 +111,7 @@ function issuedKey(answer: unknown): IssuedKey {
   const orNull = (value: unknown): string | null => (typeof value === "string" ? value : null);
   return {
     key,
-    id: parsed.ref,
+    ref: parsed.ref,
     name: textOf(issued, "name"),
     scopes: scopes.map(String),
     expires_at: textOf(issued, "expires_at"),

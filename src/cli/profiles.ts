@@ -11,7 +11,7 @@ const profile = z.looseObject({
     const parsed = parseToken(text);
     return parsed.ok && parsed.kind === "key";
   }),
-  id: z.string(),
+  ref: z.string(),
   name: z.string(),
   scopes: z.array(z.string()),
   expires_at: z.string(),

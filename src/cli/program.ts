@@ -55,6 +55,7 @@ export function createProgram(): Command {
     program.addCommand(command);
   }
   for (const command of clientCommands()) program.addCommand(command);
+  for (const command of program.commands) knowVersion(command);
   throwErrors(program);
   return program;
 }
@@ -72,6 +73,13 @@ function clientCommands(): Command[] {
     auditCommand(),
     adminCommand(),
   ];
+}
+
+/** `hawser relay --version` is what `hawser --version` is; its own help need not say so. */
+function knowVersion(command: Command): void {
+  command.version(hawserVersion(), "--version");
+  command.options.find(({ long }) => long === "--version")?.hideHelp();
+  for (const child of command.commands) knowVersion(child);
 }
 
 /** Makes a command and those below it throw in place of printing and exiting. */

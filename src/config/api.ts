@@ -1,4 +1,4 @@
-import type { ApiOptions, OidcOptions } from "../api/index.ts";
+import type { ApiOptions, OidcOptions, RequestRates } from "../api/index.ts";
 import { type BaseUrlFault, parseBaseUrl } from "../core/base-url.ts";
 import { ConfigError, type ConfigProblem } from "../core/errors.ts";
 import { databaseUrl as databaseUrlKind } from "./kinds.ts";
@@ -34,6 +34,8 @@ const SETTING_OF_OPTION: ReadonlyMap<string, string> = new Map([
   ["sessionAbsoluteMs", "sessionAbsolute"],
   ["pendingMax", "pendingSignInsMax"],
   ["loginsPerMinute", "loginsPerMinuteMax"],
+  ["callbacksPerMinute", "callbacksPerMinuteMax"],
+  ["backchannelFailuresPerMinute", "backchannelFailuresPerMinuteMax"],
 ]);
 
 /** Problems of the API server's options, told by the names of settings. */
@@ -207,6 +209,8 @@ export interface AuthSettings extends SessionRings {
   readonly sessionsPerUserMax: number;
   readonly pendingMax: number;
   readonly loginsPerMinute: number;
+  readonly callbacksPerMinute: number;
+  readonly backchannelFailuresPerMinute: number;
   readonly confirmCrossSiteStart: boolean;
   readonly corsOrigins: readonly string[];
   readonly adminRole: string;
@@ -223,9 +227,21 @@ export function authSettings(values: Values, rings: SessionRings): AuthSettings 
     sessionsPerUserMax: values.sessionsPerUserMax,
     pendingMax: values.pendingSignInsMax,
     loginsPerMinute: values.loginsPerMinuteMax,
+    callbacksPerMinute: values.callbacksPerMinuteMax,
+    backchannelFailuresPerMinute: values.backchannelFailuresPerMinuteMax,
     confirmCrossSiteStart: values.confirmCrossSiteStart,
     corsOrigins: values.corsOrigins,
     adminRole: values.adminRole,
+  };
+}
+
+/** Requests a minute of each kind of caller from checked settings. */
+export function requestRates(values: Values): RequestRates {
+  return {
+    session: values.sessionRequestsPerMinuteMax,
+    key: values.keyRequestsPerMinuteMax,
+    service: values.machineRequestsPerMinuteMax,
+    device: values.deviceRequestsPerMinuteMax,
   };
 }
 

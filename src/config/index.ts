@@ -14,6 +14,7 @@ export {
   oidcOptions,
   type RelayUrls,
   relayUrls,
+  requestRates,
   type ServiceClientSettings,
   type SessionRings,
   serviceClientSettings,

@@ -100,7 +100,8 @@ export function effectiveSettings(loaded: Loaded, names: readonly string[]): Eff
       if (setting.holdsSecret(value)) {
         return { name, value: null, shown: setting.kind.show(value), origin };
       }
-      const shown = value === null ? `(${plain(setting.defaultText)})` : setting.kind.show(value);
+      const text = value === null ? "" : setting.kind.show(value);
+      const shown = text === "" ? `(${plain(setting.defaultText)})` : text;
       return { name, value, shown, origin };
     });
 }

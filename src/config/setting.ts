@@ -34,6 +34,7 @@ export type Group =
   | "Sign-in"
   | "Secrets and storage"
   | "Sessions, tokens and keys"
+  | "Limits of the API server"
   | "Agent"
   | "Stopping and logs";
 

@@ -12,7 +12,8 @@ import {
   text,
   toggle,
 } from "./kinds.ts";
-import { DAY, HOUR, MANY, MINUTE, optional, type SettingsCommand, setting } from "./setting.ts";
+import { DAY, HOUR, MINUTE, optional, type SettingsCommand, setting } from "./setting.ts";
+import { API_LIMITS } from "./settings-api-limits.ts";
 
 const SERVERS: readonly SettingsCommand[] = ["api", "up"];
 const commands = { commands: SERVERS };
@@ -210,7 +211,7 @@ const SIGN_IN = {
   oidcRoleClaim: optional(
     "Sign-in",
     text("claim"),
-    "everybody is a member",
+    "with `oidcTenantClaim` everybody is a member until `hawser admin users role` says otherwise; without it everybody administers the tenant that they are",
     "Claim of the ID token that says who administers the tenant; of use with `oidcTenantClaim`.",
     commands,
   ),
@@ -403,73 +404,16 @@ const SESSIONS = {
     "A person confirms a sign-in that another site began.",
     commands,
   ),
-  loginsPerMinuteMax: setting(
-    "Sessions, tokens and keys",
-    count(1, MANY),
-    20,
-    "Sign-ins that one address may begin in a minute; more are refused (503).",
-    commands,
-  ),
-  pendingSignInsMax: setting(
-    "Sessions, tokens and keys",
-    count(1, MANY),
-    20_000,
-    "Sign-ins that are begun and not finished at once; more are refused (503).",
-    commands,
-  ),
-  authFailuresMax: setting(
-    "Sessions, tokens and keys",
-    count(1, MANY),
-    60,
-    "Bad credentials from one address in 10 minutes; more are refused (429).",
-    commands,
-  ),
-  forwardsMax: setting(
-    "Sessions, tokens and keys",
-    count(1, MANY),
-    1_024,
-    "Requests that go through the API to devices at once; more are refused (503).",
-    commands,
-  ),
-  forwardsPerTenantMax: setting(
-    "Sessions, tokens and keys",
-    count(1, MANY),
-    256,
-    "The same of one tenant (429).",
-    commands,
-  ),
-  pairingFailuresMax: setting(
-    "Sessions, tokens and keys",
-    count(1, MANY),
-    5,
-    "Bad pairing codes and enrolment keys from one address in 10 minutes; then it is refused for 15 minutes (429).",
-    commands,
-  ),
-  pairingCodesPerUserMax: setting(
-    "Sessions, tokens and keys",
-    count(1, MANY),
-    5,
-    "Unused pairing codes of one person at once.",
-    commands,
-  ),
-  pairingCodesPerTenantMax: setting(
-    "Sessions, tokens and keys",
-    count(1, MANY),
-    50,
-    "Unused pairing codes of one tenant at once; fleets use enrolment keys.",
-    commands,
-  ),
-  apiConnectionsMax: setting(
-    "Sessions, tokens and keys",
-    count(1, MANY),
-    10_000,
-    "Connections to the API server's public listener at once.",
-    commands,
-  ),
 } as const;
 
 /** The rows of the API server, in the order of help and documents. */
-export const API_SETTINGS = { ...LISTENING, ...SIGN_IN, ...STORAGE, ...SESSIONS } as const;
+export const API_SETTINGS = {
+  ...LISTENING,
+  ...SIGN_IN,
+  ...STORAGE,
+  ...SESSIONS,
+  ...API_LIMITS,
+} as const;
 
 function isOrigin(item: string): boolean {
   return URL.canParse(item) && new URL(item).origin === item && /^https?:/.test(item);

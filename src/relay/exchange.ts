@@ -368,8 +368,8 @@ export class Exchange implements StreamHandler, ResponseSink, ResponseOutOwner, 
    */
   #streamFailed(refused: boolean): void {
     if (this.#done) return;
-    const revoked = this.tunnel?.isRevoked === true;
-    if (this.#repeatable && !revoked && (refused || this.#idempotent)) {
+    const cutOff = this.tunnel?.isCutOff === true;
+    if (this.#repeatable && !cutOff && (refused || this.#idempotent)) {
       this.#dropStream();
       this.#in.unbind();
       this.#leaveTunnel();

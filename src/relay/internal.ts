@@ -11,7 +11,7 @@ import {
 import { AppError, type HttpError } from "../core/errors.ts";
 import { RequestIds } from "../core/request-ids.ts";
 import { isDeviceId, isTokenRef } from "../core/token.ts";
-import { closeTunnels } from "./close-tunnels.ts";
+import { closeRevoked, disconnectTunnels } from "./close-tunnels.ts";
 import type { RelayContext } from "./context.ts";
 import { endAnswer } from "./end-answer.ts";
 import { relayError } from "./errors.ts";
@@ -223,7 +223,7 @@ class InternalApi {
     }
     // Who closes a session to revoke its token must not meet it again by what the gate remembers.
     this.#context.gateMemory?.forget([call.tokenRef], []);
-    const closed = closeTunnels(this.#context, call.tokenRef, drainS * 1_000);
+    const closed = disconnectTunnels(this.#context, call.tokenRef, drainS * 1_000);
     if (closed === 0) {
       this.#refuse(call, relayError("ERR_RELAY_NO_SESSION"));
       return;
@@ -249,7 +249,7 @@ class InternalApi {
       const { gateMemory, log } = this.#context;
       gateMemory?.forget([...revoked, ...changed], devices);
       let closed = 0;
-      for (const tokenRef of revoked) closed += closeTunnels(this.#context, tokenRef);
+      for (const tokenRef of revoked) closed += closeRevoked(this.#context, tokenRef);
       const counts = { revoked: revoked.length, changed: changed.length, devices: devices.length };
       log.info({ ...counts, closed }, "credentials changed");
       const answer: ChangesTaken = { closed };

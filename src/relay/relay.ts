@@ -8,7 +8,7 @@ import { TimerWheel } from "../core/timer-wheel.ts";
 import { type MuxOptions, MuxPools, muxOptions } from "../mux/index.ts";
 import { AccessLog } from "./access-log.ts";
 import type { LineSink } from "./ascii-lines.ts";
-import { closeTunnels } from "./close-tunnels.ts";
+import { closeRevoked } from "./close-tunnels.ts";
 import type { RelayContext } from "./context.ts";
 import { DescriptorGuard, type Pausable } from "./descriptor-guard.ts";
 import { DeviceFights } from "./device-fights.ts";
@@ -312,7 +312,7 @@ class RunningRelay implements Relay {
 
   revoke(tokenRefs: readonly string[]): number {
     let closed = 0;
-    for (const tokenRef of tokenRefs) closed += closeTunnels(this.#context, tokenRef);
+    for (const tokenRef of tokenRefs) closed += closeRevoked(this.#context, tokenRef);
     return closed;
   }
 

@@ -18,6 +18,7 @@ export const CloseCode = {
   OVERLOADED: 1013,
   REVOKED: 4403,
   DISPLACED: 4409,
+  DISCONNECTED: 4410,
 } as const;
 
 /** The store as the relay uses it. */
@@ -49,7 +50,7 @@ export class Tunnel extends SessionHandle implements SessionHandler, StreamHandl
   /** False once no new stream may be opened: displaced, going away, closing. */
   #live = true;
   #closed = false;
-  #revoked = false;
+  #cutOff = false;
   #isDisplaced = false;
   /** Set while the close code that ended it is known. */
   #closeReason = "";
@@ -89,9 +90,9 @@ export class Tunnel extends SessionHandle implements SessionHandler, StreamHandl
     return this.#live && this.session.canOpen;
   }
 
-  /** Its token or device is good no longer: what runs ends now and is not tried again. */
-  get isRevoked(): boolean {
-    return this.#revoked;
+  /** Somebody wanted it closed, or its token is good no longer: what runs ends now and is not tried again. */
+  get isCutOff(): boolean {
+    return this.#cutOff;
   }
 
   /** False while it drains or is being cleaned up (K12). */
@@ -129,7 +130,7 @@ export class Tunnel extends SessionHandle implements SessionHandler, StreamHandl
   /** Ends the tunnel now, streams included. */
   close(code: number = CloseCode.NORMAL, reason = "closed"): void {
     this.#live = false;
-    this.#revoked = code === CloseCode.REVOKED;
+    this.#cutOff = code === CloseCode.REVOKED || code === CloseCode.DISCONNECTED;
     this.#closeReason = reason;
     this.session.close(code, reason, null);
   }

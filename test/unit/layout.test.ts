@@ -28,6 +28,8 @@ const DEMO_ONLY: Readonly<Record<string, string>> = { "oidc-provider": "cli/demo
 interface Import {
   readonly target: string;
   readonly typeOnly: boolean;
+  /** Loaded when its line runs, and not with the file. */
+  readonly isDynamic: boolean;
 }
 
 interface SourceFile {
@@ -54,11 +56,13 @@ function isTypeOnly(clause: string): boolean {
 function importsIn(text: string): Import[] {
   const found: Import[] = [];
   for (const [, clause = "", target = ""] of text.matchAll(IMPORT)) {
-    found.push({ target, typeOnly: isTypeOnly(clause) });
+    found.push({ target, typeOnly: isTypeOnly(clause), isDynamic: false });
   }
-  for (const [, target = ""] of text.matchAll(BARE_IMPORT)) found.push({ target, typeOnly: false });
+  for (const [, target = ""] of text.matchAll(BARE_IMPORT)) {
+    found.push({ target, typeOnly: false, isDynamic: false });
+  }
   for (const [, target = ""] of text.matchAll(DYNAMIC_IMPORT)) {
-    found.push({ target, typeOnly: false });
+    found.push({ target, typeOnly: false, isDynamic: true });
   }
   return found;
 }
@@ -81,8 +85,11 @@ function resolved(from: SourceFile, target: string): string | null {
   return target.startsWith(".") ? join(dirname(from.path), target) : null;
 }
 
-/** Everything that loading `start` loads, types left out. */
-function loadedFrom(start: readonly string[]): { files: Set<string>; packages: Set<string> } {
+/** Everything that loading `start` loads, types left out; `atOnce` leaves out what is loaded later, if at all. */
+function loadedFrom(
+  start: readonly string[],
+  atOnce = false,
+): { files: Set<string>; packages: Set<string> } {
   const reached = new Set<string>();
   const packages = new Set<string>();
   const waiting = [...start];
@@ -90,8 +97,8 @@ function loadedFrom(start: readonly string[]): { files: Set<string>; packages: S
     const file = byPath.get(path);
     if (file === undefined || reached.has(path)) continue;
     reached.add(path);
-    for (const { target, typeOnly } of file.imports) {
-      if (typeOnly) continue;
+    for (const { target, typeOnly, isDynamic } of file.imports) {
+      if (typeOnly || (atOnce && isDynamic)) continue;
       const inside = resolved(file, target);
       if (inside === null) packages.add(target);
       else waiting.push(inside);
@@ -230,6 +237,19 @@ test("layout: the agent loads nothing native", () => {
     places(/process\.dlopen|\.node"/, ({ path }) => loaded.has(path)),
     [],
   );
+});
+
+test("layout: a command loads no server but its own", () => {
+  const command = loadedFrom(["cli/main.ts"], true);
+  const folders = new Set([...command.files].map((path) => path.split("/")[0]));
+  assert.deepEqual([...folders].sort(), ["cli", "config", "core"]);
+  const packages = [...command.packages].filter((name) => !name.startsWith("node:"));
+  assert.deepEqual(packages.sort(), ["commander", "zod"]);
+  const agent = loadedFrom(["cli/actions/agent.ts"], true);
+  assert.ok([...agent.files].every((path) => !/^(?:api|relay)\//.test(path)));
+  assert.ok(!agent.packages.has("undici"));
+  const relay = loadedFrom(["cli/actions/relay.ts"], true);
+  assert.ok([...relay.files].every((path) => !/^(?:api|agent)\//.test(path)));
 });
 
 test("layout: uWebSockets.js is loaded in one file", () => {

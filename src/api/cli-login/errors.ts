@@ -17,16 +17,6 @@ export const CLI_LOGIN_ERRORS = {
     retriable: false,
     text: "The code is not one that can be exchanged. Run the command again.",
   },
-  cli_login_keys_limit: {
-    status: 409,
-    retriable: false,
-    text: "You have as many keys as a user may have. Revoke one, then run the command again.",
-  },
-  reauth_required: {
-    status: 403,
-    retriable: false,
-    text: "This needs a sign-in of the last 15 minutes. Run the command again.",
-  },
 } as const satisfies Record<string, ApiErrorRow>;
 
 /** A code of {@link CLI_LOGIN_ERRORS}. */

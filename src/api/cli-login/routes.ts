@@ -1,11 +1,12 @@
 import { createHash, randomBytes } from "node:crypto";
 import { z } from "zod";
 import { type Clock, monotonicClock } from "../../core/clock.ts";
-import { digestsEqual, mintToken } from "../../core/token.ts";
+import { digestsEqual } from "../../core/token.ts";
 import { httpAudit } from "../audit/index.ts";
 import { AuthFailures } from "../auth-failures.ts";
 import type { ApiContext } from "../context.ts";
 import { apiError } from "../errors.ts";
+import { type IssuedKey, issueKey, keyError, REAUTH_MS } from "../keys/index.ts";
 import type {
   Asker,
   AuthVerdict,
@@ -17,14 +18,14 @@ import type {
 import { json, type Reply, type ReplyHeaders, redirect } from "../reply.ts";
 import { fieldOf } from "../request-fields.ts";
 import { type Call, type Route, route } from "../route.ts";
+import type { Scope } from "../scopes.ts";
 import {
   addCliLogin,
   approveCliLogin,
   type CliLogin,
-  createApiKey,
   declineCliLogin,
   getUser,
-  StoreLimitError,
+  type Role,
   takeCliLogin,
   tenantId,
 } from "../store/index.ts";
@@ -49,8 +50,6 @@ export interface CliLoginDeps {
 
 /** Where the page is. Not under `/api/auth/`, so that a sign-in may lead back to it. */
 export const CLI_LOGIN_PATH = "/cli-login";
-/** A key is given to people who have signed in within this time. */
-export const FRESH_MS = 15 * 60_000;
 const DAY_MS = 24 * 60 * 60_000;
 const EXCHANGE_LIMITS = { failuresMax: 60, windowMs: 10 * 60_000, addressesMax: 10_000 };
 
@@ -67,7 +66,7 @@ const EXCHANGE_BODY = z.strictObject({
 
 const EXCHANGED = z.object({
   key: z.string(),
-  id: z.string(),
+  ref: z.string(),
   name: z.string(),
   scopes: z.array(z.string()),
   expires_at: z.string(),
@@ -181,7 +180,7 @@ class CliLoginPart {
     const person = await this.#signedIn(call);
     if (person === null) throw cliLoginError("cli_login_over");
     const { principal, session, headers } = person;
-    if (!this.#isFresh(session)) throw cliLoginError("reauth_required");
+    if (!this.#isFresh(session)) throw keyError("reauth_required");
     const { store } = this.#context;
     const tenant = tenantId(principal.tenantId);
     const given = { consentDigest: digestOf(consent), sessionKey: session.key };
@@ -221,44 +220,30 @@ class CliLoginPart {
       });
       throw cliLoginError("cli_login_code_invalid");
     }
-    const { text, key } = await this.#createKey(login);
     const user = await getUser(store, login.tenant, login.userId);
-    this.#context.audit.record({
-      event: "key_created",
-      tenant: login.tenant,
-      asker: askerOf(call),
-      actor: login.userId,
-      sessionRef: login.sessionKey.slice(0, 12),
-      objectId: key.ref,
-      detail: { name: key.name, scopes: key.scopes.join(" "), by: "cli_login" },
-    });
+    // As if the code never was: there is nobody any more whose key it could be.
+    if (user === null) throw cliLoginError("cli_login_code_invalid");
+    const { text, key } = await this.#issue(login, user.role, call);
     return json(201, {
       key: text,
-      id: key.ref,
+      ref: key.ref,
       name: key.name,
       scopes: key.scopes,
       expires_at: new Date(key.expiresAt).toISOString(),
-      user: { id: login.userId, email: user?.email ?? null, name: user?.name ?? null },
+      user: { id: user.id, email: user.email, name: user.name },
     });
   }
 
-  async #createKey(login: CliLogin) {
-    const minted = mintToken("key");
-    try {
-      const key = await createApiKey(this.#context.store, login.tenant, login.userId, {
-        ref: minted.ref,
-        secretDigest: minted.secretDigest,
-        name: login.name,
-        scopes: login.scopes,
-        devices: null,
-        requestsPerMinute: null,
-        expiresAt: this.#context.store.now() + login.keyLifetimeMs,
-      });
-      return { text: minted.text, key };
-    } catch (error) {
-      if (error instanceof StoreLimitError) throw cliLoginError("cli_login_keys_limit");
-      throw error;
-    }
+  /** What the person has allowed, as far as they may do it still. */
+  #issue(login: CliLogin, role: Role, asker: Asker): Promise<IssuedKey> {
+    const { tenant, userId, sessionKey, name, scopes, keyLifetimeMs } = login;
+    const owner = { tenant, userId, role, sessionRef: sessionKey.slice(0, 12) };
+    const { granted } = grantedScopes(scopes.join(" "), role) ?? { granted: [] };
+    // Where nothing is left, the answer is that of keys: an administrator's scopes.
+    const left = granted.length > 0 ? granted : (scopes as readonly Scope[]);
+    const wish = { name, scopes: left, devices: null, requestsPerMinute: null };
+    const expiresAtMs = this.#context.store.now() + keyLifetimeMs;
+    return issueKey(this.#context, owner, { ...wish, expiresAtMs }, askerOf(asker), "cli_login");
   }
 
   /** Null where the cookie is nobody's. */
@@ -282,7 +267,7 @@ class CliLoginPart {
   }
 
   #isFresh({ authTimeMs }: SessionFacts): boolean {
-    return this.#context.now() - authTimeMs <= FRESH_MS;
+    return this.#context.now() - authTimeMs <= REAUTH_MS;
   }
 
   /** To the sign-in, which leads back here. */

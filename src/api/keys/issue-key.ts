@@ -37,6 +37,9 @@ export interface KeyWish {
   readonly expiresAtMs: number;
 }
 
+/** How a key was asked for: a page of the API's, or `hawser login` and `hawser keys create`. For the audit log. */
+export type KeyWay = "keys" | "cli_login";
+
 /** A key that was just made. */
 export interface IssuedKey {
   readonly key: ApiKey;
@@ -55,6 +58,7 @@ export async function issueKey(
   owner: KeyOwner,
   wish: KeyWish,
   asker: Asker,
+  by: KeyWay = "keys",
 ): Promise<IssuedKey> {
   const scopes = allowedScopes(wish.scopes, owner.role);
   if (wish.scopes.some((scope) => !scopes.has(scope))) {
@@ -78,6 +82,7 @@ export async function issueKey(
       sessionRef: owner.sessionRef,
       objectId: ref,
       detail: {
+        by,
         scopes: key.scopes.join(" "),
         expires_at: new Date(expiresAt).toISOString(),
         devices: devices === null ? "all" : devices.length,

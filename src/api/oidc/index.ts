@@ -42,7 +42,7 @@ export {
   type ServiceClientOptions,
   type ServiceClientSettings,
 } from "./service-client.ts";
-export { ServiceTokens } from "./service-tokens.ts";
+export { type ServiceToken, ServiceTokens } from "./service-tokens.ts";
 export {
   type AccessTokenSettings,
   CALLBACK_PATH,

@@ -13,9 +13,14 @@ import type { ServiceClientSettings } from "./service-client.ts";
 /** A token is not used in the last minute of its life: it may be on its way for as long. */
 const MARGIN_MS = 60_000;
 
-interface Held {
+/** A token as the provider gave it. */
+export interface ServiceToken {
+  /** Secret. */
   readonly token: string;
-  readonly goodUntilMs: number;
+  /** What it is for, with spaces between; null where the provider does not say. */
+  readonly scope: string | null;
+  /** Milliseconds since 1970; null where the provider does not say. */
+  readonly expiresAtMs: number | null;
 }
 
 /**
@@ -28,8 +33,8 @@ export class ServiceTokens {
   readonly #settings: ServiceClientSettings;
   readonly #ports: OidcPorts;
   readonly #provider: Provider;
-  #held: Held | null = null;
-  #asking: Promise<Held> | null = null;
+  #held: ServiceToken | null = null;
+  #asking: Promise<ServiceToken> | null = null;
 
   constructor(settings: ServiceClientSettings, ports: OidcPorts) {
     this.#settings = settings;
@@ -42,7 +47,16 @@ export class ServiceTokens {
 
   /** A token that is good for a minute at least, as far as the provider says. Errors: those of the table. */
   async token(): Promise<string> {
-    return (await this.#current()).token;
+    return (await this.current()).token;
+  }
+
+  /** The same with what the provider said of it. */
+  async current(): Promise<ServiceToken> {
+    const held = this.#held;
+    // One that says nothing of its end is asked for anew each time.
+    const expiresAtMs = held?.expiresAtMs ?? 0;
+    const isGood = expiresAtMs - MARGIN_MS > this.#ports.clock.epochMs();
+    return held !== null && isGood ? held : await this.#ask();
   }
 
   /**
@@ -54,12 +68,12 @@ export class ServiceTokens {
   async send<T extends { readonly status: number }>(
     call: (token: string) => Promise<T>,
   ): Promise<T> {
-    const held = await this.#current();
+    const held = await this.current();
     const answer = await call(held.token);
     if (answer.status !== 401) return answer;
     // Somebody else may have replaced it meanwhile.
     if (this.#held === held) this.#held = null;
-    return await call((await this.#current()).token);
+    return await call((await this.current()).token);
   }
 
   /** Stops the background work. */
@@ -67,20 +81,14 @@ export class ServiceTokens {
     this.#provider.close();
   }
 
-  async #current(): Promise<Held> {
-    const held = this.#held;
-    const isGood = held !== null && held.goodUntilMs > this.#ports.clock.epochMs();
-    return isGood ? held : await this.#ask();
-  }
-
-  #ask(): Promise<Held> {
+  #ask(): Promise<ServiceToken> {
     this.#asking ??= this.#grant().finally(() => {
       this.#asking = null;
     });
     return this.#asking;
   }
 
-  async #grant(): Promise<Held> {
+  async #grant(): Promise<ServiceToken> {
     const { scope, resource, issuer } = this.#settings;
     try {
       const answer = await clientCredentialsGrant(await this.#configuration(), {
@@ -90,9 +98,14 @@ export class ServiceTokens {
       // One that is bound to a key would be refused, and must not be sent without its proof.
       if (answer.token_type !== "bearer")
         throw new OidcError("ERR_OIDC_IDP_RESPONSE", "token_type");
-      const { access_token: token, expires_in: seconds = 0 } = answer;
-      const goodUntilMs = this.#ports.clock.epochMs() + seconds * 1_000 - MARGIN_MS;
-      this.#held = { token, goodUntilMs };
+      const { access_token: token, expires_in: seconds } = answer;
+      const now = this.#ports.clock.epochMs();
+      this.#held = {
+        token,
+        // Left out where it is what was asked for: RFC 6749, section 5.1.
+        scope: answer.scope ?? scope,
+        expiresAtMs: seconds === undefined ? null : now + seconds * 1_000,
+      };
       return this.#held;
     } catch (thrown) {
       const error = toTokenRequestError(thrown);

@@ -10,35 +10,48 @@ import {
   tellRelay,
   withOperator,
 } from "../admin-command.ts";
+import { addExamples } from "../examples.ts";
 import { facts, type Output, print, table } from "../print.ts";
 import { machineClientsCommand } from "./admin-machine-clients.ts";
+import { serviceTokenCommand } from "./admin-service-token.ts";
 
 const EXAMPLES = `
 Examples:
   The first administrator, after signing in once:
     $ hawser admin users list
     $ hawser admin users role 0123456789abcdef01234567 admin
-  Somebody has left:
+  Somebody has left, and comes back:
     $ hawser admin users disable --iss https://idp.example.org --sub 248289761001 \\
         --relay-internal-url http://127.0.0.1:3801
+    $ hawser admin users enable 0123456789abcdef01234567
+    $ hawser admin users show 0123456789abcdef01234567
+  All who belong together:
+    $ hawser admin tenants list
+    $ hawser admin tenants disable t:acme --relay-internal-url http://127.0.0.1:3801
+    $ hawser admin tenants enable t:acme
   A program that calls with access tokens of the identity provider:
     $ hawser admin machine-clients add --tenant t:acme --iss https://idp.example.org --client-id ci \\
         --name "the build" --scope "devices:read tunnel:use"
+    $ hawser admin machine-clients list --tenant t:acme
+    $ hawser admin machine-clients disable --tenant t:acme --iss https://idp.example.org --client-id ci
+  Whether the API server gets a token of its own:
+    $ hawser admin service-token
   A further key for the ring of session cookies:
     $ hawser admin new-secret
 
-These commands work on the database of the API server; no server need run.
+These commands work on the database of the API server, service-token on its other settings; no server need run.
 `;
 
 /** `hawser admin`: what the operator does on the database. */
 export function adminCommand(output: Output = process.stdout): Command {
-  return new Command("admin")
+  const admin = new Command("admin")
     .description("Manage users, tenants and machine clients on the API server's database")
-    .addHelpText("after", EXAMPLES)
     .addCommand(usersCommand(output))
     .addCommand(tenantsCommand(output))
     .addCommand(machineClientsCommand(output))
+    .addCommand(serviceTokenCommand(output))
     .addCommand(newSecretCommand(output));
+  return addExamples(admin, EXAMPLES);
 }
 
 interface UserFlags extends AdminFlags {

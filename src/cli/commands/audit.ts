@@ -38,6 +38,8 @@ const LIMIT_MAX = 100_000;
 const PAGE_MAX = 1_000;
 /** Ids that `--follow` remembers, so that no event is printed twice: more than come between two looks. */
 const SEEN_MAX = 10_000;
+/** How long after it happened an event may come to the log. */
+const LATE_MS = 10_000;
 const UNITS: Readonly<Record<string, number>> = {
   s: 1_000,
   m: 60_000,
@@ -97,7 +99,8 @@ async function follow(
   const forget = onStopSignals(() => stopping.abort());
   const seen = new Set(shown.map(({ id }) => id));
   // A time of the server's, where there is one: its clock may differ from ours.
-  let since = lastTime(shown) ?? filter["since"] ?? new Date().toISOString();
+  const first = lastTime(shown) ?? filter["since"] ?? new Date().toISOString();
+  let since = first;
   try {
     for (;;) {
       await delay(everyMs, undefined, { signal: stopping.signal });
@@ -108,7 +111,9 @@ async function follow(
         show(event);
         seen.add(event["id"]);
       }
-      since = lastTime(fresh) ?? since;
+      // Servers write events in the background: one that happened earlier may be there later.
+      const last = lastTime(fresh);
+      if (last !== null) since = later(first, new Date(Date.parse(last) - LATE_MS).toISOString());
       for (const id of seen) {
         if (seen.size <= SEEN_MAX) break;
         seen.delete(id);
@@ -119,6 +124,11 @@ async function follow(
   } finally {
     forget();
   }
+}
+
+/** Both are RFC 3339 in UTC. */
+function later(one: string, other: string): string {
+  return Date.parse(one) > Date.parse(other) ? one : other;
 }
 
 /** None while the server is away for a moment: the next look has them. */

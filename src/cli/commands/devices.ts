@@ -8,6 +8,7 @@ import {
   segment,
   withClient,
 } from "../client-command.ts";
+import { addExamples } from "../examples.ts";
 import { facts, type Output, print, table } from "../print.ts";
 
 const EXAMPLES = `
@@ -16,8 +17,11 @@ Examples:
   $ hawser devices show abcdefgh234567ab
   $ hawser devices rename abcdefgh234567ab "press 7"
   $ hawser devices tag abcdefgh234567ab --add floor-2 --remove spare
+  $ hawser devices disconnect abcdefgh234567ab --drain 30
+  $ hawser devices delete abcdefgh234567ab
   $ hawser devices rotate abcdefgh234567ab        # the old token is good until the new one is used
   $ hawser devices revoke abcdefgh234567ab        # closes the tunnel; the device has to be paired anew
+  $ hawser devices revoke abcdefgh234567ab --token vAc_0aB1cD2e
 
 Scopes of the key: devices:read to list and show, devices:write for the rest.
 `;
@@ -27,9 +31,9 @@ const PAGE = 1_000;
 
 /** `hawser devices`: the devices of the tenant. */
 export function devicesCommand(output: Output = process.stdout): Command {
-  const devices = new Command("devices")
-    .description("List devices, rename, tag, disconnect and delete them, and manage their tokens")
-    .addHelpText("after", EXAMPLES);
+  const devices = new Command("devices").description(
+    "List devices, rename, tag, disconnect and delete them, and manage their tokens",
+  );
   for (const command of [
     listCommand(output),
     showCommand(output),
@@ -42,7 +46,7 @@ export function devicesCommand(output: Output = process.stdout): Command {
   ]) {
     devices.addCommand(command);
   }
-  return devices;
+  return addExamples(devices, EXAMPLES);
 }
 
 interface ListFlags extends ClientFlags {
@@ -135,7 +139,7 @@ function deviceText(device: Readonly<Record<string, unknown>>): string {
     ["paired", device["created_at"]],
     ["connected since", device["connected_at"]],
     ["last seen", device["last_seen_at"]],
-    ["last closed by", device["last_close_reason"]],
+    ["last close", device["last_close_reason"]],
     ["address", device["address"]],
     ["agent", device["agent_version"]],
     ["at the edge", device["edge_url"]],

@@ -7,6 +7,7 @@ import {
   segment,
   withClient,
 } from "../client-command.ts";
+import { addExamples } from "../examples.ts";
 import { facts, type Output, print, table } from "../print.ts";
 
 const EXAMPLES = `
@@ -29,9 +30,9 @@ interface CreateFlags extends ClientFlags {
 
 /** `hawser enrolment`: keys by which fleets enrol. */
 export function enrolmentCommand(output: Output = process.stdout): Command {
-  const enrolment = new Command("enrolment")
-    .description("Make enrolment keys for fleets of devices, list and revoke them")
-    .addHelpText("after", EXAMPLES);
+  const enrolment = new Command("enrolment").description(
+    "Make enrolment keys for fleets of devices, list and revoke them",
+  );
   enrolment.addCommand(
     addClientFlags(new Command("create"))
       .description("Make a key, which is shown once")
@@ -95,5 +96,5 @@ export function enrolmentCommand(output: Output = process.stdout): Command {
         });
       }),
   );
-  return enrolment;
+  return addExamples(enrolment, EXAMPLES);
 }

@@ -1,10 +1,15 @@
+import { constants } from "node:fs";
+import { access, lstat } from "node:fs/promises";
+import { dirname } from "node:path";
 import { Command } from "commander";
 import { replaceFile } from "../../core/credentials-edit.ts";
+import { ConfigError } from "../../core/errors.ts";
 import { parseToken } from "../../core/token.ts";
 import { ApiClient, apiAddress } from "../api-client.ts";
 import {
   addClientFlags,
   type ClientFlags,
+  type Connection,
   connectionOf,
   nonEmpty,
   numberOf,
@@ -12,9 +17,10 @@ import {
   withClient,
 } from "../client-command.ts";
 import { type CliErrorCode, CommandError } from "../errors.ts";
+import { addExamples } from "../examples.ts";
 import { facts, type Output, print, table } from "../print.ts";
 import { editProfiles } from "../profiles.ts";
-import { addKeyFlags, type KeyFlags, requestKey } from "./login.ts";
+import { addKeyFlags, type KeyFlags, requestKey, revokeQuietly } from "./login.ts";
 
 const EXAMPLES = `
 Examples:
@@ -32,17 +38,17 @@ const LIST_MAX = 1_000;
 
 interface CreateFlags extends KeyFlags {
   readonly keyFile?: string;
+  readonly force?: boolean;
 }
 
 /** `hawser keys`: API keys for programs. */
 export function keysCommand(output: Output = process.stdout): Command {
-  const keys = new Command("keys")
-    .description("Make API keys for programs, list and revoke them")
-    .addHelpText("after", EXAMPLES);
+  const keys = new Command("keys").description("Make API keys for programs, list and revoke them");
   keys.addCommand(
     addKeyFlags(new Command("create"))
       .description("Make a key: you are asked in the browser, and it is shown here once")
       .option("--key-file <path>", "write it there, mode 0600, instead of printing it")
+      .option("--force", "replace an existing --key-file")
       .action((flags: CreateFlags) => createKey(flags, output)),
   );
   keys.addCommand(
@@ -58,26 +64,56 @@ export function keysCommand(output: Output = process.stdout): Command {
       .argument("<reference>", "reference of the key, hwk_…")
       .action((ref: string, flags: ClientFlags) => revokeKey(ref, flags, output)),
   );
-  return keys;
+  return addExamples(keys, EXAMPLES);
 }
 
 async function createKey(flags: CreateFlags, output: Output): Promise<void> {
+  const { keyFile, force = false } = flags;
+  // Before anybody is asked anything: a key that cannot be kept is of no use.
+  if (keyFile !== undefined) await checkKeyFile(keyFile, force);
   const connection = await connectionOf(flags);
   const issued = await requestKey(flags, connection);
-  const { key, id, name, scopes, expires_at } = issued;
-  const { keyFile } = flags;
-  if (keyFile !== undefined) await replaceFile(keyFile, `${key}\n`);
-  const shown = { id, name, scopes, expires_at };
+  const { key, ref, name, scopes, expires_at } = issued;
+  if (keyFile !== undefined) await keepOrRevoke(keyFile, key, connection);
+  const shown = { ref, name, scopes, expires_at };
   const where = keyFile === undefined ? { key } : { key_file: keyFile };
   const text = facts([
     keyFile === undefined ? ["key", key] : ["key file", keyFile],
     ...(keyFile === undefined ? ([["", "shown once"]] as const) : []),
-    ["reference", id],
+    ["reference", ref],
     ["called", name],
     ["may", scopes.join(" ")],
     ["ends", expires_at],
   ]);
   print(output, flags.json, { api: apiAddress(connection.api), ...shown, ...where }, text);
+}
+
+/** @throws ConfigError where a key could not be written, or would take the place of another file */
+async function checkKeyFile(path: string, force: boolean): Promise<void> {
+  const there = await lstat(path).catch(() => null);
+  if (there?.isDirectory() === true || (there !== null && !force)) {
+    const problem = there.isDirectory() ? "is a folder" : "exists already; --force replaces it";
+    throw new ConfigError([{ setting: path, problem }]);
+  }
+  try {
+    await access(dirname(path), constants.W_OK);
+  } catch {
+    throw new ConfigError([{ setting: path, problem: "its folder cannot be written to" }]);
+  }
+}
+
+/** A key that could not be kept is revoked: nobody has it, and it would be good for months. */
+async function keepOrRevoke(
+  path: string,
+  key: string,
+  { api, ca, timeoutMs }: Connection,
+): Promise<void> {
+  try {
+    await replaceFile(path, `${key}\n`);
+  } catch (error) {
+    await revokeQuietly({ api, ca, timeoutMs }, key);
+    throw error;
+  }
 }
 
 interface ListFlags extends ClientFlags {
@@ -126,7 +162,7 @@ async function revokeKey(ref: string, flags: ClientFlags, output: Output): Promi
   } finally {
     await client.close();
   }
-  if (connection.profile?.id === ref) {
+  if (connection.profile?.ref === ref) {
     await editProfiles(profilesFile, (present) => {
       const apis = { ...present.apis };
       delete apis[api];

@@ -94,11 +94,16 @@ export function loginCommand(output: Output = process.stdout): Command {
       const { api } = connection;
       const ca = connection.ca === null ? null : resolve(connection.ca);
       let replaced: string | null = null;
-      await editProfiles(file, (present) => {
-        replaced = present.apis[api]?.key ?? null;
-        const apis = { ...present.apis, [api]: { ...issued, scopes: [...issued.scopes], ca } };
-        return { ...present, current: api, apis };
-      });
+      try {
+        await editProfiles(file, (present) => {
+          replaced = present.apis[api]?.key ?? null;
+          const apis = { ...present.apis, [api]: { ...issued, scopes: [...issued.scopes], ca } };
+          return { ...present, current: api, apis };
+        });
+      } catch (error) {
+        await revokeQuietly(connection, issued.key);
+        throw error;
+      }
       if (replaced !== null) await revokeQuietly(connection, replaced);
       const { key: _, ...shown } = issued;
       print(output, flags.json, { api, ...shown, file }, described(api, issued, file));
@@ -115,8 +120,8 @@ async function loginConnection(flags: KeyFlags, present: Profiles): Promise<Conn
   return connectionOf({ ...flags, api: named }, { ...process.env, HAWSER_API_KEY: "" });
 }
 
-/** A key that is replaced has no more use. That it could not be revoked spoils nothing: it ends by itself. */
-async function revokeQuietly(
+/** A key that is replaced or was not kept has no more use. That it could not be revoked spoils nothing: it ends by itself. */
+export async function revokeQuietly(
   { api, ca, timeoutMs }: Pick<Connection, "api" | "ca" | "timeoutMs">,
   key: string,
 ): Promise<void> {
@@ -126,7 +131,7 @@ async function revokeQuietly(
   } catch (error) {
     if (!isGone(error)) {
       process.stderr.write(
-        "The key that was stored before could not be revoked; it ends by itself.\n",
+        "A key that is of no more use could not be revoked; it ends by itself.\n",
       );
     }
   } finally {
@@ -139,11 +144,11 @@ function isGone(error: unknown): boolean {
   return error instanceof ApiRefusal && (error.status === 401 || error.status === 404);
 }
 
-function described(api: string, { id, name, scopes, expires_at, user }: IssuedKey, file: string) {
+function described(api: string, { ref, name, scopes, expires_at, user }: IssuedKey, file: string) {
   return facts([
     ["signed in to", api],
     ["as", user.email ?? user.name],
-    ["key", `${id}… (${name})`],
+    ["key", `${ref}… (${name})`],
     ["may", scopes.join(" ")],
     ["ends", expires_at],
     ["stored in", file],
@@ -177,9 +182,9 @@ export function logoutCommand(output: Output = process.stdout): Command {
         return { ...present, current, apis };
       });
       const said = revoked
-        ? `The key ${profile.id}… is revoked and forgotten.\n`
-        : `The key ${profile.id}… is forgotten here; it was not revoked by this command.\n`;
-      print(output, flags.json, { api, id: profile.id, signed_in: false, revoked }, said);
+        ? `The key ${profile.ref}… is revoked and forgotten.\n`
+        : `The key ${profile.ref}… is forgotten here; it was not revoked by this command.\n`;
+      print(output, flags.json, { api, ref: profile.ref, signed_in: false, revoked }, said);
     });
 }
 

@@ -7,6 +7,7 @@ import {
   segment,
   withClient,
 } from "../client-command.ts";
+import { addExamples } from "../examples.ts";
 import { facts, type Output, print, table } from "../print.ts";
 
 const EXAMPLES = `
@@ -23,9 +24,9 @@ const LIST_MAX = 200;
 
 /** `hawser pair`: codes by which a device becomes one of the tenant's. */
 export function pairCommand(output: Output = process.stdout): Command {
-  const pair = new Command("pair")
-    .description("Make pairing codes for devices, list and cancel them")
-    .addHelpText("after", EXAMPLES);
+  const pair = new Command("pair").description(
+    "Make pairing codes for devices, list and cancel them",
+  );
   pair.addCommand(
     addClientFlags(new Command("create"))
       .description("Make a code, and show what to run on the device")
@@ -78,5 +79,5 @@ export function pairCommand(output: Output = process.stdout): Command {
         });
       }),
   );
-  return pair;
+  return addExamples(pair, EXAMPLES);
 }

@@ -12,6 +12,7 @@ import {
 import { editCredentials, replaceFile } from "../../core/credentials-edit.ts";
 import { ConfigError } from "../../core/errors.ts";
 import { type MintedToken, mintDeviceId, mintToken } from "../../core/token.ts";
+import { addExamples } from "../examples.ts";
 
 /** Where a command prints; `process.stdout` but in tests. */
 export interface Output {
@@ -88,12 +89,11 @@ export function tokenCommand(output: Output = process.stdout): Command {
     .option("--note <text>", "a note for people, kept in the entry")
     .option("--expires-at <time>", "RFC 3339 time, such as 2027-01-31T00:00:00Z (default: never)")
     .option("--json", "print JSON")
-    .addHelpText("after", EXAMPLES)
     .action(async (options: CreateOptions) => {
       const created = await createToken(options);
       output.write(options.json ? `${JSON.stringify(created)}\n` : describe(created));
     });
-  return token;
+  return addExamples(token, EXAMPLES);
 }
 
 async function createToken(options: CreateOptions): Promise<CreatedToken> {

@@ -82,7 +82,7 @@ test("K14: close ends a session at once, streams included; 404 without it", asyn
   await device.opened();
   const closed = await started.internal(`/internal/session/${ref}/close`, { method: "POST" });
   assert.deepEqual([closed.status, closed.text], [200, `{"token":"${ref}","closed":true}`]);
-  assert.equal(await device.closed, 4403);
+  assert.equal(await device.closed, 4410);
   assert.equal((await running).status, 502);
   const again = await started.internal(`/internal/session/${ref}/close`, { method: "POST" });
   assert.equal(again.status, 404);
@@ -104,7 +104,7 @@ test("K14: close?drain lets running streams finish", async (t) => {
   body("the rest");
   assert.equal((await answer).text, "done");
   // Whoever sees the last stream end first closes: the device's own session with 1000.
-  assert.ok([1000, 4403].includes(await device.closed));
+  assert.ok([1000, 4410].includes(await device.closed));
 });
 
 /** A forwarded upload that waits for the rest of its body. */

@@ -77,6 +77,7 @@ for (const [status, cause] of [
 for (const [code, cause] of [
   [4403, "revoked"],
   [4409, "displaced"],
+  [4410, "disconnected"],
   [1012, "restarting"],
   [1008, "protocol"],
 ] as const) {
@@ -88,7 +89,8 @@ for (const [code, cause] of [
     const [event] = await lost;
     assert.equal(event.cause, cause);
     assert.equal(event.code, `WS_${code}`);
-    if (code >= 4000) assert.ok(event.retryInMs >= 48_000, "does not come back soon");
+    if (code === 4410) assert.ok(event.retryInMs <= 500, "comes back soon");
+    else if (code >= 4000) assert.ok(event.retryInMs >= 48_000, "does not come back soon");
   });
 }
 

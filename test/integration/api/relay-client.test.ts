@@ -32,7 +32,7 @@ test("relay client: gets, lists and closes the sessions of a relay", async (t) =
   assert.equal((await client.list({ limit: 2 })).sessions.length, 2);
 
   await client.close(ref);
-  assert.equal(await devices[0]?.closed, 4403);
+  assert.equal(await devices[0]?.closed, 4410);
   await assert.rejects(client.get(ref), NOT_FOUND);
   await assert.rejects(client.close(ref), NOT_FOUND);
 });

@@ -10,6 +10,7 @@ import { type CliLoginApi, COOKIE_NAME, startCliLoginApi } from "../../support/a
 import { person } from "../../support/api-store/people.ts";
 import { CliProcess, type Finished, runCli } from "../../support/cli.ts";
 import { rawRequest } from "../../support/forward/raw-request.ts";
+import { startTestRelay } from "../../support/relay/start-relay.ts";
 import { until } from "../../support/until.ts";
 
 interface Place {
@@ -109,7 +110,7 @@ test("hawser login: the page, the key in a file of its owner alone; whoami; logo
   const out = await runCli(t, ["logout", "--json"], home);
   assert.deepEqual(JSON.parse(out.stdout), {
     api: url,
-    id: parsed.ref,
+    ref: parsed.ref,
     signed_in: false,
     revoked: true,
   });
@@ -250,4 +251,55 @@ test("hawser keys: create prints a key that is stored nowhere, revoke wants the 
   assert.equal((await stat(keyFile)).mode & 0o777, 0o600);
   const text = (await readFile(keyFile, "utf8")).trim();
   assert.ok(parseToken(text).ok && !kept.stdout.includes(text));
+});
+
+test("hawser keys create: a file that cannot take the key is told before anybody is asked, and none is replaced", async (t) => {
+  const { url, home } = await place(t);
+  const there = join(home["HOME"] ?? "", "other.key");
+  await writeFile(there, "another key\n");
+  const missing = join(home["HOME"] ?? "", "missing", "ci.key");
+  for (const [keyFile, problem] of [
+    [there, /exists already; --force replaces it/],
+    [missing, /its folder cannot be written to/],
+    [home["HOME"] ?? "", /is a folder/],
+  ] as const) {
+    const words = ["keys", "create", "--api", url, "--key-file", keyFile];
+    const { code, stderr } = await runCli(t, words, home);
+    assert.equal(code, 2);
+    assert.match(stderr, problem);
+    assert.doesNotMatch(stderr, /cli-login/);
+  }
+  assert.equal(await readFile(there, "utf8"), "another key\n");
+  await allowed(t, ["keys", "create", "--api", url, "--key-file", there, "--force"], home);
+  assert.ok(parseToken((await readFile(there, "utf8")).trim()).ok);
+});
+
+test("hawser login: a server that cannot be reached, or is none, is told before anybody is asked", async (t) => {
+  const { home } = await place(t);
+  const relay = await startTestRelay(t);
+  for (const [api, code] of [
+    ["http://127.0.0.1:1", "ERR_CLI_API_UNREACHABLE"],
+    [`http://127.0.0.1:${relay.relay.port}`, "ERR_RELAY_"],
+  ] as const) {
+    const told = await runCli(t, ["login", "--api", api, "--timeout", "5", "--json"], home);
+    assert.equal(told.code, 1);
+    assert.ok(JSON.parse(told.stderr).error.code.startsWith(code), told.stderr);
+  }
+});
+
+test("hawser keys create: a key that could not be kept is revoked", async (t) => {
+  const { url, api, home } = await place(t);
+  const folder = join(home["HOME"] ?? "", "keys");
+  await mkdir(folder);
+  const words = ["keys", "create", "--api", url, "--key-file", join(folder, "ci.key")];
+  const command = new CliProcess(t, words, home);
+  const redirect = await answerPage(await pageOf(command));
+  await rm(folder, { recursive: true });
+  await fetch(redirect);
+  const { code, stderr } = await command.finished();
+  assert.equal(code, 2);
+  assert.match(stderr, /cannot be written/);
+  const events = api.audited.map(({ event, objectId }) => [event, objectId]);
+  const [made, revoked] = events;
+  assert.deepEqual([made?.[0], revoked], ["key_created", ["key_revoked", made?.[1]]]);
 });

@@ -7,7 +7,7 @@ import {
   type AgentFlags,
   agentCommandSettings,
   plainLine,
-} from "../../../src/cli/commands/agent.ts";
+} from "../../../src/cli/actions/agent.ts";
 import { ConfigError } from "../../../src/core/errors.ts";
 
 const FLAGS: AgentFlags = { relay: "ws://relay.test", to: "http://127.0.0.1:1" };

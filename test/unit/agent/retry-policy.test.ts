@@ -34,6 +34,7 @@ const FIRST: readonly [string, TunnelEnd, string, number, string][] = [
   ["404", rejected(404), "rejected", 500, "HTTP_404"],
   ["close 4403", closed(4403), "revoked", 72_000, "WS_4403"],
   ["close 4409", closed(4409), "displaced", 72_000, "WS_4409"],
+  ["close 4410", closed(4410), "disconnected", 500, "WS_4410"],
   ["close 1001", closed(1001), "restarting", 500, "WS_1001"],
   ["close 1012", closed(1012), "restarting", 500, "WS_1012"],
   ["close 1013", closed(1013), "restarting", 500, "WS_1013"],

@@ -4,6 +4,7 @@ import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import test from "node:test";
+import { REQUEST_RATES } from "../../../src/api/bearer/index.ts";
 import { AUTH_DEFAULTS, DEVICE_DEFAULTS } from "../../../src/api/index.ts";
 import { type ApiCommand, apiProblems, apiSetup, dialable } from "../../../src/cli/api-config.ts";
 import { loadSettings, newKeyRing } from "../../../src/config/index.ts";
@@ -202,6 +203,12 @@ test("API server's configuration: what is set reaches the part that it is for", 
     HAWSER_CONFIRM_CROSS_SITE_START: "false",
     HAWSER_ADMIN_ROLE: "boss",
     HAWSER_LOGINS_PER_MINUTE_MAX: "7",
+    HAWSER_CALLBACKS_PER_MINUTE_MAX: "71",
+    HAWSER_BACKCHANNEL_FAILURES_PER_MINUTE_MAX: "72",
+    HAWSER_SESSION_REQUESTS_PER_MINUTE_MAX: "73",
+    HAWSER_KEY_REQUESTS_PER_MINUTE_MAX: "74",
+    HAWSER_MACHINE_REQUESTS_PER_MINUTE_MAX: "75",
+    HAWSER_DEVICE_REQUESTS_PER_MINUTE_MAX: "76",
     HAWSER_PENDING_SIGN_INS_MAX: "70",
     HAWSER_AUTH_FAILURES_MAX: "8",
     HAWSER_API_CONNECTIONS_MAX: "80",
@@ -261,6 +268,8 @@ test("API server's configuration: what is set reaches the part that it is for", 
       confirmCrossSiteStart: false,
       adminRole: "boss",
       loginsPerMinute: 7,
+      callbacksPerMinute: 71,
+      backchannelFailuresPerMinute: 72,
       pendingMax: 70,
       corsOrigins: ["https://app.example.org"],
     },
@@ -274,6 +283,7 @@ test("API server's configuration: what is set reaches the part that it is for", 
       30 * 86_400_000,
     ],
   );
+  assert.deepEqual(options.rates, { session: 73, key: 74, service: 75, device: 76 });
   assert.deepEqual(
     [devices.pairing, devices.exchange?.failuresMax],
     [{ ttlMs: 300_000, perUserMax: 2, perTenantMax: 20 }, 4],
@@ -291,6 +301,7 @@ test("API server's configuration: the defaults of the table are those of its par
   });
   const { sessionSecrets, tokenEncKeys } = options.auth;
   assert.deepEqual(options.auth, { ...AUTH_DEFAULTS, sessionSecrets, tokenEncKeys });
+  assert.deepEqual(options.rates, REQUEST_RATES);
   const { tunnelUrl, edgeUrl } = options.devices;
   assert.deepEqual(options.devices, { ...DEVICE_DEFAULTS, tunnelUrl, edgeUrl });
 });

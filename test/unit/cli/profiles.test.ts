@@ -22,7 +22,7 @@ function profile(): Profile {
   const { text, ref } = mintToken("key");
   return {
     key: text,
-    id: ref,
+    ref,
     name: "press",
     scopes: ["devices:read"],
     expires_at: "2027-01-01T00:00:00Z",

@@ -3,6 +3,7 @@ import test from "node:test";
 import type { Command } from "commander";
 import { createProgram } from "../../../src/cli/program.ts";
 import { flagName, settingsOf } from "../../../src/config/index.ts";
+import { hawserVersion } from "../../../src/core/version.ts";
 
 function command(name: string): Command {
   const found = createProgram().commands.find((each) => each.name() === name);
@@ -14,6 +15,28 @@ test("command line: each command has a description, and help with examples", () 
   for (const each of createProgram().commands) {
     assert.ok(each.description().length > 10, each.name());
     assert.ok(each.helpInformation().includes("Usage: hawser"), each.name());
+  }
+});
+
+/** Commands that have none below them, each with its whole name. */
+function leaves(parent: Command, path: string): [string, Command][] {
+  return parent.commands.flatMap((each) => {
+    const name = `${path} ${each.name()}`;
+    const below = leaves(each, name);
+    return each.commands.length === 0 || name === "hawser agent" ? [...below, [name, each]] : below;
+  }) as [string, Command][];
+}
+
+test("command line: the help of every command shows how it is used, and knows the version", () => {
+  const all = leaves(createProgram(), "hawser");
+  assert.ok(all.length > 35, `${all.length}`);
+  for (const [name, each] of all) {
+    let help = "";
+    each.configureOutput({ writeOut: (text) => (help += text) });
+    each.outputHelp();
+    assert.match(help, new RegExp(`\\$ (?:[A-Z_]+=\\S+ )?${name}( |$)`, "m"), name);
+    assert.doesNotMatch(help, /--version/, name);
+    assert.equal(each.version(), hawserVersion(), name);
   }
 });
 

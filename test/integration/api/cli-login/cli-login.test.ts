@@ -9,6 +9,7 @@ import {
   findApiKey,
   KEYS_PER_USER_MAX,
   type Store,
+  setUserRole,
   type User,
 } from "../../../../src/api/store/index.ts";
 import type { ManualClock } from "../../../../src/core/clock.ts";
@@ -117,12 +118,13 @@ onApi("cli login: consent, code, key; the key is good and says what was allowed"
     ALL_SCOPES.filter((scope) => !ADMIN_SCOPES.has(scope)),
   );
   assert.deepEqual(made["scopes"], key?.scopes);
-  assert.equal(made["id"], parsed.ref);
+  assert.equal(made["ref"], parsed.ref);
   const [entry, ...more] = api.audited;
   assert.deepEqual(
     [more.length, entry?.event, entry?.tenant, entry?.actor, entry?.objectId, entry?.sessionRef],
     [0, "key_created", ann.tenant, ann.id, parsed.ref, digestOf("ann").slice(0, 12)],
   );
+  assert.equal(entry?.detail?.["by"], "cli_login");
   assert.ok(!JSON.stringify(api.audited).includes(String(made["key"]).slice(13)));
 });
 
@@ -323,7 +325,7 @@ onApi("cli login: at the limit of keys a person is told so", async (on) => {
     assert.equal((await exchange(api, await codeOf(api))).status, 201);
   }
   const answer = await exchange(api, await codeOf(api));
-  assert.deepEqual([answer.status, problem(answer)["code"]], [409, "cli_login_keys_limit"]);
+  assert.deepEqual([answer.status, problem(answer)["code"]], [409, "keys_per_user"]);
 });
 
 onApi("cli login: a user disabled between consent and exchange gets no key", async (on) => {
@@ -337,6 +339,18 @@ onApi("cli login: a user disabled between consent and exchange gets no key", asy
   assert.equal((await exchange(api, code)).status, 400);
 });
 
+onApi("cli login: who stopped being an administrator meanwhile gets a member's key", async (on) => {
+  const { api, store } = on;
+  const eve = await person(store, "eve", undefined, { role: "admin" });
+  api.signIn("ann", eve);
+  const both = await codeOf(api, { scope: "audit:read devices:read" });
+  const one = await codeOf(api, { scope: "audit:read" });
+  await setUserRole(store, eve.tenant, eve.id, "member");
+  assert.deepEqual(problem(await exchange(api, both))["scopes"], ["devices:read"]);
+  const refused = await exchange(api, one);
+  assert.deepEqual([refused.status, problem(refused)["code"]], [403, "insufficient_role"]);
+});
+
 onApi("own key: a key says whose it is, and revokes itself and nothing else", async (on) => {
   const { api, store, ann } = on;
   const first = problem(await exchange(api, await codeOf(api)));
@@ -345,13 +359,13 @@ onApi("own key: a key says whose it is, and revokes itself and nothing else", as
   const who = problem(await api.send("GET /api/whoami", mine));
   assert.deepEqual(
     [who["kind"], who["ref"], who["role"], who["user"]],
-    ["key", first["id"], "member", { id: ann.id, email: "ann@example.org", name: "ann" }],
+    ["key", first["ref"], "member", { id: ann.id, email: "ann@example.org", name: "ann" }],
   );
   assert.ok(!JSON.stringify(who).includes(String(first["key"])));
   assert.equal((await api.send("DELETE /api/key", mine)).status, 204);
-  assert.deepEqual(api.announced, [{ revoked: [first["id"]] }]);
+  assert.deepEqual(api.announced, [{ revoked: [first["ref"]] }]);
   const entry = api.audited.at(-1);
-  assert.deepEqual([entry?.event, entry?.objectId], ["key_revoked", first["id"]]);
+  assert.deepEqual([entry?.event, entry?.objectId], ["key_revoked", first["ref"]]);
   assert.equal((await api.send("GET /api/whoami", mine)).status, 401);
   const other = problem(await api.send("GET /api/whoami", [bearer(String(second["key"]))]));
   assert.deepEqual(other["key"], {

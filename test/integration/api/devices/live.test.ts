@@ -107,7 +107,7 @@ onEachDatabase("live: disconnecting closes the tunnel, and the token stays good"
   assert.deepEqual(await rig.json(200, path), { disconnected: false });
   const tunnel = await both.connect(device);
   assert.deepEqual(await rig.json(200, path), { disconnected: true });
-  assert.equal(await tunnel.closed, 4403);
+  assert.equal(await tunnel.closed, 4410);
   assert.deepEqual(
     rig.events("device_disconnected").map(({ objectId }) => objectId),
     [device.device_id],

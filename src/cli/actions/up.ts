@@ -1,0 +1,55 @@
+import type { Logger } from "pino";
+import {
+  dataFolder,
+  internalSecret,
+  type Loaded,
+  loadSettings,
+  makeDataFolder,
+  type Values,
+} from "../../config/index.ts";
+import type { ConfigProblem } from "../../core/errors.ts";
+import type { LineSink } from "../../relay/index.ts";
+import { apiProblems } from "../api-config.ts";
+import { type BothServers, startBothServers } from "../both-servers.ts";
+import { printConfig } from "../check-config.ts";
+import { relayProblems } from "../relay-config.ts";
+import { serveUntilStopped } from "../server-command.ts";
+
+/** What `hawser up` does: checks, and serves until a signal stops it. */
+export async function runUpCommand(flags: Record<string, unknown>): Promise<void> {
+  const sources = { flags, environment: process.env };
+  const loaded = loadSettings("up", sources, ({ values }) => problemsOf(values));
+  if (flags["checkConfig"] === true) checkConfig(loaded, flags["json"] === true);
+  else await serveUntilStopped(loaded, (logger, lines) => start(loaded, logger, lines));
+}
+
+function problemsOf(values: Values): ConfigProblem[] {
+  const problems = apiProblems(values, "up", process.env);
+  // The relay asks the API server beside it, whatever its port will be.
+  const ofRelay = relayProblems({ ...values, api: "http://127.0.0.1", credentials: null });
+  const told = new Set(problems.map(({ setting }) => setting));
+  return [...problems, ...ofRelay.filter(({ setting }) => !told.has(setting))];
+}
+
+async function start(
+  { values }: Loaded,
+  logger: Logger,
+  accessLines: LineSink,
+): Promise<BothServers> {
+  const environment = process.env;
+  makeDataFolder(dataFolder(values.dataDir, environment));
+  const { secret, origin, warning } = internalSecret(values, environment);
+  if (warning !== null) logger.warn(warning);
+  logger.info({ origin }, "internal secret");
+  return await startBothServers(values, {
+    internalSecret: secret,
+    environment,
+    logger,
+    accessLines,
+  });
+}
+
+function checkConfig(loaded: Loaded, json: boolean): void {
+  const folder = dataFolder(loaded.values.dataDir, process.env);
+  printConfig("up", loaded, [`Secrets and database are kept in ${folder}.`], json);
+}
