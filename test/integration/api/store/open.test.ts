@@ -191,6 +191,7 @@ onEachDatabase(
     for (const statement of [
       "drop table logout_notices",
       "drop table logout_tickets",
+      "drop table cli_logins",
       "alter table login_sessions drop column issued_at",
       "create table logout_tombstones (iss text, sid text, expires_at bigint)",
       "update schema_version set version = 1",
