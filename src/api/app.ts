@@ -98,6 +98,11 @@ export interface ApiApp {
   /** Reads certificates again. */
   reload(): void;
   /**
+   * Readiness goes off; running requests of the public listener may finish for as long as the options say. Relays are
+   * answered as before, and what they tell is taken, until {@link stop} or {@link close}.
+   */
+  stopPublic(): Promise<void>;
+  /**
    * Readiness goes off; running requests may finish for as long as the options say; what is to be told and written is
    * told and written. A second call gives the same promise.
    */
@@ -261,6 +266,11 @@ class RunningApi implements ApiApp {
 
   reload(): void {
     this.#public?.reloadTls();
+  }
+
+  async stopPublic(): Promise<void> {
+    this.#isStopping = true;
+    await this.#public?.stop();
   }
 
   stop(): Promise<void> {

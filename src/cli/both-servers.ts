@@ -52,8 +52,10 @@ export async function startBothServers(given: Values, parts: BothParts): Promise
       api,
       relay: relay.relay,
       stop: async () => {
-        await Promise.all([api.stop(), relay.relay.drain()]);
+        await Promise.all([api.stopPublic(), relay.relay.drain()]);
+        // The relay tells how its tunnels ended: somebody must be there to write it down.
         await relay.close();
+        await api.stop();
       },
       close: async () => {
         await relay.close();

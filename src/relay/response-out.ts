@@ -1,5 +1,6 @@
 import type { HttpResponse } from "uWebSockets.js";
 import { ByteQueue, type MuxPools } from "../mux/index.ts";
+import { EVENT_STREAM_OPENING, isEventStream, markBytes } from "./event-stream.ts";
 
 /** Largest piece handed to uWS while its buffer may still hold earlier bytes. */
 const PROBE_BYTES = 32 * 1024;
@@ -45,6 +46,8 @@ export class ResponseOut {
   #ended = false;
   #finished = false;
   #writableSet = false;
+  /** A stream of events whose first bytes are ours: the device's have not come yet. */
+  #opened = false;
   /** Body bytes taken so far, where the length is known: uWS's own write offset. */
   #offset = 0;
   /** Bytes that the client did not take yet, in pooled chunks. */
@@ -70,6 +73,7 @@ export class ResponseOut {
     this.#ended = false;
     this.#finished = false;
     this.#writableSet = false;
+    this.#opened = false;
     this.#offset = 0;
     this.#inUwsBytes = 0;
   }
@@ -120,6 +124,9 @@ export class ResponseOut {
   /**
    * Writes the head and the first body bytes of a response that goes on. Call corked.
    *
+   * uWS ends a head with the first body byte, and has no call to do it before. A stream of events may be silent for long,
+   * and is one from its head on: it gets a comment for its first bytes.
+   *
    * @param length declared body length, -1 when unknown
    * @param first borrowed; what is not taken is copied
    * @returns how many bytes of `first` were taken at once
@@ -132,9 +139,11 @@ export class ResponseOut {
     res.writeStatus(head);
     if (length < 0) {
       this.#setWritable(res);
-      return first.length === 0 ? 0 : this.push(first, 0, first.length);
+      if (first.length > 0) return this.push(first, 0, first.length);
+      if (isEventStream(head)) this.#open(res);
+      return 0;
     }
-    // An empty `tryEnd` would end the response: the rest of the head leaves with the first body byte.
+    // An empty `tryEnd` would end the response.
     return first.length === 0 ? 0 : this.push(first, 0, first.length);
   }
 
@@ -145,6 +154,11 @@ export class ResponseOut {
    */
   push(chunk: Uint8Array, start: number, end: number): number {
     if (this.#res === null) return end - start;
+    if (this.#opened) {
+      this.#opened = false;
+      const skipped = markBytes(chunk, start, end);
+      if (skipped > 0) return skipped + this.push(chunk, start + skipped, end);
+    }
     if (this.#blocked || this.#held.bytes > 0) {
       this.#keep(chunk, start, end);
       return 0;
@@ -179,6 +193,13 @@ export class ResponseOut {
     if (res === null || !this.#blocked) return;
     if (this.#length >= 0) this.#writable();
     else res.cork(nothing);
+  }
+
+  #open(res: HttpResponse): void {
+    this.#opened = true;
+    if (res.write(EVENT_STREAM_OPENING)) return;
+    this.#blocked = true;
+    this.#probing = true;
   }
 
   #keep(chunk: Uint8Array, start: number, end: number): void {

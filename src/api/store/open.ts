@@ -3,7 +3,7 @@ import { resolve } from "node:path";
 import { CamelCasePlugin, type Dialect, Kysely, PostgresDialect } from "kysely";
 import { AppError, ConfigError } from "../../core/errors.ts";
 import { migrate } from "./migrations.ts";
-import { postgresPool } from "./postgres.ts";
+import { boundWork, postgresPool } from "./postgres.ts";
 import type { Schema } from "./schema.ts";
 import { openSqliteFile, sqliteDialect } from "./sqlite.ts";
 import { type DatabaseKind, Store } from "./store.ts";
@@ -18,6 +18,8 @@ export interface OpenOptions {
   readonly setting?: string;
   /** Connections to a PostgreSQL server at most. */
   readonly connectionsMax?: number;
+  /** How long one piece of work may have a connection to a PostgreSQL server before it is cut. Default 10,000. */
+  readonly workMaxMs?: number;
   /** Is told of idle connections that a PostgreSQL server closed; the next query makes new ones. */
   readonly onIdleError?: (error: Error) => void;
 }
@@ -34,18 +36,18 @@ export async function openDatabase(url: string, options: OpenOptions = {}): Prom
   const kind = kindOf(url, setting);
   let query: Kysely<Schema> | null = null;
   try {
-    const dialect =
+    const pool =
       kind === "sqlite"
-        ? await sqliteAt(url, setting)
-        : new PostgresDialect({
-            pool: postgresPool(
-              url,
-              options.connectionsMax ?? CONNECTIONS_MAX,
-              options.onIdleError ?? (() => {}),
-            ),
-          });
-    query = connect(dialect);
+        ? null
+        : postgresPool(
+            url,
+            options.connectionsMax ?? CONNECTIONS_MAX,
+            options.onIdleError ?? (() => {}),
+          );
+    query = connect(pool === null ? await sqliteAt(url, setting) : new PostgresDialect({ pool }));
     await migrate(query, kind, setting);
+    // Bringing the tables up to date may take its time, or wait for somebody else who does.
+    if (pool !== null) boundWork(pool, options.workMaxMs);
     return new Store(kind, query, now);
   } catch (error) {
     await query?.destroy().catch(() => {});
