@@ -239,6 +239,8 @@ class RunningApi implements ApiApp {
         ...API_DEFAULTS,
         listenHost: internal.listenHost,
         listenPort: internal.listenPort,
+        // Nobody guesses 32 random bytes, and relays share their address with whoever else is on this machine.
+        authFailuresMax: Number.MAX_SAFE_INTEGER,
         publicBaseUrl: http.publicBaseUrl,
       },
       {

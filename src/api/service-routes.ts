@@ -42,14 +42,12 @@ export function healthRoutes(ready: Readiness): Route[] {
   ];
 }
 
-/** `GET /metrics`, which a public router refuses to hold. */
+/** `GET /metrics`, for the internal listener: Prometheus has the internal secret, as it has for the relay's. */
 export function metricsRoute(render: () => Promise<string>, mediaType: string): Route {
   return route({
     method: "GET",
     path: "/metrics",
-    class: "public",
-    internalOnly: true,
-    reason: "Served by the internal listener alone, where Prometheus has no credential.",
+    class: "internal",
     summary: "Metrics for Prometheus.",
     responses: { 200: { description: "The metrics.", mediaType } },
     handler: async () => text(200, await render(), mediaType),

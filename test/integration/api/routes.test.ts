@@ -236,10 +236,11 @@ describe("the inventory of routes", () => {
     assert.equal(problem(wrong)["code"], "not_found");
   });
 
-  it("metrics are on the internal listener", async (t) => {
+  it("metrics are on the internal listener, for whoever has its secret", async (t) => {
     const metrics = metricsRoute(async () => "up 1\n", "text/plain; version=0.0.4");
     const inside = await startApi(t, [metrics], {}, "internal");
-    const answer = await inside.send("GET /metrics");
+    assert.equal((await inside.send("GET /metrics")).status, 401);
+    const answer = await inside.send("GET /metrics", [shown("internal")]);
     assert.equal(answer.body.toString(), "up 1\n");
     await assert.rejects(startApi(t, [metrics]), /served internally alone/);
     await assert.rejects(startApi(t, [internal]), /served internally alone/);

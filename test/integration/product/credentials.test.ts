@@ -26,7 +26,7 @@ const OPEN: readonly string[] = [
   "POST /cli-login",
   "POST /api/cli-login/exchange",
 ];
-const OPEN_INTERNAL: readonly string[] = ["GET /healthz", "GET /readyz", "GET /metrics"];
+const OPEN_INTERNAL: readonly string[] = ["GET /healthz", "GET /readyz"];
 
 interface World {
   readonly product: Product;

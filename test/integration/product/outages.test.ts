@@ -1,6 +1,7 @@
 /** What is up goes on while something else is away, and what was away is found again without a restart. */
 import assert from "node:assert/strict";
 import test from "node:test";
+import { API_DEFAULTS } from "../../../src/api/index.ts";
 import { skipWithoutPostgres, startPostgres } from "../../support/postgres.ts";
 import { makeHoldings } from "../../support/product/holdings.ts";
 import { freePort, startProduct } from "../../support/product/product.ts";
@@ -58,4 +59,18 @@ test("a database that is away: 503 with Retry-After, devices go on, and it is fo
   assert.equal(listed.status, 200);
   // The code's failure above was none: five of them would block the address.
   assert.match(listed.text, /"connected":true/);
+});
+
+test("whoever tries secrets at the internal listener does not lock the relay out", async (t) => {
+  const product = await startProduct(t);
+  const { deviceId, key, deviceToken } = await makeHoldings(await product.signIn("anna"));
+  for (let at = 0; at < API_DEFAULTS.authFailuresMax + 1; at++) {
+    const headers = { authorization: `Bearer guess-${at}` };
+    const answer = await ask(product.app.internalPort, "/metrics", { headers });
+    assert.equal(answer.status, 401);
+  }
+  const agent = await product.connect(deviceToken);
+  await agent.ready();
+  const headers = { authorization: `Bearer ${key}` };
+  assert.equal((await ask(product.relay.port, `/d/${deviceId}/hello`, { headers })).status, 200);
 });
