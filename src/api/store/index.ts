@@ -154,7 +154,8 @@ export {
 } from "./pairing-codes.ts";
 export {
   addPendingSignIn,
-  hasPendingSignIn,
+  type BrowserTrace,
+  findBrowserTrace,
   PENDING_LIMITS,
   type PendingLimits,
   type PendingSignIn,

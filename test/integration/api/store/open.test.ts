@@ -189,6 +189,7 @@ onEachDatabase(
     const ann = await person(before, "ann");
     const { key, createdAt } = await session(before, ann, "cookie", { issuedAt: 1 });
     for (const statement of [
+      "drop table cli_logins",
       "drop table logout_notices",
       "drop table logout_tickets",
       "alter table login_sessions drop column issued_at",
