@@ -3,7 +3,12 @@ import type { ApiContext } from "../context.ts";
 import { apiError } from "../errors.ts";
 import type { Asker, AuthVerdict, HttpAudit, Principal } from "../ports.ts";
 import type { ReplyHeaders } from "../reply.ts";
-import { type CurrentLoginSession, findLoginSession, hasPendingSignIn } from "../store/index.ts";
+import {
+  type BrowserTrace,
+  type CurrentLoginSession,
+  findBrowserTrace,
+  findLoginSession,
+} from "../store/index.ts";
 import type { AuthOptions } from "./options.ts";
 import type { RecentEnds } from "./recent-ends.ts";
 import { askerOf } from "./requests.ts";
@@ -131,6 +136,12 @@ export class SessionAuth {
     }
   }
 
+  /** What is known of a browser that is not signed in: by this process, whose answers may be on their way, or by all. */
+  async traceOf(key: string): Promise<BrowserTrace> {
+    const trace = await findBrowserTrace(this.#context.store, key);
+    return this.#recent.find(key) === "replaced" ? "replaced" : trace;
+  }
+
   /** What a failure of the store is to a client; errors of the store's own stay as they are. */
   unavailable(error: unknown): unknown {
     if (error instanceof AppError && error.code !== "ERR_STORE_BUSY") return error;
@@ -144,9 +155,8 @@ export class SessionAuth {
   }
 
   async #endedVerdict({ key }: GenuineCookie): Promise<AuthVerdict> {
-    const mustKeep =
-      (await hasPendingSignIn(this.#context.store, key)) || this.#recent.find(key) === "replaced";
-    if (mustKeep) return { ok: false, reason: "ended" };
+    // A sign-in is under way with it, or a new cookie is on its way.
+    if ((await this.traceOf(key)) !== null) return { ok: false, reason: "ended" };
     return { ok: false, reason: "ended", clearCookie: this.#cookies.clear() };
   }
 

@@ -3,7 +3,7 @@ import { OidcError, readReturnTo, returnToUrl, type SignedIn } from "../oidc/ind
 import { empty, type Reply, type ReplyHeaders, redirect } from "../reply.ts";
 import { fieldOf } from "../request-fields.ts";
 import type { Route } from "../route.ts";
-import { hasPendingSignIn, noteSignIn, startLoginSession, type User } from "../store/index.ts";
+import { noteSignIn, startLoginSession, type User } from "../store/index.ts";
 import { BrowserSignIns, NOTHING_PENDING } from "./browser-sign-ins.ts";
 import {
   authFailure,
@@ -76,12 +76,15 @@ async function login(parts: AuthParts, call: OpenCall): Promise<Reply> {
   if (mustConfirm(call.request, parts)) {
     return pages.confirmStart(startPath(returnTo, reauth, settings.publicBaseUrl));
   }
-  const browser = await browserOf(visitor, parts);
+  const { browser, isReplaced } = await browserOf(visitor, parts);
   const signIns = new BrowserSignIns(parts.context.store, parts.box, browser.key, parts.options);
   try {
     const url = await party.signIn.begin({ returnTo, reauth }, signIns);
     // Overtaken by a sign-in in another tab, whose cookie must not be taken away.
-    return redirect(url, isReplaced(visitor, parts) ? {} : startCookie(visitor, browser, parts));
+    const headers = startCookie(visitor, browser, parts);
+    const isNew = "set-cookie" in headers && !isReplaced;
+    const mustLeave = !isNew || (await browserOf(visitor, parts)).isReplaced;
+    return redirect(url, mustLeave ? {} : headers);
   } catch (error) {
     return failureReply(failureOf(error, signIns.failure, parts), call, parts);
   }
@@ -95,21 +98,18 @@ function startCookie(visitor: Visitor, browser: BrowserId, parts: AuthParts): Re
   return { "set-cookie": parts.cookies.write(browser.sid) };
 }
 
-function isReplaced({ browser }: Visitor, { recent }: AuthParts): boolean {
-  return browser !== null && recent.find(browser.key) === "replaced";
-}
-
 /**
  * The browser's own id where something is kept under it; else a new one. One that a sign-in has just replaced stays: the
  * cookie of the new one may be on its way, and what is given here would arrive behind it.
  */
-async function browserOf(visitor: Visitor, parts: AuthParts): Promise<BrowserId> {
-  const { browser, session } = visitor;
-  if (browser === null) return parts.cookies.mint();
-  if (session !== null || isReplaced(visitor, parts)) return browser;
-  const { store } = parts.context;
-  const isUsed = await parts.sessions.stored(hasPendingSignIn(store, browser.key));
-  return isUsed ? browser : parts.cookies.mint();
+async function browserOf(
+  { browser, session }: Visitor,
+  { cookies, sessions }: AuthParts,
+): Promise<{ readonly browser: BrowserId; readonly isReplaced: boolean }> {
+  if (browser === null) return { browser: cookies.mint(), isReplaced: false };
+  if (session !== null) return { browser, isReplaced: false };
+  const trace = await sessions.stored(sessions.traceOf(browser.key));
+  return { browser: trace === null ? cookies.mint() : browser, isReplaced: trace === "replaced" };
 }
 
 /**

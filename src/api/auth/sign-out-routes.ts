@@ -200,7 +200,8 @@ async function backchannelLogout(
     // While the provider's keys cannot be had nobody knows who is the provider, and anybody could fill the log.
     const suppressed = parts.failedNotices.admit(about.event, networkOf(call.address));
     if (suppressed !== null) {
-      parts.context.audit.record({ ...about, detail: { outcome, reason: code, rule, suppressed } });
+      const left = suppressed === 0 ? {} : { suppressed };
+      parts.context.audit.record({ ...about, detail: { outcome, reason: code, rule, ...left } });
     }
     const headers = row.retryAfter > 0 ? { "retry-after": String(row.retryAfter) } : {};
     return json(row.status, { error: row.status < 500 ? "invalid_request" : row.word }, headers);

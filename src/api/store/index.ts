@@ -155,7 +155,8 @@ export {
 } from "./pairing-codes.ts";
 export {
   addPendingSignIn,
-  hasPendingSignIn,
+  type BrowserTrace,
+  findBrowserTrace,
   PENDING_LIMITS,
   type PendingLimits,
   type PendingSignIn,

@@ -1,5 +1,5 @@
 import type { Selectable, Transaction } from "kysely";
-import { browserLock, endTakenSignIn } from "./pending-sign-ins.ts";
+import { browserLock, endTakenSignIn, noteReplaced } from "./pending-sign-ins.ts";
 import { type LoginSessionsTable, type Role, readList, type Schema, writeList } from "./schema.ts";
 import { mintObjectId, type Queries, type Store } from "./store.ts";
 import { scoped, type TenantId } from "./tenant.ts";
@@ -106,6 +106,7 @@ export function startLoginSession(
       if (!(await endTakenSignIn(queries, replacesKey, takenState))) return "overtaken";
     }
     const ended = await dropBrowser(queries, replacesKey);
+    if (replacesKey !== null) await noteReplaced(queries, replacesKey, now);
     const perUserMax = options.perUserMax ?? SESSIONS_PER_USER_MAX;
     ended.push(...(await endOldest(queries, tenant, entry.userId, perUserMax - 1)));
     const session = await queries

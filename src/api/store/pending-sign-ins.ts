@@ -46,12 +46,14 @@ export function addPendingSignIn(
       .selectFrom("pendingSignIns")
       .select("stateDigest")
       .where("browserKey", "=", entry.browserKey)
+      .where("stateDigest", "!=", REPLACED)
       .orderBy("createdAt", "desc")
       .limit(limits.perBrowserMax - 1)
       .execute();
     await queries
       .deleteFrom("pendingSignIns")
       .where("browserKey", "=", entry.browserKey)
+      .where("stateDigest", "!=", REPLACED)
       .$if(kept.length > 0, (query) =>
         query.where(
           "stateDigest",
@@ -63,6 +65,7 @@ export function addPendingSignIn(
     const { count } = await queries
       .selectFrom("pendingSignIns")
       .select(({ fn }) => fn.countAll<number>().as("count"))
+      .where("stateDigest", "!=", REPLACED)
       .executeTakeFirstOrThrow();
     if (count >= limits.totalMax) throw new StoreLimitError("login_attempts");
     await queries
@@ -74,22 +77,51 @@ export function addPendingSignIn(
 
 /** What stands before the digest of a state that was taken. Such a row finds nothing; it stands for a sign-in in its last step. */
 const TAKEN = "taken:";
+/** In place of a digest: a sign-in has given the browser another id. */
+const REPLACED = "replaced";
+/** Longer than a request of the browser may be on its way. */
+const REPLACED_KEPT_MS = 2 * 60_000;
 
 /** Keeps apart what changes the pending sign-ins of one browser. */
 export function browserLock(browserKey: string): string {
   return `browser:${browserKey}`;
 }
 
-/** Whether a browser has a sign-in under way that was not taken. */
-export async function hasPendingSignIn(store: Store, browserKey: string): Promise<boolean> {
-  const row = await store.query
+/** What is known of a browser that is not signed in. */
+export type BrowserTrace = "pending" | "replaced" | null;
+
+/**
+ * Whether a sign-in has lately given the browser another id, or else whether it has one under way that was not taken; null
+ * for neither.
+ */
+export async function findBrowserTrace(store: Store, browserKey: string): Promise<BrowserTrace> {
+  const rows = await store.query
     .selectFrom("pendingSignIns")
-    .select("browserKey")
+    .select("stateDigest")
     .where("browserKey", "=", browserKey)
     .where("stateDigest", "not like", `${TAKEN}%`)
     .where("expiresAt", ">", store.now())
-    .executeTakeFirst();
-  return row !== undefined;
+    .execute();
+  if (rows.some(({ stateDigest }) => stateDigest === REPLACED)) return "replaced";
+  return rows.length === 0 ? null : "pending";
+}
+
+/** Notes that a browser has another id from now on. Everything of the old one is dropped before. */
+export async function noteReplaced(
+  queries: Queries,
+  browserKey: string,
+  now: number,
+): Promise<void> {
+  await queries
+    .insertInto("pendingSignIns")
+    .values({
+      browserKey,
+      stateDigest: REPLACED,
+      sealed: "",
+      createdAt: now,
+      expiresAt: now + REPLACED_KEPT_MS,
+    })
+    .execute();
 }
 
 /**

@@ -1,5 +1,9 @@
 /** The whole way in a real browser, at a real provider, with a confidential client and with a public one. */
 import assert from "node:assert/strict";
+import { createHash, randomBytes } from "node:crypto";
+import { once } from "node:events";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import test, { type TestContext } from "node:test";
 import type { Page } from "playwright-core";
 import type { OidcOptions } from "../../../src/api/oidc/index.ts";
@@ -207,6 +211,74 @@ test(
     await page.getByRole("link", { name: "Continue" }).click();
     await page.waitForURL(product.baseUrl + path);
     assert.equal(await page.title(), "of the device");
+  },
+);
+
+test(
+  "in Chromium: a command line is allowed a key, at a provider of another site, and not by a page of others",
+  withChromium,
+  async (t) => {
+    const product = await startProduct(t, { idp: { host: "localhost" } });
+    const chromium = await startChromium(t);
+    const page = await (await chromium.newContext()).newPage();
+    const verifier = randomBytes(32).toString("base64url");
+    const challenge = createHash("sha256").update(verifier).digest("base64url");
+    const asked: string[] = [];
+    const program = createServer((request, response) => {
+      asked.push(request.url ?? "");
+      response.end("done");
+    });
+    program.listen(0, "127.0.0.1");
+    await once(program, "listening");
+    t.after(() => {
+      program.closeAllConnections();
+      program.close();
+    });
+    const { port } = program.address() as AddressInfo;
+    const query = new URLSearchParams({
+      redirect_uri: `http://127.0.0.1:${port}/done`,
+      code_challenge: challenge,
+      code_challenge_method: "S256",
+      state: "s".repeat(43),
+      name: "kate's laptop",
+    });
+    const start = `${product.baseUrl}/cli-login?${query}`;
+    await page.goto(start);
+    await page.locator("input[name=login]").fill("kate");
+    await page.locator("input[name=password]").fill("any");
+    await page.locator("button[type=submit]").click();
+    await page.locator("button[type=submit]").click();
+    await page.waitForURL(start);
+    const consent = await page.locator("input[name=consent]").inputValue();
+    // A page of others that came to know the consent cannot give it.
+    const foreign = `${product.idp.issuer}/lure`;
+    const lure = await page.context().newPage();
+    await lure.route(foreign, (route) =>
+      route.fulfill({
+        contentType: "text/html",
+        body: `<!doctype html><form method=post action="${product.baseUrl}/cli-login"><input name=consent value="${consent}"><button name=decision value=allow>go</button></form>`,
+      }),
+    );
+    await lure.goto(foreign);
+    const answered = lure.waitForResponse((response) => response.url().endsWith("/cli-login"));
+    await lure.getByRole("button", { name: "go" }).click();
+    assert.equal((await answered).status(), 403);
+    assert.deepEqual(asked, []);
+    await page.getByRole("button", { name: "Allow", exact: true }).click();
+    await page.waitForURL((url) => url.port === String(port));
+    const given = new URL(asked[0] ?? "", "http://x").searchParams;
+    assert.equal(given.get("state"), "s".repeat(43));
+    const exchanged = await fetch(`${product.baseUrl}/api/cli-login/exchange`, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify({ code: given.get("code"), code_verifier: verifier }),
+    });
+    assert.equal(exchanged.status, 201);
+    const { key } = (await exchanged.json()) as { key: string };
+    const who = await fetch(`${product.baseUrl}/api/whoami`, {
+      headers: { authorization: `Bearer ${key}` },
+    });
+    assert.equal(((await who.json()) as { key: { name: string } }).key.name, "kate's laptop");
   },
 );
 

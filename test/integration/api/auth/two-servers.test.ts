@@ -79,3 +79,47 @@ onEachDatabase(
     assert.match(atProvider[0]?.headers.location ?? "", /id_token_hint=ey/);
   },
 );
+
+onEachDatabase(
+  "two servers: what left a browser before its sign-in at the other one takes no cookie away",
+  async (on, t) => {
+    const { here, there, moved } = await twoServers(on, t);
+    const browser = here.it.browser();
+    const url = here.callback(await here.start(browser));
+    const polling = moved(browser);
+    const starting = moved(browser);
+    await here.arrive(browser, url);
+    const polled = await me({ it: there }, polling);
+    assert.equal(polled.status, 401);
+    assert.equal(polled.headers["set-cookie"], undefined);
+    const started = await starting.step(there.url("/api/auth/login"));
+    assert.equal(started.status, 303);
+    assert.equal(started.headers["set-cookie"], undefined);
+    assert.equal((await me({ it: there }, moved(browser))).status, 200);
+    // What is still sent with it after that is no longer on its way.
+    here.time.advance(600_000);
+    const late = await me({ it: there }, polling);
+    assert.match(String(late.headers["set-cookie"]), /Max-Age=0/);
+  },
+);
+
+onEachDatabase(
+  "two servers: who signs out at one while a callback is under way at the other is signed out",
+  async (on, t) => {
+    const { here, there, moved } = await twoServers(on, t);
+    const browser = here.it.browser();
+    const url = here.callback(await here.start(browser));
+    const other = moved(browser);
+    here.idp.script.idToken = async (claims) => {
+      const headers = { "x-hawser-csrf": "1" };
+      const how = { method: "POST", from: there.baseUrl, headers };
+      assert.equal((await other.fetch(there.url("/api/auth/logout"), how)).status, 200);
+      return await here.idp.sign(claims);
+    };
+    const page = await here.arrive(browser, url);
+    assert.equal(page.headers.location, here.it.url("/"));
+    assert.equal(page.headers["set-cookie"], undefined);
+    const sessions = await there.store.query.selectFrom("loginSessions").selectAll().execute();
+    assert.deepEqual(sessions, []);
+  },
+);

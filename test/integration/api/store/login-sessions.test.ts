@@ -4,8 +4,8 @@ import {
   endLoginSession,
   endLoginSessionByKey,
   endLoginSessionsOfUser,
+  findBrowserTrace,
   findLoginSession,
-  hasPendingSignIn,
   listLoginSessions,
   removeExpired,
   rotateLoginSession,
@@ -244,7 +244,7 @@ async function takeSignIns(store: Store, ...states: string[]) {
   for (const state of states) {
     assert.equal((await takePendingSignIn(store, browserKey, state))?.stateDigest, state);
   }
-  assert.equal(await hasPendingSignIn(store, browserKey), false);
+  assert.equal(await findBrowserTrace(store, browserKey), null);
   return (by: Store, takenState: string, cookie = takenState) =>
     startLoginSession(by, TENANT, signIn(by, ann, cookie), { replacesKey: browserKey, takenState });
 }
@@ -272,7 +272,8 @@ onEachDatabase(
     assert.equal(results.filter((result) => result === "overtaken").length, 7);
     const sessions = await stores[0].query.selectFrom("loginSessions").select("key").execute();
     assert.equal(sessions.length, 1);
-    const pending = await stores[0].query.selectFrom("pendingSignIns").selectAll().execute();
-    assert.deepEqual(pending, []);
+    assert.equal(await findBrowserTrace(stores[1], digestOf("old")), "replaced");
+    on.clock.advance(2 * MINUTE_MS);
+    assert.equal(await findBrowserTrace(stores[1], digestOf("old")), null);
   },
 );

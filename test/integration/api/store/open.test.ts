@@ -201,7 +201,6 @@ onEachDatabase(
       "create index audit_events_tenant on audit_events (tenant, id)",
       "drop table logout_notices",
       "drop table logout_tickets",
-      "drop table cli_logins",
       "alter table login_sessions drop column issued_at",
       "create table logout_tombstones (iss text, sid text, expires_at bigint)",
       "update schema_version set version = 1",
