@@ -27,7 +27,8 @@ const SYSTEM_CODES = new Set([
 /** Of PostgreSQL: connection exceptions, a server that stops or starts, one that takes no more connections. */
 const SQL_STATES = /^(?:08...|57P0[123]|53300)$/;
 /** What the driver says of a connection that is gone, without a code. */
-const DRIVER_TEXTS = /^(?:Connection terminated|timeout exceeded when trying to connect)/;
+const DRIVER_TEXTS =
+  /^(?:Connection terminated|timeout exceeded when trying to connect|Client has encountered a connection error)/;
 
 /** Whether an error of this folder's functions means that the database is away for now, and not that we are wrong. */
 export function isStoreAway(error: unknown): boolean {
