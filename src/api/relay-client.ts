@@ -4,6 +4,7 @@ import { parseBaseUrl } from "../core/base-url.ts";
 import {
   type ChangesTaken,
   type CredentialChanges,
+  SESSION_DEVICES_MAX,
   SESSION_PAGE_MAX,
   type SessionDetail,
   type SessionPage,
@@ -156,6 +157,24 @@ export class RelayClient {
     }
     const detail = "Its pages have no end.";
     throw new RelayCallError("ERR_RELAY_CLIENT_ANSWER", `GET ${SESSIONS}`, { detail });
+  }
+
+  /** The live sessions of these devices, in no order. A call for each 200 of them; all together have the time of one. */
+  async listOfDevices(
+    ids: readonly string[],
+    options: CallOptions = {},
+  ): Promise<SessionSummary[]> {
+    const { signal } = options;
+    const limited = this.#limit(signal);
+    const read = async (answer: Dispatcher.ResponseData, call: string) =>
+      pageOf(await jsonOf(answer, call), call, answer.statusCode);
+    const calls: Promise<SessionPage>[] = [];
+    for (let from = 0; from < ids.length; from += SESSION_DEVICES_MAX) {
+      const some = ids.slice(from, from + SESSION_DEVICES_MAX);
+      const query = `?devices=${some.map(encodeURIComponent).join(",")}`;
+      calls.push(this.#call("GET", SESSIONS, signal, read, { query, limited }));
+    }
+    return (await Promise.all(calls)).flatMap(({ sessions }) => sessions);
   }
 
   /**

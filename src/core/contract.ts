@@ -20,7 +20,7 @@ export interface SessionDetail extends SessionSummary {
   readonly connected: boolean;
 }
 
-/** Answer of `GET /internal/sessions?limit=&cursor=&user_id=`. */
+/** Answer of `GET /internal/sessions?limit=&cursor=&user_id=`, and of `?devices=`. */
 export interface SessionPage {
   /** Never null. */
   readonly sessions: readonly SessionSummary[];
@@ -39,6 +39,8 @@ export interface SessionClosed {
 /** Sessions on a page of a listing when the caller names no `limit`, and the most it may ask for. */
 export const SESSION_PAGE_DEFAULT = 1_000;
 export const SESSION_PAGE_MAX = 10_000;
+/** Devices that one listing may name by their ids. */
+export const SESSION_DEVICES_MAX = 200;
 
 /**
  * The JSON of `POST /internal/authorize`, by which a relay asks the API server who may connect and who may call, and

@@ -3,10 +3,12 @@ import { parseCredentialChanges } from "../core/authorize.ts";
 import {
   AUTHORIZE_REQUEST_BYTES_MAX,
   type ChangesTaken,
+  SESSION_DEVICES_MAX,
   SESSION_PAGE_DEFAULT,
   SESSION_PAGE_MAX,
   type SessionClosed,
   type SessionDetail,
+  type SessionPage,
 } from "../core/contract.ts";
 import { AppError, type HttpError } from "../core/errors.ts";
 import { RequestIds } from "../core/request-ids.ts";
@@ -147,6 +149,11 @@ class InternalApi {
   #sessions(call: Call, queryText: string): void {
     if (!this.#isRead(call)) return;
     const query = new URLSearchParams(queryText);
+    const devices = query.get("devices");
+    if (devices !== null) {
+      this.#sessionsOf(call, devices.split(","), query.size);
+      return;
+    }
     const limitText = query.get("limit") ?? String(SESSION_PAGE_DEFAULT);
     const limit = /^[1-9]\d{0,5}$/.test(limitText) ? Number(limitText) : 0;
     if (limit < 1 || limit > SESSION_PAGE_MAX) {
@@ -167,6 +174,18 @@ class InternalApi {
       return;
     }
     listing.send(call.res, call.method === "HEAD", (bytes) => this.#record(call, 200, null, bytes));
+  }
+
+  /** `?devices=`, which no other parameter goes with: the sessions of these devices. */
+  #sessionsOf(call: Call, ids: readonly string[], parameters: number): void {
+    if (parameters > 1 || ids.length > SESSION_DEVICES_MAX || !ids.every(isDeviceId)) {
+      this.#refuse(call, relayError("ERR_RELAY_BAD_QUERY"));
+      return;
+    }
+    const { store } = this.#context;
+    const sessions = [...new Set(ids)].flatMap((id) => store.findDevice(id)?.summary() ?? []);
+    const page: SessionPage = { sessions, total: sessions.length };
+    this.#answer(call, page);
   }
 
   /** `/internal/session/<ref>` and what is below it. */

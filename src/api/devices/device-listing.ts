@@ -44,7 +44,11 @@ export async function pageOfDevices(
   let after = filter.after ?? "";
   for (let count = 0; count < bounds.batchesMax; count++) {
     const rows = await listDevices(context.store, tenant, { ...filter, limit: batch, after });
-    const sessions = await live.of(new Set(rows.map(({ ownerId }) => ownerId)));
+    const owners = new Set(rows.map(({ ownerId }) => ownerId));
+    const sessions = await live.of(
+      rows.map(({ id }) => id),
+      owners,
+    );
     if (sessions === null && connected !== undefined) {
       throw deviceError("relay_unavailable", { retryAfter: 5 });
     }

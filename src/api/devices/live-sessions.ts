@@ -1,10 +1,15 @@
-import type { SessionSummary } from "../../core/contract.ts";
+import { SESSION_PAGE_MAX, type SessionSummary } from "../../core/contract.ts";
 import type { ApiContext } from "../context.ts";
 import { RelayCallError } from "../relay-client-errors.ts";
 import type { LiveState } from "./shapes.ts";
 
 /** Live tunnels by device id. */
 export type SessionsByDevice = ReadonlyMap<string, SessionSummary>;
+
+/** In place of the sessions of an owner that has more than are worth fetching for a page of devices. */
+const MANY = Symbol("many");
+
+type Answered = SessionsByDevice | typeof MANY | null;
 
 interface Snapshot {
   readonly takenAt: number;
@@ -14,10 +19,12 @@ interface Snapshot {
 
 /** Owners that are asked about one by one; for more the relay is asked for everything at once. */
 const OWNERS_APART_MAX = 8;
-/** Sessions that are kept in all. What has more is shared by those who ask at the same time, and not kept. */
+/** Sessions that are kept in all. Where one listing has more, the relay is asked for the page's devices by their ids. */
 const SESSIONS_KEPT_MAX = 20_000;
 /** Snapshots that are kept; one without a session counts too. */
 const SNAPSHOTS_MAX = 1_000;
+/** How long it is remembered that an owner has so many. */
+const MANY_KEPT_MS = 60_000;
 /** Stands for all owners. No user id is empty. */
 const EVERYBODY = "";
 
@@ -31,7 +38,9 @@ export class LiveSessions {
   readonly #timeoutMs: number;
   /** By owner, in the order in which they were taken. */
   readonly #snapshots = new Map<string, Snapshot>();
-  readonly #asking = new Map<string, Promise<SessionsByDevice | null>>();
+  readonly #asking = new Map<string, Promise<Answered>>();
+  /** When each owner was found to have many. */
+  readonly #many = new Map<string, number>();
   #sessionsKept = 0;
 
   constructor(
@@ -48,17 +57,32 @@ export class LiveSessions {
     return this.#sessionsKept;
   }
 
-  /** The live tunnels of devices of these owners, and maybe of others; null where the relay cannot be asked. */
-  async of(owners: ReadonlySet<string>): Promise<SessionsByDevice | null> {
+  /**
+   * The live tunnels of these devices, and maybe of others; null where the relay cannot be asked.
+   *
+   * @param owners those of the devices
+   */
+  async of(ids: readonly string[], owners: ReadonlySet<string>): Promise<SessionsByDevice | null> {
     this.#dropOld();
-    if (owners.size > OWNERS_APART_MAX) return await this.#sessionsOf(EVERYBODY);
-    const found = await Promise.all([...owners].map((owner) => this.#sessionsOf(owner)));
+    const asked = owners.size > OWNERS_APART_MAX ? [EVERYBODY] : [...owners];
+    const found = await Promise.all(asked.map((owner) => this.#sessionsOf(owner)));
+    if (found.includes(null)) return null;
     const all = new Map<string, SessionSummary>();
     for (const sessions of found) {
-      if (sessions === null) return null;
+      if (sessions === null || sessions === MANY) return await this.#ofDevices(ids);
       for (const [deviceId, session] of sessions) all.set(deviceId, session);
     }
     return all;
+  }
+
+  async #ofDevices(ids: readonly string[]): Promise<SessionsByDevice | null> {
+    try {
+      const signal = AbortSignal.timeout(this.#timeoutMs);
+      return byDevice(await this.#context.relay.listOfDevices(ids, { signal }));
+    } catch (error) {
+      this.#logAway(error);
+      return null;
+    }
   }
 
   /** The live tunnel of one device, asked for now by its good tokens. */
@@ -83,7 +107,8 @@ export class LiveSessions {
     this.#asking.clear();
   }
 
-  async #sessionsOf(owner: string): Promise<SessionsByDevice | null> {
+  async #sessionsOf(owner: string): Promise<Answered> {
+    if (this.#hasMany(owner)) return MANY;
     const known = this.#snapshots.get(owner);
     if (known !== undefined) return known.sessions;
     const asking = this.#asking.get(owner);
@@ -99,20 +124,44 @@ export class LiveSessions {
     return sessions;
   }
 
-  async #ask(owner: string): Promise<SessionsByDevice | null> {
+  async #ask(owner: string): Promise<Answered> {
+    const { relay } = this.#context;
+    const signal = AbortSignal.timeout(this.#timeoutMs);
+    const query = {
+      limit: SESSION_PAGE_MAX,
+      signal,
+      ...(owner === EVERYBODY ? {} : { userId: owner }),
+    };
+    const sessions: SessionSummary[] = [];
     try {
-      const signal = AbortSignal.timeout(this.#timeoutMs);
-      const { sessions } = await this.#context.relay.list(
-        owner === EVERYBODY ? { signal } : { userId: owner, signal },
-      );
-      return new Map(sessions.map((session) => [session.device_id, session]));
+      for (let cursor: string | undefined; ; ) {
+        const page = await relay.list(cursor === undefined ? query : { ...query, cursor });
+        if (page.total > SESSIONS_KEPT_MAX) return MANY;
+        sessions.push(...page.sessions);
+        cursor = page.next;
+        if (cursor === undefined || sessions.length > SESSIONS_KEPT_MAX) return byDevice(sessions);
+      }
     } catch (error) {
       this.#logAway(error);
       return null;
     }
   }
 
-  #keep(owner: string, sessions: SessionsByDevice | null): void {
+  #hasMany(owner: string): boolean {
+    const foundAt = this.#many.get(owner);
+    if (foundAt === undefined) return false;
+    const age = this.#context.now() - foundAt;
+    if (age >= 0 && age < MANY_KEPT_MS) return true;
+    this.#many.delete(owner);
+    return false;
+  }
+
+  #keep(owner: string, sessions: Answered): void {
+    if (sessions === MANY) {
+      if (this.#many.size >= SNAPSHOTS_MAX) this.#many.clear();
+      this.#many.set(owner, this.#context.now());
+      return;
+    }
     const size = sessions?.size ?? 0;
     if (size > SESSIONS_KEPT_MAX) return;
     for (const [first, snapshot] of this.#snapshots) {
@@ -145,6 +194,10 @@ export class LiveSessions {
     const { code } = error;
     this.#context.logger.warn({ code }, "the relay cannot be asked who is connected");
   }
+}
+
+function byDevice(sessions: readonly SessionSummary[]): SessionsByDevice {
+  return new Map(sessions.map((session) => [session.device_id, session]));
 }
 
 /** Whether the relay says that it has no such session. */

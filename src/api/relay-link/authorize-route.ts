@@ -79,7 +79,7 @@ async function answerOf(context: ApiContext, asked: AuthorizeRequest): Promise<A
   const callers = keys.filter((key) => key?.scopes.includes(SCOPE) === true);
   if (callers.length > 0) {
     // The relay asks once a minute about keys in use.
-    await noteApiKeysUsed(store, callers as CurrentApiKey[]);
+    await noted(context, noteApiKeysUsed(store, callers as CurrentApiKey[]));
   }
   return {
     tokens: tokens.map(tokenAnswer),
@@ -97,10 +97,15 @@ async function recheck(context: ApiContext, refs: readonly string[]): Promise<st
     const piece = refs.slice(start, start + RECHECK_MAX);
     const { ended, pending, unseen } = await recheckTokens(context.store, piece);
     revoked.push(...ended);
-    await noteDevicesSeen(context.store, unseen);
+    await noted(context, noteDevicesSeen(context.store, unseen));
     if (pending.length > 0) await activate(context, pending);
   }
   return revoked;
+}
+
+/** Waits for a note of a use. One that cannot be written, on a full disk say, is no reason to let nobody in. */
+async function noted({ logger }: ApiContext, note: Promise<void>): Promise<void> {
+  await note.catch((error: unknown) => logger.warn({ err: error }, "a use cannot be noted"));
 }
 
 /** A live tunnel proves that its device has connected, should the report of that be lost. */

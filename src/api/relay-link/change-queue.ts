@@ -3,6 +3,7 @@ import { Backoff } from "../../core/backoff.ts";
 import { CHANGES_MAX, type CredentialChanges } from "../../core/contract.ts";
 import type { RelayChanges } from "../context.ts";
 import type { RelayClient } from "../relay-client.ts";
+import { RelayCallError } from "../relay-client-errors.ts";
 import { processTimers, type Timers } from "../timers.ts";
 
 /** What a {@link RelayChangeQueue} is made from. Times in milliseconds. */
@@ -175,7 +176,11 @@ export class RelayChangeQueue implements RelayChanges {
     this.#call = null;
     this.#callSerial = Number.POSITIVE_INFINITY;
     if (error === null) this.#taken();
-    else this.#failed(batch, error);
+    else if (error instanceof RelayCallError && error.status === 400) {
+      // Told again it would be refused again, and all that waits behind it with it.
+      this.#logger.error({ err: error, count: batch.length }, "the relay cannot read changes");
+      this.#taken();
+    } else this.#failed(batch, error);
   }
 
   #taken(): void {

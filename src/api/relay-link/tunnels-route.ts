@@ -1,5 +1,6 @@
 import { setImmediate as turn } from "node:timers/promises";
 import { z } from "zod";
+import { type Clock, monotonicClock } from "../../core/clock.ts";
 import type { TunnelEvent, TunnelReportTaken } from "../../core/tunnel-reports.ts";
 import { TUNNEL_REPORT_BYTES_MAX, tunnelReportSchema } from "../../core/tunnel-reports.ts";
 import type { ApiContext } from "../context.ts";
@@ -9,15 +10,18 @@ import { type Route, route } from "../route.ts";
 import { noteTunnels, TUNNEL_NOTES_MAX, type TunnelNote } from "../store/index.ts";
 
 const RETRY_AFTER_S = 1;
+/** A relay waits five seconds for an answer; what it is not told of by then it would tell again. */
+const NOTING_MS = 2_000;
 
 /**
  * `POST /internal/tunnels`: a relay's report of tunnels that came up and ended. It is noted in pieces, each in one
- * transaction, between which others are served. Where a piece fails, the answer says how many were noted, or is 503
+ * transaction, between which others are served. Where a piece fails, or it takes long, the answer says how many were noted, or is 503
  * where there were none; the relay sends the rest again.
  *
+ * @param clock by which it takes long
  * @see docs/internal-api.md
  */
-export function tunnelsRoute(context: ApiContext): Route {
+export function tunnelsRoute(context: ApiContext, clock: Clock = monotonicClock): Route {
   return route({
     method: "POST",
     path: "/internal/tunnels",
@@ -29,7 +33,9 @@ export function tunnelsRoute(context: ApiContext): Route {
     },
     handler: async ({ body }) => {
       let taken = 0;
+      const endsAt = clock.now() + NOTING_MS;
       while (taken < body.events.length) {
+        if (clock.now() >= endsAt) break;
         if (taken > 0) await turn();
         const piece = body.events.slice(taken, taken + TUNNEL_NOTES_MAX);
         try {

@@ -107,6 +107,7 @@ export function rotateDeviceToken(
       .selectFrom("deviceTokens")
       .select(PUBLIC_COLUMNS)
       .where("deviceId", "=", deviceId)
+      .where("endedAt", "is", null)
       .execute();
     const goodOnes = tokens.filter((known) => isGood(known, now));
     if (by !== undefined && !goodOnes.some(({ ref }) => ref === by)) return null;
@@ -119,7 +120,7 @@ export function rotateDeviceToken(
       .where("deviceId", "=", deviceId)
       .where("goodUntil", "is", null)
       .execute();
-    const generation = 1 + Math.max(0, ...tokens.map((known) => known.generation));
+    const generation = await nextGeneration(queries, deviceId);
     return insertToken(queries, tenant, deviceId, token, { expiresAt, now, generation });
   });
 }
@@ -138,6 +139,28 @@ async function holdDevice(
     .where("id", "=", id)
     // SQLite's transactions have the write lock from their beginning.
     .$if(store.kind === "postgres", (query) => query.forKeyShare())
+    .executeTakeFirst();
+  return found !== undefined;
+}
+
+/** One more than the newest token's, ended ones included; a device may have very many of those. */
+async function nextGeneration(queries: Queries, deviceId: string): Promise<number> {
+  const newest = await queries
+    .selectFrom("deviceTokens")
+    .select("generation")
+    .where("deviceId", "=", deviceId)
+    .orderBy("generation", "desc")
+    .limit(1)
+    .executeTakeFirst();
+  return 1 + (newest?.generation ?? 0);
+}
+
+async function isOfDevice(queries: Queries, ref: string, deviceId: string): Promise<boolean> {
+  const found = await queries
+    .selectFrom("deviceTokens")
+    .select("ref")
+    .where("ref", "=", ref)
+    .where("deviceId", "=", deviceId)
     .executeTakeFirst();
   return found !== undefined;
 }
@@ -185,6 +208,7 @@ export async function listDeviceTokens(
     .select(PUBLIC_COLUMNS)
     .where("tenant", "=", scoped(tenant))
     .where("deviceId", "=", deviceId)
+    .where("endedAt", "is", null)
     .orderBy("generation", "desc")
     .execute();
   return tokens.filter((token) => isGood(token, store.now()));
@@ -202,15 +226,8 @@ export function revokeDeviceTokens(
 ): Promise<readonly string[] | null> {
   return store.transaction(async (queries) => {
     await store.lock(queries, tokensLock(deviceId));
-    const tokens = await queries
-      .selectFrom("devices")
-      .leftJoin("deviceTokens", "deviceTokens.deviceId", "devices.id")
-      .select(["deviceTokens.ref", "deviceTokens.endedAt"])
-      .where("devices.tenant", "=", scoped(tenant))
-      .where("devices.id", "=", deviceId)
-      .execute();
-    if (tokens.length === 0) return null;
-    if (ref !== undefined && !tokens.some((token) => token.ref === ref)) return null;
+    if (!(await holdDevice(store, queries, tenant, deviceId))) return null;
+    if (ref !== undefined && !(await isOfDevice(queries, ref, deviceId))) return null;
     const ended = await queries
       .updateTable("deviceTokens")
       .set({ endedAt: store.now() })
@@ -242,11 +259,6 @@ export function replaceDeviceTokens(
     await store.lock(queries, tokensLock(deviceId));
     const now = store.now();
     if (!(await holdDevice(store, queries, tenant, deviceId))) return null;
-    const known = await queries
-      .selectFrom("deviceTokens")
-      .select("generation")
-      .where("deviceId", "=", deviceId)
-      .execute();
     const ended = await queries
       .updateTable("deviceTokens")
       .set({ endedAt: now })
@@ -254,7 +266,7 @@ export function replaceDeviceTokens(
       .where("endedAt", "is", null)
       .returning("ref")
       .execute();
-    const generation = 1 + Math.max(0, ...known.map((each) => each.generation));
+    const generation = await nextGeneration(queries, deviceId);
     const added = await insertToken(queries, tenant, deviceId, token, {
       ...options,
       now,

@@ -3,12 +3,13 @@ import { resolve } from "node:path";
 import { CamelCasePlugin, type Dialect, Kysely, PostgresDialect } from "kysely";
 import { AppError, ConfigError } from "../../core/errors.ts";
 import { migrate } from "./migrations.ts";
-import { boundWork, postgresPool } from "./postgres.ts";
+import { limitSilence, postgresPool } from "./postgres.ts";
 import type { Schema } from "./schema.ts";
 import { openSqliteFile, sqliteDialect } from "./sqlite.ts";
 import { type DatabaseKind, Store } from "./store.ts";
 
 const CONNECTIONS_MAX = 10;
+const SILENCE_MS = 15_000;
 
 /** How {@link openDatabase} opens. */
 export interface OpenOptions {
@@ -18,8 +19,8 @@ export interface OpenOptions {
   readonly setting?: string;
   /** Connections to a PostgreSQL server at most. */
   readonly connectionsMax?: number;
-  /** How long one piece of work may have a connection to a PostgreSQL server before it is cut. Default 10,000. */
-  readonly workMaxMs?: number;
+  /** How long a statement may wait for a word of a PostgreSQL server; default 15 s. Migrations have no limit. */
+  readonly silenceMs?: number;
   /** Is told of idle connections that a PostgreSQL server closed; the next query makes new ones. */
   readonly onIdleError?: (error: Error) => void;
 }
@@ -36,18 +37,12 @@ export async function openDatabase(url: string, options: OpenOptions = {}): Prom
   const kind = kindOf(url, setting);
   let query: Kysely<Schema> | null = null;
   try {
-    const pool =
-      kind === "sqlite"
-        ? null
-        : postgresPool(
-            url,
-            options.connectionsMax ?? CONNECTIONS_MAX,
-            options.onIdleError ?? (() => {}),
-          );
-    query = connect(pool === null ? await sqliteAt(url, setting) : new PostgresDialect({ pool }));
+    const { connectionsMax = CONNECTIONS_MAX, onIdleError = () => {} } = options;
+    const pool = kind === "sqlite" ? null : postgresPool(url, connectionsMax, onIdleError);
+    const dialect = pool === null ? await sqliteAt(url, setting) : new PostgresDialect({ pool });
+    query = connect(dialect);
     await migrate(query, kind, setting);
-    // Bringing the tables up to date may take its time, or wait for somebody else who does.
-    if (pool !== null) boundWork(pool, options.workMaxMs);
+    if (pool !== null) limitSilence(pool, options.silenceMs ?? SILENCE_MS);
     return new Store(kind, query, now);
   } catch (error) {
     await query?.destroy().catch(() => {});

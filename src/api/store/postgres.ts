@@ -1,13 +1,8 @@
+import type { Socket } from "node:net";
 import pg from "pg";
 
 const CONNECT_TIMEOUT_MS = 5_000;
 const INT8_OID = 20;
-/**
- * How long one piece of work may have a connection. Each takes milliseconds; a server that accepts and says nothing, or a
- * network that swallows what is sent, would be waited for until the system gives the connection up, a quarter of an hour
- * later.
- */
-const HELD_MAX_MS = 10_000;
 
 /** A pool of connections to a `postgres://` URL, none of them made yet. */
 export function postgresPool(
@@ -22,38 +17,29 @@ export function postgresPool(
     application_name: "hawser",
     types: { getTypeParser },
   });
-  // Without listeners, a server that restarts would end this process: the pool's is for idle connections alone, and one
-  // that is in use when it is cut says so itself, besides failing what was asked.
+  // Without a listener, a server that restarts would end this process.
   pool.on("error", onIdleError);
+  // The pool listens to connections that are idle. One that is lost between two statements of a transaction would end it
+  // as well; the next statement fails.
   pool.on("connect", (client) => client.on("error", () => {}));
   return pool;
 }
 
 /**
- * From now on a connection that one piece of work has for too long is cut. What was asked on it fails as with a database
- * that is away.
+ * Cuts a connection on which a statement waits in silence for so long, from now on: the server may be gone without a word,
+ * and the system would go on waiting for a quarter of an hour. The statement fails as when the server is away.
  */
-export function boundWork(pool: pg.Pool, heldMaxMs = HELD_MAX_MS): void {
-  const cuts = new Map<pg.PoolClient, NodeJS.Timeout>();
+export function limitSilence(pool: pg.Pool, silenceMs: number): void {
   pool.on("acquire", (client) => {
-    const cut = (): void => {
-      cuts.delete(client);
-      client.connection.stream.destroy(new SilentDatabaseError());
-    };
-    cuts.set(client, setTimeout(cut, heldMaxMs));
+    const { stream } = (client as unknown as { connection: { stream: Socket } }).connection;
+    // Set once for a connection; one that is idle is closed by the pool long before.
+    if (stream.timeout === silenceMs) return;
+    stream.setTimeout(silenceMs, () => {
+      stream.destroy(
+        Object.assign(new Error("the database server is silent"), { code: "ETIMEDOUT" }),
+      );
+    });
   });
-  pool.on("release", (_error, client) => {
-    clearTimeout(cuts.get(client));
-    cuts.delete(client);
-  });
-}
-
-class SilentDatabaseError extends Error {
-  readonly code = "ETIMEDOUT";
-
-  constructor() {
-    super("the database gave no answer in time");
-  }
 }
 
 /** All integers of the schema are safe ones, so eight-byte ones are read as numbers and not as texts. */

@@ -4,6 +4,7 @@ import type { ServerResponse } from "node:http";
 import { type TestContext, test } from "node:test";
 import WebSocket from "ws";
 import { ConfigError } from "../../../src/core/errors.ts";
+import { mintDeviceId } from "../../../src/core/token.ts";
 import { RELAY_DEFAULTS, relayOptionsProblems, startRelay } from "../../../src/relay/index.ts";
 import { startListOnly } from "../../support/relay/list-only.ts";
 import { ask, SECRET, startTestRelay, type TestRelay } from "../../support/relay/start-relay.ts";
@@ -284,6 +285,35 @@ test("A3: sessions are named by the public reference; a whole token names nothin
     assert.equal(everything.includes(secret), false);
   }
   assert.match(everything, new RegExp(token.ref));
+});
+
+test("A4: the sessions of up to 200 devices, by their ids", async (t) => {
+  const { internal, devices, connect } = await startTestRelay(t, {}, 2);
+  const [first, second] = devices.map(({ deviceId }) => deviceId);
+  await connect({});
+  const ask = async (query: string) => {
+    const { status, text } = await internal(`/internal/sessions?devices=${query}`);
+    return { status, ...JSON.parse(text) };
+  };
+  const found = await ask(`${first},${mintDeviceId()},${second},${first}`);
+  assert.deepEqual([found.status, found.total, found.next], [200, 1, undefined]);
+  assert.deepEqual(
+    found.sessions.map((session: { device_id: string }) => session.device_id),
+    [first],
+  );
+  const full = Array.from({ length: 200 }, mintDeviceId);
+  assert.deepEqual((await ask(full.join(","))).sessions, []);
+  for (const bad of [
+    [...full, mintDeviceId()].join(","),
+    "",
+    "x",
+    `${first},`,
+    `${first}&limit=5`,
+    `${first}&devices=${second}`,
+  ]) {
+    const { status, code } = await ask(bad);
+    assert.deepEqual([status, code], [400, "ERR_RELAY_BAD_QUERY"], bad.slice(0, 40));
+  }
 });
 
 test("A4: pages of at most 10,000 of 100,000 sessions, by limit, cursor and user", async (t) => {

@@ -10,6 +10,8 @@ export interface Tapped {
   readonly answered: () => string;
   /** Cuts what is connected, and everything that comes, until it is opened again. */
   setOpen(isOpen: boolean): void;
+  /** Takes everything and passes nothing on, of what is connected now, as a network that is cut. For good. */
+  silence(): void;
 }
 
 /** Listens on one port of loopback, passes everything on to another one, and keeps what it passed. */
@@ -48,6 +50,9 @@ export async function startTap(t: TestContext, port: number, to: number): Promis
   return {
     sent: () => textOf("sent"),
     answered: () => textOf("answered"),
+    silence: () => {
+      for (const socket of sockets) socket.unpipe().resume();
+    },
     setOpen: (open) => {
       isOpen = open;
       if (!open) for (const socket of sockets) socket.destroy();

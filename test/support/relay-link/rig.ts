@@ -21,6 +21,7 @@ import {
   tunnelsRoute,
 } from "../../../src/api/relay-link/index.ts";
 import { openDatabase, type Store } from "../../../src/api/store/index.ts";
+import type { Clock } from "../../../src/core/clock.ts";
 import {
   ApiGate,
   type ApiGateOptions,
@@ -42,6 +43,8 @@ export interface RigOptions {
   readonly relay?: Partial<RelayOptions>;
   /** How long the relay gathers events of tunnels; default 10 ms. */
   readonly reportWaitMs?: number;
+  /** By which the API server measures how long the noting of a report takes. */
+  readonly reportClock?: Clock;
 }
 
 /**
@@ -139,7 +142,10 @@ export class Rig {
 
   /** The internal listener, on its port of before. */
   async startApi(): Promise<void> {
-    const routes = [authorizeRoute(this.context), tunnelsRoute(this.context)];
+    const routes = [
+      authorizeRoute(this.context),
+      tunnelsRoute(this.context, this.#options.reportClock),
+    ];
     const counted = routes.map(
       (each): Route => ({
         ...each,

@@ -45,10 +45,18 @@ async function start(t: TestContext): Promise<Started> {
   let gate = Promise.resolve();
   const server = await startScriptedServer(t, async (request, response) => {
     await gate;
-    const userId = new URL(request.url ?? "", "http://x").searchParams.get("user_id");
-    const all = userId === null ? [...sessions.values()].flat() : (sessions.get(userId) ?? []);
+    const query = new URL(request.url ?? "", "http://x").searchParams;
+    const [userId, devices] = [query.get("user_id"), query.get("devices")?.split(",")];
+    const matching = [...sessions.values()]
+      .flat()
+      .filter(({ user_id }) => userId === null || user_id === userId)
+      .filter(({ device_id }) => devices === undefined || devices.includes(device_id));
+    const from = Number(query.get("cursor"));
+    const page = matching.slice(from, from + Number(query.get("limit") ?? 1_000));
+    const end = from + page.length;
+    const next = end < matching.length ? { next: String(end) } : {};
     response.writeHead(started.status, { "content-type": "application/json" });
-    response.end(JSON.stringify({ sessions: all, total: all.length }));
+    response.end(JSON.stringify({ sessions: page, total: matching.length, ...next }));
   });
   const logger = pino({ level: "silent" });
   const relay = new RelayClient({ baseUrl: server.url, secret: "s", logger });
@@ -78,14 +86,14 @@ test("live sessions: up to eight owners are asked for one by one, more with one 
   for (let user = 0; user < 9; user++) sessions.set(`u${user}`, [summary(`d${user}`, `u${user}`)]);
   const eight = new Set(Array.from({ length: 8 }, (_, user) => `u${user}`));
   assert.deepEqual(
-    [...((await live.of(eight))?.keys() ?? [])].sort(),
+    [...((await live.of([], eight))?.keys() ?? [])].sort(),
     [...Array(8).keys()].map((n) => `d${n}`),
   );
   assert.equal(server.calls.length, 8);
-  assert.equal((await live.of(new Set([...eight, "u8"])))?.size, 9);
+  assert.equal((await live.of([], new Set([...eight, "u8"])))?.size, 9);
   assert.equal(server.calls.length, 9);
   assert.ok(!server.calls[8]?.includes("user_id"));
-  assert.equal((await live.of(new Set()))?.size, 0);
+  assert.equal((await live.of([], new Set()))?.size, 0);
   assert.equal(server.calls.length, 9);
 });
 
@@ -93,18 +101,18 @@ test("live sessions: an answer serves all who wait for it, and for a second afte
   const { live, server, sessions, clock, hold } = await start(t);
   sessions.set("u", [summary("d", "u")]);
   const release = hold();
-  const waiting = [1, 2, 3].map(() => live.of(new Set(["u"])));
+  const waiting = [1, 2, 3].map(() => live.of([], new Set(["u"])));
   release();
   for (const answer of await Promise.all(waiting)) assert.equal(answer?.size, 1);
   assert.equal(server.calls.length, 1);
   clock.advance(999);
-  await live.of(new Set(["u"]));
+  await live.of([], new Set(["u"]));
   assert.equal(server.calls.length, 1);
   clock.advance(1);
-  await live.of(new Set(["u"]));
+  await live.of([], new Set(["u"]));
   assert.equal(server.calls.length, 2);
   clock.advance(-5_000);
-  await live.of(new Set(["u"]));
+  await live.of([], new Set(["u"]));
   assert.equal(server.calls.length, 3);
 });
 
@@ -112,12 +120,12 @@ test("live sessions: what was on its way when a tunnel was closed is not kept", 
   const { live, server, sessions, hold } = await start(t);
   sessions.set("u", [summary("d", "u")]);
   const release = hold();
-  const before = live.of(new Set(["u"]));
+  const before = live.of([], new Set(["u"]));
   live.forget();
   release();
   await before;
   sessions.set("u", []);
-  assert.equal((await live.of(new Set(["u"])))?.size, 0);
+  assert.equal((await live.of([], new Set(["u"])))?.size, 0);
   assert.equal(server.calls.length, 2);
 });
 
@@ -125,36 +133,58 @@ test("live sessions: a relay that fails is unknown, and not asked again for each
   const started = await start(t);
   const { live, server, clock } = started;
   started.status = 500;
-  assert.equal(await live.of(new Set(["u"])), null);
-  assert.equal(await live.of(new Set(["u"])), null);
+  assert.equal(await live.of([], new Set(["u"])), null);
+  assert.equal(await live.of([], new Set(["u"])), null);
   assert.equal(server.calls.length, 1);
   assert.equal(await live.ofTokens(["vAc_00000000"]), null);
   started.status = 200;
   clock.advance(1_000);
-  assert.equal((await live.of(new Set(["u"])))?.size, 0);
+  assert.equal((await live.of([], new Set(["u"])))?.size, 0);
 });
 
-test("live sessions: keeps 20,000 sessions at most, the newest, and no listing that is larger", async (t) => {
-  const { live, server, sessions } = await start(t);
-  const many = (user: string, count: number): void => {
-    sessions.set(
-      user,
-      Array.from({ length: count }, (_, n) => summary(`${user}-${n}`, user)),
-    );
-  };
-  many("a", 12_000);
-  many("b", 8_000);
-  many("c", 1);
-  many("d", 20_001);
-  for (const user of ["a", "b"]) await live.of(new Set([user]));
+function many(started: Started, user: string, count: number): void {
+  started.sessions.set(
+    user,
+    Array.from({ length: count }, (_, n) => summary(`${user}-${n}`, user)),
+  );
+}
+
+test("live sessions: keeps 20,000 sessions at most, the newest", async (t) => {
+  const started = await start(t);
+  const { live, server } = started;
+  many(started, "a", 12_000);
+  many(started, "b", 8_000);
+  many(started, "c", 1);
+  for (const user of ["a", "b"]) await live.of([], new Set([user]));
   assert.equal(live.sessionsKept, 20_000);
-  await live.of(new Set(["c"]));
-  assert.equal(live.sessionsKept, 8_001);
-  assert.equal((await live.of(new Set(["d"])))?.size, 20_001);
+  // The first one has two pages.
+  assert.equal(server.calls.length, 3);
+  await live.of([], new Set(["c"]));
   assert.equal(live.sessionsKept, 8_001);
   assert.equal(server.calls.length, 4);
   live.forget();
   assert.equal(live.sessionsKept, 0);
+});
+
+test("live sessions: where an owner has more than 20,000, the devices of the page are asked for by their ids", async (t) => {
+  const started = await start(t);
+  const { live, server, clock } = started;
+  many(started, "d", 20_001);
+  const ids = ["d-3", ...Array.from({ length: 400 }, (_, n) => `absent-${n}`), "d-20000"];
+  const page = async () => [...((await live.of(ids, new Set(["d"])))?.keys() ?? [])].sort();
+  assert.deepEqual(await page(), ["d-20000", "d-3"]);
+  // One that tells how many there are, and one for each 200 devices.
+  assert.equal(server.calls.length, 1 + 3);
+  assert.equal(live.sessionsKept, 0);
+  assert.deepEqual(await page(), ["d-20000", "d-3"]);
+  assert.equal(server.calls.length, 1 + 3 + 3);
+  started.status = 500;
+  assert.equal(await live.of(ids, new Set(["d"])), null);
+  started.status = 200;
+  many(started, "d", 5);
+  clock.advance(60_000);
+  assert.deepEqual(await page(), ["d-0", "d-1", "d-2", "d-3", "d-4"]);
+  assert.equal(live.sessionsKept, 5);
 });
 
 onEachDatabase(

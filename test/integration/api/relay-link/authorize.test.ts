@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { CompiledQuery } from "kysely";
 import { wireTenant } from "../../../../src/api/relay-link/index.ts";
 import {
   disableTenant,
@@ -244,6 +245,20 @@ test("authorize: another secret is 401, another body 400, and neither tells why"
   const many = Array.from({ length: AUTHORIZE_CHECKS_MAX + 1 }, mintDeviceId);
   assert.equal((await post(rig, { ...none, devices: many })).status, 400);
   assert.equal((await post(rig, { ...none, devices: many.slice(1) })).status, 200);
+});
+
+test("authorize: a use that cannot be written is no reason to let nobody in", async (t) => {
+  const rig = await startRig(t);
+  const { store } = rig;
+  const ann = await person(store, "ann");
+  const key = await apiKey(store, ann);
+  const device = await activeDevice(store, ann);
+  await store.query.updateTable("devices").set({ lastSeenAt: 0 }).execute();
+  // As it is when the disk is full.
+  await store.query.executeQuery(CompiledQuery.raw("pragma query_only = on"));
+  const answer = await authorize(rig, { keys: [check(key)], recheck: [device.token.ref] });
+  assert.deepEqual([answer.keys[0]?.ok, answer.revoked], [true, []]);
+  assert.equal(rig.logText.match(/a use cannot be noted/g)?.length, 2);
 });
 
 test("authorize: the database away is 503, so that the relay goes by what it knows", async (t) => {

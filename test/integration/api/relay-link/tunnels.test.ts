@@ -286,6 +286,19 @@ test("POST /internal/tunnels: a report over the limit, or with another member, i
   assert.equal((await post(rig, [EVENT])).status, 503);
 });
 
+test("POST /internal/tunnels: where noting takes long, the answer is in time and says how far it came", async (t) => {
+  let now = 0;
+  const reportClock = {
+    now: () => {
+      now += 1_000;
+      return now;
+    },
+  };
+  const rig = await startRig(t, { reportClock });
+  const { status, text } = await post(rig, new Array(TUNNEL_EVENTS_MAX).fill(EVENT));
+  assert.deepEqual([status, text], [200, `{"taken":${TUNNEL_NOTES_MAX}}`]);
+});
+
 test("reports: the relay tells of a device that comes up, is replaced, and goes", async (t) => {
   const rig = await startRig(t);
   const { id, token } = await pairedDevice(rig.store, await person(rig.store, "ann"));

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { pino } from "pino";
+import { RelayCallError } from "../../../../src/api/index.ts";
 import { type ChangeQueueOptions, RelayChangeQueue } from "../../../../src/api/relay-link/index.ts";
 import type { ChangesTaken, CredentialChanges } from "../../../../src/core/contract.ts";
 import { ManualTimers } from "../../../support/agent/manual-timers.ts";
@@ -183,4 +184,16 @@ test("changes: close ends though the relay is away, and says what it was not tol
   await relay.answer(DOWN);
   await closed;
   assert.equal(lines.filter((line) => line.includes("was not told of")).length, 1);
+});
+
+test("changes: what the relay cannot read does not hold up what comes behind it", async () => {
+  const { queue, relay, lines } = queueOf();
+  void queue.announce({ revoked: ["odd"] });
+  const behind = queue.announce({ revoked: ["good"] });
+  const call = "POST /internal/changes";
+  await relay.answer(new RelayCallError("ERR_RELAY_CLIENT_STATUS", call, { status: 400 }));
+  await relay.answer();
+  await behind;
+  assert.deepEqual(relay.calls[1]?.revoked, ["good"]);
+  assert.equal(lines.filter((line) => line.includes("cannot read changes")).length, 1);
 });
