@@ -1,6 +1,7 @@
 import type { Writable } from "node:stream";
 import type { Logger } from "pino";
 import { ConfigError, type ConfigProblem } from "../core/errors.ts";
+import { listenProblem } from "../core/listen-problem.ts";
 import { hawserVersion } from "../core/version.ts";
 import {
   type AuditStream,
@@ -119,8 +120,7 @@ export function apiAppProblems(options: ApiAppOptions): ConfigProblem[] {
 /**
  * Starts an API server: opens its database, listens on both ports.
  *
- * @throws ConfigError for options that cannot be used, a database or an audit file that cannot be had; the system's error
- *   where a port cannot be had
+ * @throws ConfigError for options that cannot be used, and for a database, an audit file or a port that cannot be had
  */
 export async function startApi(options: ApiAppOptions, deps: ApiAppDeps): Promise<ApiApp> {
   const problems = apiAppProblems(options);
@@ -234,34 +234,40 @@ class RunningApi implements ApiApp {
       (value, _admits, asker, isPassive) => this.#auth.authenticateCookie(value, asker, isPassive),
       this.#bearer,
     );
-    this.#internal = await startApiServer(
-      {
-        ...API_DEFAULTS,
-        listenHost: internal.listenHost,
-        listenPort: internal.listenPort,
-        // Nobody guesses 32 random bytes, and relays share their address with whoever else is on this machine.
-        authFailuresMax: Number.MAX_SAFE_INTEGER,
-        publicBaseUrl: http.publicBaseUrl,
-      },
-      {
-        router: this.#internalRouter,
-        authenticator: new InternalAuthenticator(internal.secret),
+    this.#internal = await listening(
+      { setting: "apiInternal", host: internal.listenHost, port: internal.listenPort },
+      startApiServer(
+        {
+          ...API_DEFAULTS,
+          listenHost: internal.listenHost,
+          listenPort: internal.listenPort,
+          // Nobody guesses 32 random bytes, and relays share their address with whoever else is on this machine.
+          authFailuresMax: Number.MAX_SAFE_INTEGER,
+          publicBaseUrl: http.publicBaseUrl,
+        },
+        {
+          router: this.#internalRouter,
+          authenticator: new InternalAuthenticator(internal.secret),
+          logger,
+          audit,
+          observer,
+          translate,
+        },
+      ),
+    );
+    const gate = new PrincipalLimits({ now, ...(rates === undefined ? {} : { rates }) });
+    this.#public = await listening(
+      { setting: "api", host: http.listenHost, port: http.listenPort },
+      startApiServer(http, {
+        router: this.#router,
+        authenticator,
         logger,
         audit,
         observer,
         translate,
-      },
+        gate,
+      }),
     );
-    const gate = new PrincipalLimits({ now, ...(rates === undefined ? {} : { rates }) });
-    this.#public = await startApiServer(http, {
-      router: this.#router,
-      authenticator,
-      logger,
-      audit,
-      observer,
-      translate,
-      gate,
-    });
     this.#auth.warmUp();
     this.#housekeeping.start();
   }
@@ -362,6 +368,22 @@ function translator(logger: Logger): (error: unknown) => unknown {
     logger.warn({ code }, "the database cannot be asked now");
     return apiError("unavailable", { retryAfter: STORE_RETRY_S, cause: error });
   };
+}
+
+/** What keeps a server from listening is told by the settings of its host and port. */
+async function listening(
+  { setting, host, port }: { setting: "api" | "apiInternal"; host: string; port: number },
+  starting: Promise<ApiServer>,
+): Promise<ApiServer> {
+  try {
+    return await starting;
+  } catch (error) {
+    const { code, syscall } = (error ?? {}) as NodeJS.ErrnoException;
+    const isOurs = code !== undefined && (syscall === "listen" || syscall === "getaddrinfo");
+    if (!isOurs) throw error;
+    const names = { hostSetting: `${setting}Host`, portSetting: `${setting}Port` };
+    throw listenProblem({ host, port, ...names }, code);
+  }
 }
 
 /** The same log, with each event counted. */

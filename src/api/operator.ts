@@ -1,5 +1,6 @@
 import { SCOPES } from "./scopes.ts";
 import {
+  type ApiKey,
   appendAuditEvent,
   type Disabled,
   disableMachineClient,
@@ -7,6 +8,7 @@ import {
   disableUser,
   enableTenant,
   enableUser,
+  findKeyTenant,
   findUserBySubject,
   findUserOfAny,
   hasTenant,
@@ -18,6 +20,7 @@ import {
   openDatabase,
   type Role,
   registerMachineClient,
+  revokeApiKey,
   type Store,
   setUserRole,
   type TenantId,
@@ -171,6 +174,15 @@ export class Operator {
     const client = await disableMachineClient(this.#store, id, iss, clientId);
     if (client !== null) await this.#note("machine_client_disabled", id, clientId, { iss });
     return client;
+  }
+
+  /** Revokes a key of whatever tenant. Null where there is no such key that is not revoked. */
+  async revokeKey(ref: string): Promise<ApiKey | null> {
+    const tenant = await findKeyTenant(this.#store, ref);
+    const key = tenant === null ? null : await revokeApiKey(this.#store, tenant, ref);
+    if (tenant === null || key === null) return null;
+    await this.#note("key_revoked", tenant, ref, {});
+    return key;
   }
 
   #note(

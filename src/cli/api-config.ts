@@ -162,7 +162,7 @@ export function apiSetup(values: Values, surroundings: ApiSurroundings): ApiSetu
 /**
  * Starts an API server and says where it listens.
  *
- * @throws ConfigError by the names of options, or the system's error where a port cannot be had
+ * @throws ConfigError by the names of options, and for a port that cannot be had
  */
 export async function startOwnApi(options: ApiAppOptions, logger: Logger): Promise<ApiApp> {
   const api = await startApi(options, { logger });

@@ -31,7 +31,7 @@ export interface BothParts {
  * Starts the API server, then the relay that asks it.
  *
  * @param given checked settings; ports that are 0 are picked where the other server must know them
- * @throws ConfigError, or the system's error where a port cannot be had; nothing is left running then
+ * @throws ConfigError; nothing is left running then
  */
 export async function startBothServers(given: Values, parts: BothParts): Promise<BothServers> {
   const values = await withKnownPorts(given);

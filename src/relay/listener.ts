@@ -1,15 +1,11 @@
 import type { TemplatedApp, us_listen_socket } from "uWebSockets.js";
 import { createServer } from "node:net";
 import { ConfigError } from "../core/errors.ts";
+import { type ListenAddress, listenProblem } from "../core/listen-problem.ts";
 import type { Uws } from "./uws.ts";
 
 /** Where a listener listens, and by which settings its problems are told. */
-export interface ListenerOptions {
-  readonly host: string;
-  /** 0 picks a free one. */
-  readonly port: number;
-  readonly hostSetting: string;
-  readonly portSetting: string;
+export interface ListenerOptions extends ListenAddress {
   /** PEM files; null for plain HTTP. */
   readonly tls: { readonly certFile: string; readonly keyFile: string } | null;
   /** Registers the routes. Called again for each new certificate. */
@@ -21,30 +17,6 @@ const PORT_TRIES = 8;
 const LISTEN_RETRY_MS = 100;
 /** `ListenOptions.LIBUS_LISTEN_EXCLUSIVE_PORT`: without it uWS sets `SO_REUSEPORT`. */
 const EXCLUSIVE_PORT = 1;
-
-function listenProblem(options: ListenerOptions, code: string): ConfigError {
-  const { host, port, hostSetting, portSetting } = options;
-  switch (code) {
-    case "EADDRINUSE":
-      return new ConfigError([
-        { setting: portSetting, problem: `port ${port} of ${host} is taken by another process` },
-      ]);
-    case "EACCES":
-      return new ConfigError([
-        { setting: portSetting, problem: `listening on port ${port} needs a privilege` },
-      ]);
-    case "EADDRNOTAVAIL":
-    case "ENOTFOUND":
-    case "EAI_AGAIN":
-      return new ConfigError([
-        { setting: hostSetting, problem: `${host} is no address of this machine` },
-      ]);
-    default:
-      return new ConfigError([
-        { setting: portSetting, problem: `cannot listen on ${host}, port ${port}: ${code}` },
-      ]);
-  }
-}
 
 /**
  * Asks the system whether the address can be listened on, and for a free port if `port` is 0. uWS tells no reason

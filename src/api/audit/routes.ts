@@ -50,7 +50,7 @@ export function auditRoutes(context: ApiContext): readonly Route[] {
       class: "key",
       scope: "audit:read",
       role: "admin",
-      summary: "Read the tenant's audit log, the newest event first.",
+      summary: "The tenant's audit log, the newest event first.",
       query,
       responses: { 200: { description: "A page of events.", schema: page } },
       handler: (call) => readEvents(context, call),

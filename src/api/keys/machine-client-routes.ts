@@ -21,7 +21,7 @@ export function machineClientRoutes({ store }: ApiContext): readonly Route[] {
       path: "/api/machine-clients",
       class: "session",
       role: "admin",
-      summary: "List the machine clients that are registered for the tenant.",
+      summary: "The machine clients that are registered for the tenant.",
       responses: {
         200: {
           description: "All of them, by issuer and id.",

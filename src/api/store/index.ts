@@ -139,6 +139,7 @@ export {
 } from "./machine-clients.ts";
 export { type OpenOptions, openDatabase } from "./open.ts";
 export {
+  findKeyTenant,
   findUserOfAny,
   hasTenant,
   listTenants,

@@ -63,3 +63,13 @@ export async function findUserOfAny(store: Store, id: string): Promise<User | nu
     .executeTakeFirst();
   return user ?? null;
 }
+
+/** Whose the key of that reference is; null where there is none. */
+export async function findKeyTenant(store: Store, ref: string): Promise<TenantId | null> {
+  const key = await store.query
+    .selectFrom("apiKeys")
+    .select("tenant")
+    .where("ref", "=", ref)
+    .executeTakeFirst();
+  return key?.tenant ?? null;
+}

@@ -12,6 +12,7 @@ import {
 } from "../admin-command.ts";
 import { addExamples } from "../examples.ts";
 import { facts, type Output, print, table } from "../print.ts";
+import { adminKeysCommand } from "./admin-keys.ts";
 import { machineClientsCommand } from "./admin-machine-clients.ts";
 import { serviceTokenCommand } from "./admin-service-token.ts";
 
@@ -34,6 +35,8 @@ Examples:
         --name "the build" --scope "devices:read tunnel:use"
     $ hawser admin machine-clients list --tenant t:acme
     $ hawser admin machine-clients disable --tenant t:acme --iss https://idp.example.org --client-id ci
+  A key that leaked:
+    $ hawser admin keys revoke hwk_0aB1cD2e --relay-internal-url http://127.0.0.1:3801
   Whether the API server gets a token of its own:
     $ hawser admin service-token
   A further key for the ring of session cookies:
@@ -45,10 +48,11 @@ These commands work on the database of the API server, service-token on its othe
 /** `hawser admin`: what the operator does on the database. */
 export function adminCommand(output: Output = process.stdout): Command {
   const admin = new Command("admin")
-    .description("Manage users, tenants and machine clients on the API server's database")
+    .description("Manage users, tenants, keys and machine clients on the API server's database")
     .addCommand(usersCommand(output))
     .addCommand(tenantsCommand(output))
     .addCommand(machineClientsCommand(output))
+    .addCommand(adminKeysCommand(output))
     .addCommand(serviceTokenCommand(output))
     .addCommand(newSecretCommand(output));
   return addExamples(admin, EXAMPLES);

@@ -30,7 +30,8 @@ Examples:
   $ HAWSER_API_KEY=hwk_… hawser keys revoke hwk_0aB1cD2e
 
 A key cannot make keys: \`create\` asks you in the browser. A key can revoke itself and no other, so \`revoke\` wants the
-key itself: the one that is stored here, or HAWSER_API_KEY. Others are revoked by you, signed in to the server.
+key itself: the one that is stored here, or HAWSER_API_KEY. Others are revoked by DELETE /api/keys/<reference> with your
+session, or by the operator: \`hawser admin keys revoke\`.
 `;
 
 const ELSEWHERE: CliErrorCode = "ERR_CLI_KEY_ELSEWHERE";
@@ -153,7 +154,7 @@ async function revokeKey(ref: string, flags: ClientFlags, output: Output): Promi
     throw new CommandError(
       ELSEWHERE,
       `This machine does not hold the key ${ref}, and a key can revoke itself alone.`,
-      "Give the key in HAWSER_API_KEY, or sign in to the server in a browser and revoke it there.",
+      "Give the key in HAWSER_API_KEY. Otherwise DELETE /api/keys/<reference> with your session revokes it, or the operator with `hawser admin keys revoke`.",
     );
   }
   const client = new ApiClient({ api, key, ca, timeoutMs });

@@ -4,12 +4,16 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import test, { type TestContext } from "node:test";
 import {
+  createApiKey,
   exchangeCredential,
+  findApiKey,
   findLoginSession,
   findMachineClient,
   openDatabase,
+  queryAuditEvents,
   type Store,
 } from "../../../src/api/store/index.ts";
+import { mintToken } from "../../../src/core/token.ts";
 import { startApiRelay } from "../../support/api/start-api-relay.ts";
 import {
   DEVICE,
@@ -46,6 +50,25 @@ async function place(t: TestContext): Promise<Place> {
     admin: (...words) => runCli(t, ["admin", ...words], variables),
   };
 }
+
+test("hawser admin keys revoke: a key that leaked, once; the tenant's audit log knows", async (t) => {
+  const { store, admin } = await place(t);
+  const ann = await person(store, "ann");
+  const { ref, secretDigest } = mintToken("key");
+  const made = { ref, secretDigest, name: "ci", scopes: ["devices:read"], devices: null };
+  const more = { requestsPerMinute: null, expiresAt: store.now() + 60_000 };
+  await createApiKey(store, ann.tenant, ann.id, { ...made, ...more });
+  const done = await admin("keys", "revoke", ref, "--json");
+  assert.equal(done.code, 0, done.stderr);
+  const shown = { ref, revoked: true, tenant: TENANT, owner_id: ann.id, name: "ci" };
+  assert.deepEqual(JSON.parse(done.stdout), shown);
+  assert.equal(await findApiKey(store, { ref, secretDigest }), null);
+  const { events } = await queryAuditEvents(store, ann.tenant, { limit: 10 });
+  assert.deepEqual([events[0]?.event, events[0]?.actor], ["key_revoked", "operator"]);
+  assert.equal((await admin("keys", "revoke", ref)).code, 1);
+  const whole = await admin("keys", "revoke", `${ref}_${"x".repeat(49)}`);
+  assert.equal(whole.code, 2);
+});
 
 test("hawser admin users: list, show by subject, role, disable and enable", async (t) => {
   const { store, admin } = await place(t);
