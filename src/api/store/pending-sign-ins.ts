@@ -102,8 +102,9 @@ export async function findBrowserTrace(store: Store, browserKey: string): Promis
     .where("stateDigest", "not like", `${TAKEN}%`)
     .where("expiresAt", ">", store.now())
     .execute();
-  if (rows.some(({ stateDigest }) => stateDigest === REPLACED)) return "replaced";
-  return rows.length === 0 ? null : "pending";
+  const kept = new Set(rows.map(({ stateDigest }) => stateDigest));
+  if (kept.has(REPLACED)) return "replaced";
+  return kept.size === 0 ? null : "pending";
 }
 
 /** Notes that a browser has another id from now on. Everything of the old one is dropped before. */

@@ -6,6 +6,7 @@ import { METHODS } from "../../../src/api/route.ts";
 import { bodyFor, makeHoldings, pathOf, snapshot } from "../../support/product/holdings.ts";
 import { startProduct } from "../../support/product/product.ts";
 import { ask } from "../../support/relay/start-relay.ts";
+import { until } from "../../support/until.ts";
 
 type Fields = Readonly<Record<string, string>>;
 
@@ -47,6 +48,11 @@ test("each route that takes the cookie refuses what other sites can make a brows
   const anna = await product.signIn("anna");
   const held = await makeHoldings(anna);
   await (await product.connect(held.deviceToken)).ready();
+  // The relay tells of it a moment later.
+  await until(
+    () => product.auditLines.some((line) => line.includes("tunnel_connected")),
+    "the device is known to be connected",
+  );
   const before = await snapshot(product, anna, held.key);
   const cookie = `hawser_sid=${anna.browser.cookie("hawser_sid")}`;
   let asked = 0;
