@@ -8,6 +8,7 @@ import {
   DatabaseAuditLog,
   httpAudit,
   openAuditStream,
+  quietLog,
 } from "./audit/index.ts";
 import { type Auth, type AuthOptions, authOptionsProblems, createAuth } from "./auth/index.ts";
 import {
@@ -167,7 +168,7 @@ class RunningApi implements ApiApp {
       store,
       relay: this.#relay,
       changes: this.#changes,
-      audit: counted(this.#audit, this.#metrics),
+      audit: counted(quietLog(this.#audit, now), this.#metrics),
       endings: new RunningByPrincipal(),
       logger,
       now,
@@ -350,5 +351,6 @@ function counted(log: AuditLog, metrics: ApiMetrics): AuditLog {
       metrics.eventRecorded(entry);
       log.tell(entry);
     },
+    flush: async () => (await log.flush?.()) ?? true,
   };
 }

@@ -1,5 +1,5 @@
 import { type AuditLog, actorOf } from "../context.ts";
-import type { HttpAudit, HttpAuditEvent, Principal } from "../ports.ts";
+import type { HttpAudit, Principal } from "../ports.ts";
 import { type TenantId, tenantId } from "../store/index.ts";
 
 const WINDOW_MS = 60_000;
@@ -25,9 +25,13 @@ export function httpAudit(log: AuditLog, now: () => number, callersMax = CALLERS
   const windows = new Map<string, Window>();
   return {
     record(told) {
-      const suppressed = admit(windows, told, now(), callersMax);
-      if (suppressed === null) return;
       const { event, asker, principal, route, reason } = told;
+      const who = principal === null ? asker.address : `${principal.tenantId}\0${principal.ref}`;
+      const suppressed = admit(windows, `${event}\0${who}`, toldMax(event), {
+        now: now(),
+        callersMax,
+      });
+      if (suppressed === null) return;
       log.record({
         event,
         tenant: tenantOf(principal),
@@ -40,15 +44,17 @@ export function httpAudit(log: AuditLog, now: () => number, callersMax = CALLERS
   };
 }
 
+function toldMax(event: string): number {
+  return event === "excess_rate_limit_exceeded" ? 1 : TOLD_MAX;
+}
+
 /** How many like it were not told since the last one that was; null where this one is not either. */
 function admit(
   windows: Map<string, Window>,
-  { event, asker, principal }: HttpAuditEvent,
-  now: number,
-  callersMax: number,
+  name: string,
+  max: number,
+  { now, callersMax }: { readonly now: number; readonly callersMax: number },
 ): number | null {
-  const who = principal === null ? asker.address : `${principal.tenantId}\0${principal.ref}`;
-  const name = `${event}\0${who}`;
   const known = windows.get(name);
   const isOver = known === undefined || now < known.startedAt || now - known.startedAt >= WINDOW_MS;
   if (isOver) {
@@ -57,12 +63,39 @@ function admit(
     if (windows.size > callersMax) forgetFirst(windows);
     return known?.suppressed ?? 0;
   }
-  if (known.told < (event === "excess_rate_limit_exceeded" ? 1 : TOLD_MAX)) {
+  if (known.told < max) {
     known.told += 1;
     return 0;
   }
   known.suppressed += 1;
   return null;
+}
+
+/** What whoever may call can cause by each request, whatever it is for. */
+const QUIETED: ReadonlySet<string> = new Set(["malicious_direct_reference"]);
+
+/**
+ * The same log for those behind the HTTP layer, with the same limit on what a caller can cause as fast as it likes: asking
+ * for what is not its own.
+ *
+ * @param now milliseconds since 1970 in UTC
+ */
+export function quietLog(log: AuditLog, now: () => number, callersMax = CALLERS_MAX): AuditLog {
+  const windows = new Map<string, Window>();
+  return {
+    record: (entry) => {
+      if (!QUIETED.has(entry.event)) {
+        log.record(entry);
+        return;
+      }
+      const name = `${entry.event}\0${entry.tenant}\0${entry.actor}`;
+      const suppressed = admit(windows, name, TOLD_MAX, { now: now(), callersMax });
+      if (suppressed === null) return;
+      log.record(suppressed === 0 ? entry : { ...entry, detail: { ...entry.detail, suppressed } });
+    },
+    tell: (entry) => log.tell(entry),
+    flush: async () => (await log.flush?.()) ?? true,
+  };
 }
 
 function forgetFirst(windows: Map<string, Window>): void {

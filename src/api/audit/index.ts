@@ -1,5 +1,5 @@
 /** The audit log: its rows in the database, its lines on a stream, and the route by which administrators read it. */
 export { type AuditStream, type AuditStreamOptions, openAuditStream } from "./audit-stream.ts";
 export { type AuditLogDeps, type AuditLogLimits, DatabaseAuditLog } from "./database-audit-log.ts";
-export { httpAudit } from "./http-audit.ts";
+export { httpAudit, quietLog } from "./http-audit.ts";
 export { auditRoutes } from "./routes.ts";
