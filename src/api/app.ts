@@ -9,6 +9,7 @@ import {
   DatabaseAuditLog,
   httpAudit,
   openAuditStream,
+  quietLog,
 } from "./audit/index.ts";
 import { type Auth, type AuthOptions, authOptionsProblems, createAuth } from "./auth/index.ts";
 import {
@@ -184,7 +185,7 @@ class RunningApi implements ApiApp {
       store,
       relay: this.#relay,
       changes: this.#changes,
-      audit: counted(this.#audit, this.#metrics),
+      audit: counted(quietLog(this.#audit, now), this.#metrics),
       endings: new RunningByPrincipal(),
       logger,
       now,
@@ -397,5 +398,6 @@ function counted(log: AuditLog, metrics: ApiMetrics): AuditLog {
       metrics.eventRecorded(entry);
       log.tell(entry);
     },
+    flush: async () => (await log.flush?.()) ?? true,
   };
 }

@@ -39,6 +39,8 @@ export interface AuditLog {
   record(entry: AuditEntry): void;
   /** Writes the line alone: for events whose row is written in a transaction of the store. */
   tell(entry: AuditEntry): void;
+  /** Stores what waits, for who is about to read; false where that cannot be now. Absent where nothing waits. Never rejects. */
+  flush?(): Promise<boolean>;
 }
 
 /** Tells the relay what is good no longer. Called after the commit, never before. */

@@ -3,4 +3,5 @@ export { type AuditStream, type AuditStreamOptions, openAuditStream } from "./au
 export { type AuditLogDeps, type AuditLogLimits, DatabaseAuditLog } from "./database-audit-log.ts";
 export { EventLimit } from "./event-limit.ts";
 export { httpAudit } from "./http-audit.ts";
+export { quietLog } from "./quiet-log.ts";
 export { auditRoutes } from "./routes.ts";

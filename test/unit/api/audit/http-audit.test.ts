@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { httpAudit } from "../../../../src/api/audit/index.ts";
+import { httpAudit, quietLog } from "../../../../src/api/audit/index.ts";
 import type { AuditEntry, HttpAuditEvent, Principal } from "../../../../src/api/index.ts";
+import { tenantId } from "../../../../src/api/store/index.ts";
 import { ManualClock } from "../../../../src/core/clock.ts";
 
 const PRINCIPAL: Principal = {
@@ -88,4 +89,34 @@ test("audit of HTTP: a clock that is set back silences nobody", () => {
   tell(61);
   clock.advance(-500);
   assert.equal(tell(1), 1);
+});
+
+test("audit log: who asks for what is not his as fast as he can is told 60 times a minute, and all else each time", async () => {
+  const clock = new ManualClock(1_000);
+  const told: AuditEntry[] = [];
+  let flushed = 0;
+  const flush = async (): Promise<boolean> => {
+    flushed += 1;
+    return false;
+  };
+  const log = { record: (entry: AuditEntry) => void told.push(entry), tell() {}, flush };
+  const quiet = quietLog(log, () => clock.now(), 2);
+  const tell = (count: number, actor: string, name = "malicious_direct_reference"): number => {
+    const before = told.length;
+    const entry = { event: name, tenant: tenantId("t1"), asker: null, actor, objectId: "d" };
+    for (let at = 0; at < count; at++) quiet.record(entry);
+    return told.length - before;
+  };
+  assert.equal(tell(100, "hwk_00000001"), 60);
+  assert.equal(tell(1, "hwk_00000002"), 1);
+  assert.equal(tell(100, "hwk_00000001", "device_deleted"), 100);
+  clock.advance(60_000);
+  assert.equal(tell(1, "hwk_00000001"), 1);
+  assert.deepEqual(told.at(-1)?.detail, { suppressed: 40 });
+  // Two callers are remembered: a third one pushes out the one whose minute began first.
+  tell(60, "hwk_00000002");
+  tell(60, "hwk_00000003");
+  assert.equal(tell(1, "hwk_00000001"), 1);
+  assert.equal(await quiet.flush?.(), false);
+  assert.equal(flushed, 1);
 });
