@@ -122,9 +122,13 @@ function libraryProblems(options: AgentOptions): ConfigProblem[] {
     if (!(error instanceof ConfigError)) throw error;
     return error.problems.map(({ setting, problem }) => {
       const missing = setting === "token" && options.token === undefined;
+      const unpaired = setting === "relay" && options.relay === "";
+      const told = missing ? "is required, unless HAWSER_TOKEN holds the token" : problem;
       return {
         setting: SETTING_OF_OPTION[setting] ?? setting,
-        problem: missing ? "is required, unless HAWSER_TOKEN holds the token" : problem,
+        problem: unpaired
+          ? "is required, unless `hawser agent pair` has paired this machine"
+          : told,
       };
     });
   }
