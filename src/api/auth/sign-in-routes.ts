@@ -13,6 +13,7 @@ import {
   type OpenCall,
   page,
   refusalByLimit,
+  startFailureOf,
 } from "./failures.ts";
 import { membershipOf } from "./membership.ts";
 import type { Failure } from "./pages.ts";
@@ -83,7 +84,7 @@ async function login(parts: AuthParts, call: OpenCall): Promise<Reply> {
     const isOvertaken = !wasKnownToEnd && endOf(visitor, parts) === "replaced";
     return redirect(url, isOvertaken ? {} : startCookie(visitor, browser, parts));
   } catch (error) {
-    return failureReply(failureOf(error, signIns.failure, parts), call, parts);
+    return failureReply(startFailureOf(error, signIns.failure, parts), call, parts);
   }
 }
 
