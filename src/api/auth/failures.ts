@@ -10,6 +10,9 @@ import type { Failure } from "./pages.ts";
 import type { AuthParts } from "./parts.ts";
 import { askerOf, wantsJson } from "./requests.ts";
 
+/** What a provider that does not answer is to whoever would begin a sign-in. */
+const AWAY = "ERR_OIDC_IDP_UNREACHABLE";
+
 /** A call without a checked query or body. */
 export type OpenCall = Call;
 
@@ -28,6 +31,12 @@ export function failureOf(error: unknown, storeFailure: unknown, parts: AuthPart
   if (storeFailure !== null) throw parts.sessions.unavailable(storeFailure);
   if (!(error instanceof OidcError)) throw error;
   return { code: error.row.word, row: error.row, retryAfter: error.row.retryAfter };
+}
+
+/** The same of a sign-in that cannot begin: a provider that is silent is one that is away, and may be back soon. */
+export function startFailureOf(error: unknown, storeFailure: unknown, parts: AuthParts): Failure {
+  const isSilent = error instanceof OidcError && error.code === "ERR_OIDC_IDP_TIMEOUT";
+  return failureOf(isSilent ? new OidcError(AWAY) : error, storeFailure, parts);
 }
 
 /** The failure as a page, or as a problem for a program. */

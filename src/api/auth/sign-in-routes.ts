@@ -13,6 +13,7 @@ import {
   type OpenCall,
   page,
   refusalByLimit,
+  startFailureOf,
 } from "./failures.ts";
 import { membershipOf } from "./membership.ts";
 import type { Failure } from "./pages.ts";
@@ -86,7 +87,7 @@ async function login(parts: AuthParts, call: OpenCall): Promise<Reply> {
     const mustLeave = !isNew || (await browserOf(visitor, parts)).isReplaced;
     return redirect(url, mustLeave ? {} : headers);
   } catch (error) {
-    return failureReply(failureOf(error, signIns.failure, parts), call, parts);
+    return failureReply(startFailureOf(error, signIns.failure, parts), call, parts);
   }
 }
 

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, it } from "node:test";
+import { ApiMetrics } from "../../../src/api/metrics.ts";
 import { RelayMetrics } from "../../../src/relay/metrics.ts";
 import { root } from "../../support/root.ts";
 
@@ -109,7 +110,8 @@ describe("RelayMetrics", () => {
 describe("docs/operations.md", () => {
   it("lists exactly the metrics that the relay has", async () => {
     const metrics = new RelayMetrics();
-    const text = await metrics.render();
+    const ofApi = await new ApiMetrics(false).render();
+    const text = `${await metrics.render()}\n${ofApi}`;
     const ours = [...text.matchAll(/^# TYPE (\S+) (\S+)$/gm)].map(([, name, type]) => [name, type]);
     const page = readFileSync(join(root, "docs/operations.md"), "utf8");
     const listed = [...page.matchAll(/^\| `([a-z_]+)` \| (counter|gauge|histogram) \|/gm)]

@@ -76,6 +76,19 @@ test("outage: without its provider login is 503, for a program as JSON, and sess
   assert.equal(await meStatus(at, browser), 200);
 });
 
+test("outage: a provider that does not answer is 503 to whoever would begin, after five seconds", async (t) => {
+  const at = await scriptedWorld(t);
+  const path = "/.well-known/openid-configuration";
+  at.idp.script.answers.set(path, hang);
+  const browser = at.it.browser();
+  const arrived = at.idp.arrival(path);
+  const page = browser.step(at.it.url(LOGIN));
+  await arrived;
+  at.time.advance(5_000);
+  const { status, headers } = await page;
+  assert.deepEqual([status, headers["retry-after"]], [503, "30"]);
+});
+
 test("stop: a callback that is under way is finished, and its session is there afterwards", async (t) => {
   const at = await scriptedWorld(t);
   const browser = at.it.browser();
