@@ -127,6 +127,16 @@ function packageJson(): {
   return JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
 }
 
+test("layout: no room of the API server imports the face that all of them stand behind", () => {
+  const imports = files
+    .filter(({ path }) => /^api\/[^/]+\//.test(path))
+    .flatMap((file) => file.imports.map(({ target }) => [file.path, resolved(file, target)]));
+  assert.deepEqual(
+    imports.filter(([, to]) => to === "api/index.ts" || to === "api/app.ts"),
+    [],
+  );
+});
+
 test("layout: the test reads imports of every form", () => {
   const text = `import { a } from "./a.ts";
 import type { B } from "../b.ts";

@@ -1,4 +1,4 @@
-import { ApiError, type ApiErrorOptions, type ApiErrorRow } from "../index.ts";
+import { ApiError, type ApiErrorOptions, type ApiErrorRow } from "../errors.ts";
 
 /** Errors of the forward that are the API server's own; the relay's are passed on as they are. */
 export const FORWARD_ERRORS = {

@@ -2,7 +2,7 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Logger } from "pino";
 import type { Dispatcher } from "undici";
 import { apiError, unauthenticated } from "../errors.ts";
-import { type Reply, TAKEN } from "../index.ts";
+import { type Reply, TAKEN } from "../reply.ts";
 import { forwardError } from "./errors.ts";
 import { answerNames } from "./field-names.ts";
 import { type DevicePlace, ownLocation } from "./location.ts";

@@ -3,17 +3,12 @@ import type { Dispatcher } from "undici";
 import { z } from "zod";
 import { assert } from "../../core/assert.ts";
 import { isDeviceId } from "../../core/token.ts";
+import type { ApiContext } from "../context.ts";
 import { actorOf } from "../context.ts";
-import {
-  type ApiContext,
-  type ApiError,
-  apiError,
-  type Call,
-  type Principal,
-  type Route,
-  route,
-} from "../index.ts";
+import { type ApiError, apiError } from "../errors.ts";
+import type { Principal } from "../ports.ts";
 import { hasBody } from "../request-fields.ts";
+import { type Call, type Route, route } from "../route.ts";
 import { tenantId } from "../store/index.ts";
 import { processTimers, type Timers } from "../timers.ts";
 import { requestNames } from "./field-names.ts";

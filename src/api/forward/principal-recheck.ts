@@ -1,5 +1,6 @@
 import { StoredMachineClients } from "../bearer/index.ts";
-import type { ApiContext, Principal } from "../index.ts";
+import type { ApiContext } from "../context.ts";
+import type { Principal } from "../ports.ts";
 import { findEndedPrincipals } from "../store/index.ts";
 import type { Timers } from "../timers.ts";
 
