@@ -38,7 +38,7 @@ export function addPendingSignIn(
   entry: Pick<PendingSignIn, "browserKey" | "stateDigest" | "sealed">,
   limits: PendingLimits = PENDING_LIMITS,
 ): Promise<void> {
-  return store.transaction(async (queries) => {
+  return store.lightTransaction(async (queries) => {
     await store.lock(queries, browserLock(entry.browserKey));
     const now = store.now();
     await queries.deleteFrom("pendingSignIns").where("expiresAt", "<=", now).execute();

@@ -75,6 +75,24 @@ export class Store {
   }
 
   /**
+   * A transaction of which nothing is lost when this process ends, but which a loss of power may undo: for what is worth
+   * nothing after a few minutes. SQLite need not wait for the disk then, and neither must all others here that want the
+   * file. On PostgreSQL it is as any other.
+   */
+  lightTransaction<T>(work: (queries: Transaction<Schema>) => Promise<T>): Promise<T> {
+    if (this.kind !== "sqlite") return this.transaction(work);
+    return this.query.connection().execute(async (connection) => {
+      // Within a transaction it would have no effect.
+      await sql`pragma synchronous = normal`.execute(connection);
+      try {
+        return await connection.transaction().execute(work);
+      } finally {
+        await sql`pragma synchronous = full`.execute(connection);
+      }
+    });
+  }
+
+  /**
    * Keeps out, until the transaction ends, all others that lock the same name: for limits, which count before they
    * add. A name carries its tenant. SQLite has one writer at a time anyway.
    */
