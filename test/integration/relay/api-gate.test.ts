@@ -253,7 +253,8 @@ test("closing a session to revoke its token is enough: the gate forgets it too",
   const live = await started.connect(device);
   started.api.revoke(device.token.ref);
   await started.client.close(device.token.ref);
-  assert.equal(await live.closed, 4403);
+  // The device may dial again, and finds out then.
+  assert.equal(await live.closed, 4410);
   assert.equal((await started.handshake(device.token.text)).status, 401);
 });
 
