@@ -173,6 +173,7 @@ class Storm {
         serial: null,
         agentVersion: null,
         state: "active" as const,
+        awaitsApproval: 0,
         createdAt: now,
         activateBy: null,
         firstConnectedAt: now,

@@ -249,6 +249,7 @@ export function requestRates(values: Values): RequestRates {
 export interface DeviceSettings extends RelayUrls {
   readonly edgeDomain: string | null;
   readonly deviceTokenTtlMs: number | null;
+  readonly needsApproval: boolean;
   readonly pairing: {
     readonly perUserMax: number;
     readonly perTenantMax: number;
@@ -262,6 +263,7 @@ export function deviceSettings(values: Values, urls: RelayUrls): DeviceSettings 
     ...urls,
     edgeDomain: values.edgeDomain,
     deviceTokenTtlMs: values.deviceTokenLifetime,
+    needsApproval: values.pairingNeedsApproval,
     pairing: {
       ttlMs: values.pairingCodeLifetime,
       perUserMax: values.pairingCodesPerUserMax,

@@ -390,6 +390,13 @@ const SESSIONS = {
     "How long a pairing code can be used.",
     commands,
   ),
+  pairingNeedsApproval: setting(
+    "Sessions, tokens and keys",
+    toggle(),
+    false,
+    "A device that was paired by a code connects, and nobody can call it until a person has seen its model and address and approved it. Devices that enrol by a key need none.",
+    commands,
+  ),
   deviceTokenLifetime: optional(
     "Sessions, tokens and keys",
     duration(HOUR, 3_660 * DAY),

@@ -3,6 +3,7 @@ import { isDeviceId, mintToken } from "../../core/token.ts";
 import { empty, json } from "../reply.ts";
 import { type Route, route } from "../route.ts";
 import {
+  approveDevice,
   changeDevice,
   createDeviceWithToken,
   type Device,
@@ -22,6 +23,7 @@ import {
   deviceParams,
   deviceShape,
   issuedShape,
+  nothing,
   searched,
   tags,
   timeTextOrNull,
@@ -40,6 +42,7 @@ export function managingRoutes(parts: DeviceParts): Route[] {
     readRoute(parts),
     changeRoute(parts),
     deleteRoute(parts),
+    approveRoute(parts),
     disconnectRoute(parts),
   ];
 }
@@ -209,6 +212,31 @@ function deleteRoute(parts: DeviceParts): Route {
       note(context, call, "device_deleted", { objectId: id, detail: { name: removed.name } });
       await cutTokens(parts, removed.tokenRefs, [id]);
       return empty(204);
+    },
+  });
+}
+
+function approveRoute(parts: DeviceParts): Route {
+  const { context } = parts;
+  return route({
+    method: "POST",
+    path: "/api/devices/:id/approve",
+    class: "key",
+    scope: "devices:write",
+    summary: "Lets callers reach a device that waits for that. Who does not want it deletes it.",
+    params: deviceParams,
+    body: { kind: "json", required: false, schema: nothing },
+    responses: { 200: { description: "The device.", schema: deviceShape } },
+    handler: async (call) => {
+      const { tenant } = callerOf(call);
+      const { id } = call.params;
+      checkReach(parts, call, id);
+      const device = await approveDevice(context.store, tenant, id);
+      if (device === null) throw missing(context, call, id);
+      note(context, call, "device_approved", { objectId: id, detail: { name: device.name } });
+      const tokens = (await listDeviceTokens(context.store, tenant, id)) ?? [];
+      await context.changes.announce({ changed: tokens.map(({ ref }) => ref), devices: [id] });
+      return json(200, await withLive(parts, device));
     },
   });
 }

@@ -156,7 +156,7 @@ async function exchanged(
             requestId: call.requestId,
           },
           token,
-          { tokenExpiresAt, onStep },
+          { tokenExpiresAt, onStep, codesNeedApproval: options.needsApproval },
         );
   if (made === null || credential === null) {
     if (given.attempt.settle("failed") === "paused") {

@@ -28,6 +28,8 @@ export interface DeviceOptions {
   /** How long a device token is good, or null for ever. */
   readonly deviceTokenTtlMs: number | null;
   readonly pairing: PairingLimits;
+  /** A device that was paired by a code may be called when a person has approved it. */
+  readonly needsApproval: boolean;
   /** Null takes the limits off: for tests of what lies behind them. */
   readonly exchange: ExchangeLimits | null;
   readonly enrolmentKeysPerTenantMax: number;
@@ -43,6 +45,7 @@ export const DEVICE_DEFAULTS: Omit<DeviceOptions, "tunnelUrl" | "edgeUrl"> = {
   // A device that cannot rotate its token would be lost when it expires.
   deviceTokenTtlMs: null,
   pairing: PAIRING_LIMITS,
+  needsApproval: false,
   exchange: {
     failuresMax: 5,
     windowMs: 10 * 60_000,

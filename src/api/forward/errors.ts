@@ -2,6 +2,11 @@ import { ApiError, type ApiErrorOptions, type ApiErrorRow } from "../errors.ts";
 
 /** Errors of the forward that are the API server's own; the relay's are passed on as they are. */
 export const FORWARD_ERRORS = {
+  device_unapproved: {
+    status: 409,
+    retriable: true,
+    text: "The device waits for a person's approval; nobody may call it before.",
+  },
   relay_unavailable: {
     status: 503,
     retriable: true,

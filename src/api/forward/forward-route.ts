@@ -151,8 +151,8 @@ async function tenantNameFor(
   { devices, tenantId: tenant }: Principal,
   id: string,
 ): Promise<string | null> {
-  const name = await known.tenantNameFor(tenantId(tenant), id);
-  return devices !== undefined && !devices.has(id) ? null : name;
+  if (devices !== undefined && !devices.has(id)) return null;
+  return await known.tenantNameFor(tenantId(tenant), id);
 }
 
 /** What stands before `/internal` in paths; mostly "". */

@@ -1,5 +1,6 @@
 import { wireTenant } from "../relay-link/index.ts";
 import { getDevice, type Store, type TenantId } from "../store/index.ts";
+import { forwardError } from "./errors.ts";
 
 /**
  * How long a device that was found is not looked up again. One that another process removes meanwhile is answered 503 in place
@@ -35,7 +36,11 @@ export class KnownDevices {
     return this.#known.size;
   }
 
-  /** The name of the tenant for a device of it, null where the tenant has no such device. */
+  /**
+   * The name of the tenant for a device of it, null where the tenant has no such device.
+   *
+   * @throws ApiError `device_unapproved`
+   */
   tenantNameFor(tenant: TenantId, id: string): string | null | Promise<string | null> {
     const known = this.#known.get(nameOf(tenant, id));
     const isCurrent = known?.epoch === this.#store.removalEpoch && known.until > this.#now();
@@ -46,7 +51,9 @@ export class KnownDevices {
     const name = nameOf(tenant, id);
     this.#known.delete(name);
     const epoch = this.#store.removalEpoch;
-    if ((await getDevice(this.#store, tenant, id)) === null) return null;
+    const device = await getDevice(this.#store, tenant, id);
+    if (device === null) return null;
+    if (device.awaitsApproval === 1) throw forwardError("device_unapproved");
     if (this.#known.size >= this.#devicesMax) this.#known.clear();
     const tenantName = wireTenant(tenant);
     this.#known.set(name, { until: this.#now() + KNOWN_MS, epoch, tenantName });

@@ -21,7 +21,8 @@ import {
   authorizeApiKeys,
   authorizeDeviceTokens,
   type CurrentApiKey,
-  deviceTenants,
+  type DeviceOwner,
+  deviceOwners,
   noteApiKeysUsed,
   noteDevicesSeen,
   noteTunnels,
@@ -77,7 +78,7 @@ async function answerOf(context: ApiContext, asked: AuthorizeRequest): Promise<A
   const { store } = context;
   const tokens = await authorizeDeviceTokens(store, asked.tokens.map(digestOf));
   const keys = await authorizeApiKeys(store, asked.keys.map(digestOf));
-  const tenants = await deviceTenants(store, asked.devices);
+  const owners = await deviceOwners(store, asked.devices);
   const callers = keys.filter((key) => key?.scopes.includes(SCOPE) === true);
   if (callers.length > 0) {
     // The relay asks once a minute about keys in use.
@@ -86,7 +87,7 @@ async function answerOf(context: ApiContext, asked: AuthorizeRequest): Promise<A
   return {
     tokens: tokens.map(tokenAnswer),
     keys: keys.map(keyAnswer),
-    devices: tenants.map((tenant) => (tenant === null ? null : { tenant_id: wireTenant(tenant) })),
+    devices: owners.map((owner) => (owner === null ? null : { tenant_id: reachableBy(owner) })),
     revoked: await recheck(context, asked.recheck),
   };
 }
@@ -129,6 +130,14 @@ async function activate({ store }: ApiContext, refs: readonly string[]): Promise
   }
 }
 
+/** No tenant is named so on the wire: no key reaches a device of it. */
+const UNAPPROVED = "unapproved";
+
+/** Whose keys reach a device. */
+function reachableBy({ tenant, awaitsApproval }: DeviceOwner): string {
+  return awaitsApproval ? UNAPPROVED : wireTenant(tenant);
+}
+
 function digestOf({ ref, digest }: SecretCheck): TokenDigest {
   return { ref, secretDigest: digest };
 }
@@ -139,7 +148,7 @@ function tokenAnswer(device: AuthorizedDevice | null): TokenAccepted | SecretRef
     ok: true,
     device_id: device.deviceId,
     user_id: device.ownerId,
-    tenant_id: wireTenant(device.tenant),
+    tenant_id: reachableBy(device),
     ...expiry(device.expiresAt),
   };
 }

@@ -79,19 +79,30 @@ export async function noteApiKeysUsed(
     .execute();
 }
 
-/** The tenant of each device, in order; null where there is no such device. One statement. */
-export async function deviceTenants(
+/** Whose a device is. */
+export interface DeviceOwner {
+  readonly tenant: TenantId;
+  /** Nobody may call it yet. */
+  readonly awaitsApproval: boolean;
+}
+
+/** Whose each device is, in order; null where there is no such device. One statement. */
+export async function deviceOwners(
   store: Store,
   ids: readonly string[],
-): Promise<(TenantId | null)[]> {
+): Promise<(DeviceOwner | null)[]> {
   assert(ids.length <= AUTHORIZE_MAX, "a batch of devices is within its limit");
   if (ids.length === 0) return [];
   const rows = await store.query
     .selectFrom("devices")
-    .select(["id", "tenant"])
+    .select(["id", "tenant", "awaitsApproval"])
     .where(oneOf(store.kind, "id", ids))
     .execute();
-  const found = new Map(rows.map(({ id, tenant }) => [id, tenant]));
+  const found = new Map(
+    rows.map(({ id, tenant, awaitsApproval }) => {
+      return [id, { tenant, awaitsApproval: awaitsApproval === 1 }] as const;
+    }),
+  );
   return ids.map((id) => found.get(id) ?? null);
 }
 

@@ -22,6 +22,8 @@ export interface AuthorizedDevice {
   readonly deviceId: string;
   readonly tenant: TenantId;
   readonly ownerId: string;
+  /** The tunnel may come up, and nobody may call the device yet. */
+  readonly awaitsApproval: boolean;
   /** When the token stops to be good by itself, or null. */
   readonly expiresAt: number | null;
 }
@@ -299,7 +301,9 @@ export async function authorizeDeviceTokens(
     if (token === undefined || !equal || !opensTunnel(token, now)) return null;
     const { deviceId, tenant, ownerId } = token;
     const until = Math.min(token.expiresAt ?? Infinity, token.goodUntil ?? Infinity);
-    return { ref, deviceId, tenant, ownerId, expiresAt: until === Infinity ? null : until };
+    const awaitsApproval = token.awaitsApproval === 1;
+    const expiresAt = until === Infinity ? null : until;
+    return { ref, deviceId, tenant, ownerId, awaitsApproval, expiresAt };
   });
 }
 
@@ -382,6 +386,7 @@ function selectTokens(queries: Queries, refs: readonly string[]) {
     .innerJoin("tenants", "tenants.id", "devices.tenant")
     .selectAll("deviceTokens")
     .select(["devices.ownerId", "devices.activateBy", "devices.firstConnectedAt", "devices.state"])
+    .select("devices.awaitsApproval")
     .select(["users.disabledAt as userDisabledAt", "tenants.disabledAt as tenantDisabledAt"])
     .where("deviceTokens.ref", "in", refs)
     .execute();

@@ -41,7 +41,12 @@ export async function insertDevice(
   tenant: TenantId,
   ownerId: string,
   device: NewDevice,
-  made: { readonly id: string; readonly now: number; readonly activateBy: number | null },
+  made: {
+    readonly id: string;
+    readonly now: number;
+    readonly activateBy: number | null;
+    readonly awaitsApproval?: boolean;
+  },
 ): Promise<Device> {
   const row = await queries
     .insertInto("devices")
@@ -55,6 +60,7 @@ export async function insertDevice(
       serial: device.serial,
       agentVersion: null,
       state: "pending",
+      awaitsApproval: made.awaitsApproval === true ? 1 : 0,
       createdAt: made.now,
       activateBy: made.activateBy,
       firstConnectedAt: null,
@@ -70,6 +76,27 @@ export async function insertDevice(
 /** The device of a row. */
 export function deviceOf(row: Selectable<DevicesTable>): Device {
   return { ...row, tags: readList(row.tags) };
+}
+
+/**
+ * Lets callers reach a device that waits for that; one that does not stays as it is. Whoever remembers whose the device is
+ * must be told.
+ *
+ * @returns null where the tenant has no such device
+ */
+export async function approveDevice(
+  store: Store,
+  tenant: TenantId,
+  id: string,
+): Promise<Device | null> {
+  const row = await store.query
+    .updateTable("devices")
+    .set({ awaitsApproval: 0 })
+    .where("tenant", "=", scoped(tenant))
+    .where("id", "=", id)
+    .returningAll()
+    .executeTakeFirst();
+  return row === undefined ? null : deviceOf(row);
 }
 
 /** The device of that id in the tenant. */

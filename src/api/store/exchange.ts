@@ -27,6 +27,8 @@ export interface ExchangeOptions {
   readonly tokenExpiresAt: number | null;
   /** How long the device may take to connect. */
   readonly activationMs?: number;
+  /** A device that was paired by a code waits for a person's approval. One that was enrolled by a key does not. */
+  readonly codesNeedApproval?: boolean;
   /** Called and awaited after each step, before the commit. What it throws undoes everything. It must not use the store. */
   readonly onStep?: (step: ExchangeStep) => void | Promise<void>;
 }
@@ -65,7 +67,12 @@ export function exchangeCredential(
       tenant,
       ownerId,
       { name, model, serial, tags },
-      { id, now, activateBy: now + activationMs },
+      {
+        id,
+        now,
+        activateBy: now + activationMs,
+        awaitsApproval: credential.kind === "code" && options.codesNeedApproval === true,
+      },
     );
     await onStep("device_created");
     await insertFirstToken(queries, tenant, id, token, { now, expiresAt: tokenExpiresAt });

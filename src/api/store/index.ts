@@ -29,7 +29,8 @@ export {
 } from "./audit-events.ts";
 export {
   authorizeApiKeys,
-  deviceTenants,
+  type DeviceOwner,
+  deviceOwners,
   findEndedPrincipals,
   noteApiKeysUsed,
   RECHECK_MAX,
@@ -69,6 +70,7 @@ export {
 } from "./device-tokens.ts";
 export {
   ACTIVATION_MS,
+  approveDevice,
   changeDevice,
   createDevice,
   type Device,

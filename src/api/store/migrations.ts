@@ -4,6 +4,7 @@ import { firstTables } from "./migration-0001-first-tables.ts";
 import { logoutNotices } from "./migration-0002-logout-notices.ts";
 import { cliLogins } from "./migration-0003-cli-logins.ts";
 import { indices } from "./migration-0004-indices.ts";
+import { approval } from "./migration-0005-approval.ts";
 import type { Schema } from "./schema.ts";
 import type { DatabaseKind, Queries } from "./store.ts";
 
@@ -11,7 +12,7 @@ import type { DatabaseKind, Queries } from "./store.ts";
 export type Migration = (kind: DatabaseKind) => readonly string[];
 
 /** The n-th leads from version n to n + 1; an empty database is of version 0. */
-const MIGRATIONS: readonly Migration[] = [firstTables, logoutNotices, cliLogins, indices];
+const MIGRATIONS: readonly Migration[] = [firstTables, logoutNotices, cliLogins, indices, approval];
 
 /** The version that this code works with. */
 export const SCHEMA_VERSION = MIGRATIONS.length;

@@ -106,6 +106,8 @@ export interface DevicesTable {
   serial: string | null;
   agentVersion: string | null;
   state: "pending" | "active";
+  /** 1 until a person lets callers reach it; else 0. */
+  awaitsApproval: number;
   createdAt: number;
   /** A pending device that has not connected by then is removed; null for one without such a deadline. */
   activateBy: number | null;

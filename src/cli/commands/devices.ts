@@ -17,6 +17,7 @@ Examples:
   $ hawser devices show abcdefgh234567ab
   $ hawser devices rename abcdefgh234567ab "press 7"
   $ hawser devices tag abcdefgh234567ab --add floor-2 --remove spare
+  $ hawser devices approve abcdefgh234567ab       # where pairing needs approval; to refuse it, delete it
   $ hawser devices disconnect abcdefgh234567ab --drain 30
   $ hawser devices delete abcdefgh234567ab
   $ hawser devices rotate abcdefgh234567ab        # the old token is good until the new one is used
@@ -39,6 +40,7 @@ export function devicesCommand(output: Output = process.stdout): Command {
     showCommand(output),
     renameCommand(output),
     tagCommand(output),
+    approveCommand(output),
     disconnectCommand(output),
     deleteCommand(output),
     rotateCommand(output),
@@ -96,6 +98,7 @@ function listCommand(output: Output): Command {
 
 /** One word for people. */
 function stateOf(device: Readonly<Record<string, unknown>>): string {
+  if (device["approved"] === false) return "unapproved";
   if (device["connected"] === true) return "connected";
   if (device["state"] === "pending") return "pending";
   return device["connected"] === false ? "offline" : "unknown";
@@ -195,6 +198,18 @@ async function newTags(client: ApiClient, id: string, flags: TagFlags): Promise<
   const present = Array.isArray(tags) ? tags.map(String) : [];
   const removed = new Set(flags.remove ?? []);
   return [...new Set([...present, ...(flags.add ?? [])])].filter((tag) => !removed.has(tag));
+}
+
+function approveCommand(output: Output): Command {
+  return addClientFlags(new Command("approve"))
+    .description("Let callers reach a device that was paired and waits for that")
+    .argument("<id>", "device id")
+    .action(async (id: string, flags: ClientFlags) => {
+      await withClient(flags, async (client) => {
+        const device = record(await client.post(`${pathOf(id)}/approve`));
+        print(output, flags.json, device, deviceText(device));
+      });
+    });
 }
 
 interface DisconnectFlags extends ClientFlags {

@@ -201,6 +201,7 @@ onEachDatabase(
       "create index audit_events_tenant on audit_events (tenant, id)",
       "drop table logout_notices",
       "drop table logout_tickets",
+      "alter table devices drop column awaits_approval",
       "alter table login_sessions drop column issued_at",
       "create table logout_tombstones (iss text, sid text, expires_at bigint)",
       "update schema_version set version = 1",
