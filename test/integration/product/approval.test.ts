@@ -84,6 +84,7 @@ test("approval: what people make themselves, or enrol by a key, needs none", asy
   for (const { id, token } of [enrolled, { id: holdings.deviceId, token: holdings.deviceToken }]) {
     await (await product.connect(token)).ready();
     assert.equal((await shown(anna, id))["approved"], true);
-    assert.equal((await edge(id)).status, 200);
+    const answer = await edge(id);
+    assert.equal(answer.status, 200, answer.text);
   }
 });

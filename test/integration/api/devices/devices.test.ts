@@ -47,6 +47,7 @@ onEachDatabase(
       serial: null,
       owner_id: rig.bob.id,
       state: "pending",
+      approved: true,
       created_at: new Date(on.clock.now()).toISOString(),
       activate_by: null,
       first_connected_at: null,

@@ -55,11 +55,25 @@ onEachDatabase("device token: opens its device's tunnel, by reference and digest
     ]),
     [
       null,
-      { ref, deviceId: id, tenant: TENANT, ownerId: ann.id, expiresAt: null },
+      {
+        ref,
+        deviceId: id,
+        tenant: TENANT,
+        ownerId: ann.id,
+        awaitsApproval: false,
+        expiresAt: null,
+      },
       null,
       null,
       null,
-      { ref, deviceId: id, tenant: TENANT, ownerId: ann.id, expiresAt: null },
+      {
+        ref,
+        deviceId: id,
+        tenant: TENANT,
+        ownerId: ann.id,
+        awaitsApproval: false,
+        expiresAt: null,
+      },
     ],
   );
   assert.deepEqual(await authorizeDeviceTokens(store, []), []);
