@@ -3,9 +3,15 @@ import { IDLE_FAMILY } from "./idle.ts";
 import type { Family, RowContext, RowResult } from "./row.ts";
 import { SMALL_FAMILIES } from "./small.ts";
 import { ROW_IDS, type RowId } from "./table.ts";
+import { WINDOW_FAMILY } from "./window.ts";
 
 /** Every load of the bench, in the order in which they run. A row belongs to one of them. */
-export const FAMILIES: readonly Family[] = [...SMALL_FAMILIES, ...BODY_FAMILIES, IDLE_FAMILY];
+export const FAMILIES: readonly Family[] = [
+  ...SMALL_FAMILIES,
+  ...BODY_FAMILIES,
+  IDLE_FAMILY,
+  WINDOW_FAMILY,
+];
 
 /** The rows that a family measures, in the order of the table. */
 export const MEASURED_IDS: readonly RowId[] = ROW_IDS.filter((id) =>
