@@ -99,7 +99,7 @@ export async function interleaved(
   const samples = new Map<Side["id"], Sample[]>();
   for (const side of sides) {
     samples.set(side.id, []);
-    await attempt(context, () => side.run(plan.warmSeconds));
+    if (plan.warmSeconds > 0) await attempt(context, () => side.run(plan.warmSeconds));
   }
   for (let round = 0; round < plan.rounds; round++) {
     for (const side of sides) {
