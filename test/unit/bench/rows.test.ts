@@ -1,10 +1,13 @@
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { test } from "node:test";
 import { FAMILIES, MEASURED_IDS } from "../../../bench/rows/families.ts";
 import { rowsTable } from "../../../bench/rows/report.ts";
 import { gateOf, ROW_IDS, ROWS, type RowId } from "../../../bench/rows/table.ts";
 import { judge } from "../../../bench/rows/verdict.ts";
 import { directAnswer } from "../../../bench/support/direct-server.ts";
+import { root } from "../../support/root.ts";
 
 test("a row is measured by one family, and the printed order is the table's", () => {
   const measured = FAMILIES.flatMap(({ ids }) => ids);
@@ -13,6 +16,13 @@ test("a row is measured by one family, and the printed order is the table's", ()
     MEASURED_IDS,
     ROW_IDS.filter((id) => measured.includes(id)),
   );
+});
+
+test("the page on performance has a line of its table for every row that is measured", () => {
+  const page = readFileSync(join(root, "docs", "performance.md"), "utf8");
+  const lines = page.split("\n").filter((line) => line.startsWith("| `"));
+  const missing = MEASURED_IDS.filter((id) => !lines.some((line) => line.includes(`\`${id}\``)));
+  assert.deepEqual(missing, []);
 });
 
 test("a gate lies on the bad side of the prototype, a goal does not ask for less than it unless the row says so", () => {
