@@ -8,6 +8,7 @@ import { setImmediate } from "node:timers/promises";
 import { connect } from "../../../src/agent/index.ts";
 import { ConfigError } from "../../../src/core/errors.ts";
 import type { RelayOptions } from "../../../src/relay/index.ts";
+import { lendPort } from "../../support/ports.ts";
 import { ask, credentialsText, startTestRelay } from "../../support/relay/start-relay.ts";
 import { until } from "../../support/until.ts";
 
@@ -68,13 +69,13 @@ test("an address of another machine is a ConfigError that names the setting", as
 });
 
 test("a port is free again once a relay is closed, and connections linger", async (t) => {
-  const first = await startTestRelay(t);
+  const ports = { listenPort: await lendPort(), internalPort: await lendPort() };
+  const first = await startTestRelay(t, ports);
   await first.connect({ http: (_req, res) => res.end("x") });
   await first.edge(`/d/${first.devices[0]?.deviceId}/`);
-  const { port, internalPort } = first.relay;
   await first.relay.close();
-  const second = await startTestRelay(t, { listenPort: port, internalPort });
-  assert.deepEqual([second.relay.port, second.relay.internalPort], [port, internalPort]);
+  const { relay } = await startTestRelay(t, ports);
+  assert.deepEqual({ listenPort: relay.port, internalPort: relay.internalPort }, ports);
 });
 
 test("drain: not ready, no new tunnels, GoAway, and the running request is answered", async (t) => {

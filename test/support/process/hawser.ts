@@ -2,11 +2,11 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { extname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { mintDeviceId, mintToken } from "../../../src/core/token.ts";
+import { lendPort } from "../ports.ts";
 
 const SECRET = "a-secret-of-the-tests-only-0123456789abcdef";
 
@@ -32,17 +32,6 @@ export function hawserMain(): string {
   return fileURLToPath(new URL(`../../../src/cli/main${extension}`, import.meta.url));
 }
 
-async function freePort(): Promise<number> {
-  const server = createServer();
-  server.listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const address = server.address();
-  if (address === null || typeof address === "string") throw new Error("no port");
-  server.close();
-  await once(server, "close");
-  return address.port;
-}
-
 /**
  * Starts `hawser relay` and waits until it is ready.
  *
@@ -66,8 +55,8 @@ export async function startRelayProcess(
     }),
     { mode: 0o600 },
   );
-  const port = await freePort();
-  const internalPort = await freePort();
+  const port = await lendPort();
+  const internalPort = await lendPort();
   const shell =
     descriptorsMax === 0 ? [] : ["/bin/sh", "-c", `ulimit -n ${descriptorsMax}; exec "$@"`, "sh"];
   const [command = "", ...words] = [...shell, process.execPath];
