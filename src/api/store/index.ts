@@ -38,7 +38,7 @@ export {
   recheckTokens,
   SEEN_WRITE_MS,
 } from "./authorize-batch.ts";
-export { isReachable, isStoreAway } from "./availability.ts";
+export { isReachable, isStoreAway, STORE_RETRY_S } from "./availability.ts";
 export {
   addCliLogin,
   approveCliLogin,
