@@ -7,6 +7,7 @@ import { extname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { mintDeviceId, mintToken } from "../../../src/core/token.ts";
 import { lendPort } from "../ports.ts";
+import { Changes } from "../until.ts";
 
 const SECRET = "a-secret-of-the-tests-only-0123456789abcdef";
 
@@ -114,23 +115,32 @@ export async function startRelayProcess(
 
 /** Resolves when `/readyz` answers 200; rejects with what the process printed when it ends before. */
 async function whenReady(child: ChildProcess, internalPort: number): Promise<void> {
+  const changes = new Changes();
   let printed = "";
+  let lines = 0;
+  let isOver = false;
   const keep = (chunk: Buffer): void => {
     if (printed.length < 8_192) printed += chunk.toString();
-    child.emit("printed");
+    lines += 1;
+    changes.tell();
   };
   child.stdout?.on("data", keep);
   child.stderr?.on("data", keep);
+  child.once("close", () => {
+    isOver = true;
+    changes.tell();
+  });
   const url = `http://127.0.0.1:${internalPort}/readyz`;
   for (;;) {
+    const seen = lines;
     const ready = await fetch(url).then(
       (answer) => answer.status === 200,
       () => false,
     );
     if (ready) return;
-    if (child.exitCode !== null) throw new Error(`the relay ended at its start:\n${printed}`);
-    // It logs a line when it listens: look again at each.
-    await Promise.race([once(child, "printed"), once(child, "exit")]);
+    if (isOver) throw new Error(`the relay ended at its start:\n${printed}`);
+    // It logs a line when it listens: look again at each, and at those that came meanwhile.
+    await changes.until(() => isOver || lines > seen, "a relay that is ready");
   }
 }
 

@@ -99,7 +99,8 @@ export interface Product {
 /** Starts it. Everything ends with the test. */
 export async function startProduct(t: TestContext, given: ProductOptions = {}): Promise<Product> {
   const folder = await mkdtemp(join(tmpdir(), "hawser-product-"));
-  t.after(() => rm(folder, { recursive: true, force: true }));
+  // Hooks run in their order: the database in it is open until after this one.
+  t.after(() => rm(folder, { recursive: true, force: true, maxRetries: 5 }));
   const baseUrl = `http://127.0.0.1:${await lendPort()}`;
   const edgePort = await lendPort();
   const relayInternalPort = await lendPort();

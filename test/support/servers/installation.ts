@@ -27,7 +27,8 @@ export interface Installation {
 
 export async function prepareInstallation(t: TestContext): Promise<Installation> {
   const folder = mkdtempSync(join(tmpdir(), "hawser-servers-"));
-  t.after(() => rmSync(folder, { recursive: true, force: true }));
+  // Hooks run in their order: servers that the test did not stop itself may still make files in it.
+  t.after(() => rmSync(folder, { recursive: true, force: true, maxRetries: 5 }));
   const [api, apiInternal, edge, internal] = await Promise.all([
     lendPort(),
     lendPort(),

@@ -63,7 +63,7 @@ test("connections that are cut in use end neither the process nor what comes aft
 test("a database that gives no answer is away after a while, and holds nobody up for longer", {
   skip,
 }, async (t) => {
-  const store = await openDatabase((await space()).href, { silenceMs: 200, connectionsMax: 2 });
+  const store = await openDatabase((await space()).href, { silenceMs: 1_000, connectionsMax: 2 });
   t.after(() => store.close());
   const silence = () => sql`select pg_sleep(60)`.execute(store.query);
   const asked = [silence(), silence(), silence()];

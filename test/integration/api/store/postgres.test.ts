@@ -44,7 +44,7 @@ test("postgres: a server that says nothing counts as away after a while, and is 
   const port = await lendPort();
   const line = await startTap(t, port, Number(url.port));
   url.port = String(port);
-  const store = await openDatabase(url.href, { silenceMs: 250 });
+  const store = await openDatabase(url.href, { silenceMs: 1_000 });
   t.after(() => store.close());
   const ask = () => store.query.selectFrom("tenants").selectAll().execute();
   assert.equal((await ask()).length, 0);
