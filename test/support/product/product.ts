@@ -155,7 +155,8 @@ export async function startProduct(t: TestContext, given: ProductOptions = {}): 
       listenPort: await behind(edgePort),
       internalPort: await behind(relayInternalPort),
       internalSecret: INTERNAL_SECRET,
-      holdMs: 0,
+      // Long enough for an agent whose WebSocket uWS closed as it opened, and short for who is not there.
+      holdMs: 1_000,
     },
     {
       tunnelGate: gate,
