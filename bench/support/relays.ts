@@ -90,8 +90,8 @@ function baselineArgs(id: RelayId, port: number, fleet: Fleet): string[] {
 
 /** Starts the cheap device with `count` tokens of a file, after `skip` others, and waits until all its tunnels are up. */
 export async function startDevice(
-  tools: Tools,
-  relay: RunningRelay,
+  tools: Pick<Tools, "device">,
+  relay: Pick<RunningRelay, "port">,
   tokensFile: string,
   count: number,
   skip = 0,

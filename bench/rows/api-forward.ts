@@ -1,0 +1,104 @@
+import { fileURLToPath } from "node:url";
+import { type ApiStack, startApiStack } from "../support/api-stack.ts";
+import { type Child, startChild } from "../support/child.ts";
+import { type Loaded, runSmall, type Sample, VoidRun } from "../support/load.ts";
+import { medians } from "../support/stats.ts";
+import type { Tools } from "../support/tools.ts";
+import { helloBytes, type Target } from "../support/verify.ts";
+
+/** How long and how often. */
+export interface ApiForwardPlan {
+  readonly rounds: number;
+  readonly warmSeconds: number;
+  readonly loadSeconds: number;
+}
+
+/** Medians of both: `cpuUs` of the process a request, `rps`, `p50Us`, `p99Us`. */
+export interface ApiForwardFigures {
+  readonly hawser: Sample;
+  readonly reference: Sample;
+}
+
+const CONNECTIONS = 32;
+const ATTEMPTS = 3;
+/** The API server still compiles what it runs after the first seconds of load. */
+const WARM_RUNS = 2;
+const helloServer = fileURLToPath(new URL("../support/hello-server.js", import.meta.url));
+
+/**
+ * The CPU of the API server's process for a small request that it forwards to a device for a key, beside that of a bare
+ * `node:http` server that answers the same 13 bytes, in turn.
+ *
+ * @throws Error when a process fails, an answer is wrong, or a run is void three times
+ */
+export async function measureApiForward(
+  tools: Pick<Tools, "device" | "wrk">,
+  plan: ApiForwardPlan,
+  note: (text: string) => void,
+): Promise<ApiForwardFigures> {
+  const stack = await startApiStack(tools);
+  let hello: Child | null = null;
+  try {
+    hello = startChild({
+      name: "hello server",
+      command: process.execPath,
+      args: [helloServer],
+      endBy: "stdin",
+    });
+    const port = Number((await hello.line("listens ")).split(" ")[1]);
+    const contestants = [
+      await contestant("hawser", stack.api, `/api/devices/${stack.deviceId}/http/hello`, stack),
+      await contestant("reference", { pid: hello.pid, port }, "/", stack),
+    ] as const;
+    const run = async (to: Contestant, seconds: number): Promise<Sample> => {
+      const { answerBytes, path } = to;
+      const small = { deviceIds: [], paths: [path], connections: CONNECTIONS, seconds };
+      for (let attempt = 1; ; attempt++) {
+        try {
+          return await runSmall(tools, to, to.target, { ...small, answerBytes });
+        } catch (error) {
+          if (!(error instanceof VoidRun) || attempt === ATTEMPTS) throw error;
+          note(`void run, repeated: ${error.message}`);
+        }
+      }
+    };
+    const samples = { hawser: [] as Sample[], reference: [] as Sample[] };
+    for (let count = 0; count < WARM_RUNS; count++) {
+      for (const to of contestants) await run(to, plan.warmSeconds);
+    }
+    for (let round = 0; round < plan.rounds; round++) {
+      for (const to of contestants) samples[to.id].push(await run(to, plan.loadSeconds));
+    }
+    stack.check();
+    return { hawser: medians(samples.hawser), reference: medians(samples.reference) };
+  } finally {
+    await hello?.stop();
+    await stack.stop();
+  }
+}
+
+interface Contestant extends Loaded {
+  readonly id: "hawser" | "reference";
+  readonly path: string;
+  readonly target: Target;
+  readonly answerBytes: number;
+}
+
+/** Asks once, so that an answer of another kind ends the bench here and not as a void run. */
+async function contestant(
+  id: Contestant["id"],
+  server: { readonly pid: number; readonly port: number },
+  path: string,
+  { key }: Pick<ApiStack, "key">,
+): Promise<Contestant> {
+  const { port } = server;
+  const answer = await fetch(`http://127.0.0.1:${port}${path}`, {
+    headers: { authorization: `Bearer ${key}` },
+  });
+  const text = await answer.text();
+  if (answer.status !== 200 || text !== "Hello, world!") {
+    throw new Error(`${id}: ${path} answers ${answer.status}: ${text.slice(0, 500)}`);
+  }
+  const target: Target = { port, key };
+  return { id, ...server, path, target, answerBytes: await helloBytes(target, "", path) };
+}
