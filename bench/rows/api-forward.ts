@@ -2,22 +2,9 @@ import { fileURLToPath } from "node:url";
 import { type ApiStack, startApiStack } from "../support/api-stack.ts";
 import { type Child, startChild } from "../support/child.ts";
 import { type Loaded, runSmall, type Sample, VoidRun } from "../support/load.ts";
-import { medians } from "../support/stats.ts";
-import type { Tools } from "../support/tools.ts";
 import { helloBytes, type Target } from "../support/verify.ts";
-
-/** How long and how often. */
-export interface ApiForwardPlan {
-  readonly rounds: number;
-  readonly warmSeconds: number;
-  readonly loadSeconds: number;
-}
-
-/** Medians of both: `cpuUs` of the process a request, `rps`, `p50Us`, `p99Us`. */
-export interface ApiForwardFigures {
-  readonly hawser: Sample;
-  readonly reference: Sample;
-}
+import type { Family, RowContext, RowResult } from "./row.ts";
+import type { RowId } from "./table.ts";
 
 const CONNECTIONS = 32;
 const ATTEMPTS = 3;
@@ -25,17 +12,13 @@ const ATTEMPTS = 3;
 const WARM_RUNS = 2;
 const helloServer = fileURLToPath(new URL("../support/hello-server.js", import.meta.url));
 
-/**
- * The CPU of the API server's process for a small request that it forwards to a device for a key, beside that of a bare
- * `node:http` server that answers the same 13 bytes, in turn.
- *
- * @throws Error when a process fails, an answer is wrong, or a run is void three times
- */
-export async function measureApiForward(
-  tools: Pick<Tools, "device" | "wrk">,
-  plan: ApiForwardPlan,
-  note: (text: string) => void,
-): Promise<ApiForwardFigures> {
+/** The API server's CPU for a small request that it forwards to a device for a key, beside a bare `node:http` server. */
+export const API_FORWARD_FAMILY: Family = { ids: ["api_forward"], run: runApiForward };
+
+async function runApiForward(
+  asked: readonly RowId[],
+  { tools, plan, note }: RowContext,
+): Promise<readonly RowResult[]> {
   const stack = await startApiStack(tools);
   let hello: Child | null = null;
   try {
@@ -70,7 +53,7 @@ export async function measureApiForward(
       for (const to of contestants) samples[to.id].push(await run(to, plan.loadSeconds));
     }
     stack.check();
-    return { hawser: medians(samples.hawser), reference: medians(samples.reference) };
+    return asked.map((id) => ({ id, samples }));
   } finally {
     await hello?.stop();
     await stack.stop();

@@ -18,6 +18,7 @@ export interface Tools {
 const HOW_TO_INSTALL = {
   wrk: "apt-get install wrk (Debian, Ubuntu), brew install wrk",
   gcc: "apt-get install gcc libc6-dev",
+  strace: "apt-get install strace",
   go: "apt-get install golang-go, or https://go.dev/dl; 1.21 or newer",
 } as const;
 
@@ -50,4 +51,15 @@ export async function prepareTools(): Promise<Tools> {
   });
   const [device, client] = await Promise.all([compile("device"), compile("client"), build]);
   return { wrk, device, client, baseline };
+}
+
+/**
+ * A program that some measurements alone need, by absolute path.
+ *
+ * @throws Error that says how to install it
+ */
+export function findTool(name: keyof typeof HOW_TO_INSTALL): string {
+  const found = findProgram(name);
+  if (found === null) throw new Error(`${name} is missing: ${HOW_TO_INSTALL[name]}`);
+  return found;
 }
