@@ -1,7 +1,7 @@
 import { fileURLToPath } from "node:url";
 import { type ApiStack, startApiStack } from "../support/api-stack.ts";
 import { type Child, startChild } from "../support/child.ts";
-import { type Loaded, runSmall, type Sample, VoidRun } from "../support/load.ts";
+import { type Measured, runSmall, type Sample, VoidRun } from "../support/load.ts";
 import { helloBytes, type Target } from "../support/verify.ts";
 import type { Family, RowContext, RowResult } from "./row.ts";
 import type { RowId } from "./table.ts";
@@ -60,7 +60,7 @@ async function runApiForward(
   }
 }
 
-interface Contestant extends Loaded {
+interface Contestant extends Measured {
   readonly id: "hawser" | "reference";
   readonly path: string;
   readonly target: Target;

@@ -5,6 +5,7 @@ import type { Family, RowContext, RowResult } from "./row.ts";
 import { SMALL_FAMILIES } from "./small.ts";
 import { SYSTEM_CALLS_FAMILY } from "./system-calls.ts";
 import { ROW_IDS, type RowId } from "./table.ts";
+import { WINDOW_FAMILY } from "./window.ts";
 
 /** Every load of the bench, in the order in which they run. A row belongs to one of them. */
 export const FAMILIES: readonly Family[] = [
@@ -12,6 +13,7 @@ export const FAMILIES: readonly Family[] = [
   SYSTEM_CALLS_FAMILY,
   ...BODY_FAMILIES,
   IDLE_FAMILY,
+  WINDOW_FAMILY,
   API_FORWARD_FAMILY,
 ];
 

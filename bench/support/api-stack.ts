@@ -35,7 +35,7 @@ const main = fileURLToPath(new URL("../../src/cli/main.js", import.meta.url));
  * @param nodeArgs what Node is told about the API server's process, for profiles
  */
 export async function startApiStack(
-  tools: Pick<Tools, "device">,
+  tools: Pick<Tools, "device" | "pinning">,
   nodeArgs: readonly string[] = [],
 ): Promise<ApiStack> {
   const folder = mkdtempSync(join(tmpdir(), "hawser-bench-api-"));

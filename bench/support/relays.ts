@@ -31,7 +31,7 @@ const START_MS = 10_000;
  */
 export async function startRelay(
   id: RelayId,
-  tools: Pick<Tools, "baseline">,
+  tools: Pick<Tools, "baseline" | "pinning">,
   fleet: Fleet,
   gate: readonly string[] = [`--credentials=${fleet.hawserFile}`],
   environment: NodeJS.ProcessEnv = {},
@@ -46,6 +46,7 @@ export async function startRelay(
     outputFile: log,
     endBy: "signal",
     environment,
+    cores: tools.pinning.relay,
   });
   const relay: RunningRelay = {
     id,
@@ -57,16 +58,21 @@ export async function startRelay(
       rmSync(log, { force: true });
     },
   };
+  await accepting(child, id, port);
+  return relay;
+}
+
+/** Waits until a process accepts connections. @throws Error when it ends before, or takes too long; it is stopped then */
+export async function accepting(child: Child, name: string, port: number): Promise<void> {
   const deadline = performance.now() + START_MS;
   while (!(await accepts(port))) {
     if (child.failure !== null) throw new Error(child.failure);
     if (performance.now() > deadline) {
-      await relay.stop();
-      throw new Error(`${id} accepts no connection ${START_MS / 1_000} s after its start`);
+      await child.stop();
+      throw new Error(`${name} accepts no connection ${START_MS / 1_000} s after its start`);
     }
     await delay(20);
   }
-  return relay;
 }
 
 function hawserArgs(port: number, internalPort: number, gate: readonly string[]): string[] {
@@ -88,22 +94,47 @@ function baselineArgs(id: RelayId, port: number, fleet: Fleet): string[] {
   return ["-listen", `127.0.0.1:${port}`, "-credentials", fleet.baselineFile, ...tuned];
 }
 
-/** Starts the cheap device with `count` tokens of a file, after `skip` others, and waits until all its tunnels are up. */
-export async function startDevice(
-  tools: Pick<Tools, "device">,
+/** Devices of one process: which tokens of a file they have, and which relay they dial. */
+export interface DeviceSpec {
+  readonly relay: Pick<RunningRelay, "port">;
+  readonly tokensFile: string;
+  readonly count: number;
+  /** Tokens at the start of the file that others have. */
+  readonly skip?: number;
+  /** Cores that the process may use; null or absent for all. */
+  readonly cores?: string | null;
+}
+
+/** Starts the cheap device and waits until all its tunnels are up. */
+export function startDevice(
+  tools: Pick<Tools, "device" | "pinning">,
   relay: Pick<RunningRelay, "port">,
   tokensFile: string,
   count: number,
   skip = 0,
 ): Promise<Child> {
+  const cores = tools.pinning.load;
+  return startDeviceProgram(tools.device, { relay, tokensFile, count, skip, cores });
+}
+
+/**
+ * Starts a device program, `tools.device` or `tools.godevice`, and waits until all its tunnels are up.
+ *
+ * @throws Error with what it said, when it ends before
+ */
+export async function startDeviceProgram(
+  program: string,
+  { relay, tokensFile, count, skip = 0, cores = null }: DeviceSpec,
+): Promise<Child> {
   const child = startChild({
     name: "device",
-    command: tools.device,
+    command: program,
     args: [
       ...["--relay", `127.0.0.1:${relay.port}`, "--tokens", tokensFile],
       ...["--count", String(count), "--skip", String(skip)],
     ],
     endBy: "stdin",
+    cores,
   });
   await child.line("ready ");
   return child;
@@ -122,7 +153,7 @@ async function accepts(port: number): Promise<boolean> {
 }
 
 /** A port that was free a moment ago. */
-async function freePort(): Promise<number> {
+export async function freePort(): Promise<number> {
   const server = createServer();
   server.listen(0, "127.0.0.1");
   await once(server, "listening");

@@ -67,6 +67,15 @@ export async function helloBytes(
   deviceId: string,
   path = `/d/${deviceId}/hello`,
 ): Promise<number> {
+  return (await helloAnswer(target, deviceId, path)).length;
+}
+
+/** One whole small answer, head and body, as it is on the wire; a character a byte. */
+export async function helloAnswer(
+  target: Target,
+  deviceId: string,
+  path = `/d/${deviceId}/hello`,
+): Promise<string> {
   const socket = connect(target.port, "127.0.0.1");
   socket.write(
     `GET ${path} HTTP/1.1\r\nHost: 127.0.0.1:${target.port}\r\nAuthorization: Bearer ${target.key}\r\n\r\n`,
@@ -80,7 +89,7 @@ export async function helloBytes(
   } finally {
     socket.destroy();
   }
-  return text.length;
+  return text;
 }
 
 interface Answer {
