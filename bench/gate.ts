@@ -110,10 +110,9 @@ async function main(): Promise<void> {
   const result = { node: process.version, tookSeconds, failed: names, figures: verdicts };
   process.stdout.write(flags.json ? `${JSON.stringify(result)}\n` : gateTable(verdicts));
   for (const verdict of failed) process.stderr.write(`bench:gate: ${adviceOn(verdict)}\n`);
-  if (failed.length > 0) {
-    process.stderr.write(`bench:gate: failed after ${tookSeconds} s: ${names.join(", ")}\n`);
-    process.exitCode = 1;
-  }
+  const verdict = failed.length > 0 ? `failed: ${names.join(", ")}` : "passed";
+  process.stderr.write(`bench:gate: ${verdict}, after ${tookSeconds} s\n`);
+  if (failed.length > 0) process.exitCode = 1;
 }
 
 try {

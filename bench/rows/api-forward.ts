@@ -46,7 +46,7 @@ async function runApiForward(
       }
     };
     const samples = { hawser: [] as Sample[], reference: [] as Sample[] };
-    for (let count = 0; count < WARM_RUNS; count++) {
+    for (let count = 0; plan.warmSeconds > 0 && count < WARM_RUNS; count++) {
       for (const to of contestants) await run(to, plan.warmSeconds);
     }
     for (let round = 0; round < plan.rounds; round++) {
