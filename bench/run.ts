@@ -2,13 +2,13 @@
  * `npm run bench`: the same load against Hawser's relay and against what it is compared with, in turn, in one run.
  * docs/performance.md says what each row measures and how.
  */
-import { mkdirSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { root } from "../test/support/root.ts";
 import { MEASURED_IDS, measureRows } from "./rows/families.ts";
 import { FULL, QUICK } from "./rows/plan.ts";
-import { resultFile, rowsTable } from "./rows/report.ts";
+import { type ResultFile, resultFile, rowsTable, withEarlierRows } from "./rows/report.ts";
 import type { Plan } from "./rows/row.ts";
 import type { RowId } from "./rows/table.ts";
 import { judge } from "./rows/verdict.ts";
@@ -38,6 +38,7 @@ Options:
   --rounds <n>     rounds of each row
   --relay <id>     measure only these relays (${RELAY_IDS.join(", ")}); may be given again. Default: hawser, reference.
                    tuned is the Go relay with 64 KiB buffers, kept beside the others in the JSON
+  --keep           keep those rows of latest.json that this run does not measure, if they are of this commit and machine
   --pin            half of the cores for the relay, the other half for devices and clients (taskset)
   --json           print the JSON instead of the table
   --help           this text
@@ -45,6 +46,7 @@ Options:
 Examples:
   npm run bench                                          every row
   npm run bench -- --only up_1 --only up_rate_1          two rows of one load
+  npm run bench -- --keep --only idle_rss                one row anew, the others as they are
   npm run bench -- --quick --only small_p99_c32 --json   a short look, as JSON
 `;
 
@@ -55,6 +57,7 @@ async function main(): Promise<void> {
       only: { type: "string", multiple: true, default: [] },
       rounds: { type: "string" },
       relay: { type: "string", multiple: true, default: [] },
+      keep: { type: "boolean", default: false },
       pin: { type: "boolean", default: false },
       json: { type: "boolean", default: false },
       help: { type: "boolean", default: false },
@@ -74,11 +77,17 @@ async function main(): Promise<void> {
   const tools = await prepareTools(values.pin ? pinnedByHalves() : UNPINNED);
   touchPageCache(WORK_FOLDER);
   const rows = (await measureRows(rowIds, { tools, plan, relayIds, note })).map(judge);
-  const file = resultFile(plan.rounds, rows);
   const folder = join(root, "bench", "results");
+  const path = join(folder, "latest.json");
+  const measured = resultFile(plan.rounds, rows);
+  const file = values.keep ? withEarlierRows(measured, earlierResult(path)) : measured;
   mkdirSync(folder, { recursive: true });
-  writeFileSync(join(folder, "latest.json"), `${JSON.stringify(file, null, 2)}\n`);
-  process.stdout.write(values.json ? `${JSON.stringify(file)}\n` : rowsTable(rows));
+  writeFileSync(path, `${JSON.stringify(file, null, 2)}\n`);
+  process.stdout.write(values.json ? `${JSON.stringify(file)}\n` : rowsTable(file.rows));
+}
+
+function earlierResult(path: string): ResultFile | null {
+  return existsSync(path) ? JSON.parse(readFileSync(path, "utf8")) : null;
 }
 
 function planOf(base: Plan, given: string | undefined): Plan {

@@ -1,7 +1,7 @@
 import { execFileSync } from "node:child_process";
 import { cpus } from "node:os";
 import { root } from "../../test/support/root.ts";
-import { ROWS } from "./table.ts";
+import { ROW_IDS, ROWS } from "./table.ts";
 import type { JudgedCondition, JudgedRow } from "./verdict.ts";
 
 /** What bench/results/latest.json holds. */
@@ -25,6 +25,24 @@ export function resultFile(rounds: number, rows: readonly JudgedRow[]): ResultFi
     rounds,
     rows,
   };
+}
+
+/**
+ * A result with the rows of an earlier one that it does not have itself, in the order of the table. An earlier one of another
+ * commit, Node, machine or form has nothing to give.
+ *
+ * @param earlier the parsed JSON of a result, or null where there is none
+ */
+export function withEarlierRows(file: ResultFile, earlier: ResultFile | null): ResultFile {
+  const isAlike = (["schema", "commit", "node", "cpu"] as const).every(
+    (name) => earlier?.[name] === file[name],
+  );
+  const kept = isAlike ? (earlier?.rows ?? []) : [];
+  const missing = kept.filter(({ id }) => !file.rows.some((row) => row.id === id));
+  const rows = [...file.rows, ...missing].sort(
+    (one, other) => ROW_IDS.indexOf(one.id) - ROW_IDS.indexOf(other.id),
+  );
+  return { ...file, rows };
 }
 
 const HEADINGS = ["row", "figure", "Hawser", "reference", "ratio", "gate", "ok", "goal", "met"];

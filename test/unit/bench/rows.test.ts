@@ -1,10 +1,13 @@
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { test } from "node:test";
 import { FAMILIES, MEASURED_IDS } from "../../../bench/rows/families.ts";
-import { rowsTable } from "../../../bench/rows/report.ts";
+import { rowsTable, withEarlierRows } from "../../../bench/rows/report.ts";
 import { gateOf, ROW_IDS, ROWS, type RowId } from "../../../bench/rows/table.ts";
-import { judge } from "../../../bench/rows/verdict.ts";
+import { type JudgedRow, judge } from "../../../bench/rows/verdict.ts";
 import { directAnswer } from "../../../bench/support/direct-server.ts";
+import { root } from "../../support/root.ts";
 
 test("a row is measured by one family, and the printed order is the table's", () => {
   const measured = FAMILIES.flatMap(({ ids }) => ids);
@@ -13,6 +16,13 @@ test("a row is measured by one family, and the printed order is the table's", ()
     MEASURED_IDS,
     ROW_IDS.filter((id) => measured.includes(id)),
   );
+});
+
+test("the page on performance has a line of its table for every row that is measured", () => {
+  const page = readFileSync(join(root, "docs", "performance.md"), "utf8");
+  const lines = page.split("\n").filter((line) => line.startsWith("| `"));
+  const missing = MEASURED_IDS.filter((id) => !lines.some((line) => line.includes(`\`${id}\``)));
+  assert.deepEqual(missing, []);
 });
 
 test("a gate lies on the bad side of the prototype, a goal does not ask for less than it unless the row says so", () => {
@@ -83,6 +93,31 @@ test("every condition of a row must hold", () => {
 test("a row whose other side was not measured is not said to hold", () => {
   const row = judge({ id: "small_1dev_c128", samples: { hawser: cpu(1) } });
   assert.deepEqual([row.hawser, row.reference, row.ratio, row.ok], [1, null, null, false]);
+});
+
+test("rows of an earlier result are kept when they are of the same commit, and never in place of new ones", () => {
+  const rowOf = (id: RowId, value: number) => {
+    const sample = { [ROWS[id].main]: value };
+    return judge({ id, samples: { hawser: [sample], reference: [sample] } });
+  };
+  const file = (commit: string, ...rows: readonly JudgedRow[]) => {
+    return { schema: 2, commit, node: "v1", cpu: "c", rounds: 1, rows } as const;
+  };
+  const earlier = file("a", rowOf("small_1dev_c128", 1), rowOf("down_1", 2));
+  const now = file("a", rowOf("down_1", 3), rowOf("small_100dev_c1", 4));
+  const shownRows = (result: { rows: readonly JudgedRow[] }) =>
+    result.rows.map(({ id, hawser }) => [id, hawser]);
+  assert.deepEqual(shownRows(withEarlierRows(now, earlier)), [
+    ["small_1dev_c128", 1],
+    ["small_100dev_c1", 4],
+    ["down_1", 3],
+  ]);
+  for (const other of [{ ...earlier, commit: "b" }, { ...earlier, node: "v2" }, null]) {
+    assert.deepEqual(shownRows(withEarlierRows(now, other)), [
+      ["small_100dev_c1", 4],
+      ["down_1", 3],
+    ]);
+  }
 });
 
 test("a direct answer leaves out what its server writes by itself", () => {
