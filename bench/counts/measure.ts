@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { makeFleet } from "../support/fleet.ts";
 import { median } from "../support/stats.ts";
 import { CONNECTIONS, SteppedLoad } from "./load.ts";
-import { SteppedRelay } from "./stepped-relay.ts";
+import { SteppedRelay, type SteppedRelaySpec } from "./stepped-relay.ts";
 import { traceSystemCalls } from "./system-calls.ts";
 
 /** How much of each load. */
@@ -25,7 +25,7 @@ export async function systemCalls(
   strace: string,
   plan: CountsPlan,
 ): Promise<{ readonly perRequest: number; readonly byName: Readonly<Record<string, number>> }> {
-  return withLoad([], async (load, relay, folder) => {
+  return withLoad({}, async (load, relay, folder) => {
     await load.small(plan.warmBatches);
     const { perStep, byName } = await traceSystemCalls(
       strace,
@@ -49,8 +49,10 @@ export interface Copies {
   readonly messagesFromDevice: number;
 }
 
+/** Counts both. Without access lines, whose length is the machine's: they name its host and the process. */
 export function copies(plan: CountsPlan): Promise<Copies> {
-  return withLoad([`--import=${PROBE.href}?copies`], async (load, relay) => {
+  const nodeArgs = [`--import=${PROBE.href}?copies`];
+  return withLoad({ nodeArgs, settings: ["--log-level=warn"] }, async (load, relay) => {
     const during = async <T>(work: () => Promise<T>): Promise<[copied: number, result: T]> => {
       const before = await relay.ask("copies");
       const result = await work();
@@ -79,13 +81,13 @@ export function copies(plan: CountsPlan): Promise<Copies> {
 
 /** Bytes that a small request leaves on the JavaScript heap before anything is collected: the median of several readings. */
 export function allocatedPerRequest(plan: CountsPlan): Promise<number> {
-  const flags = [
+  const nodeArgs = [
     "--expose-gc",
     `--min-semi-space-size=${YOUNG_MIB}`,
     `--max-semi-space-size=${YOUNG_MIB}`,
     `--import=${PROBE.href}`,
   ];
-  return withLoad(flags, async (load, relay) => {
+  return withLoad({ nodeArgs }, async (load, relay) => {
     await load.small(plan.warmBatches);
     const readings: number[] = [];
     for (let window = 0; window < plan.windows; window++) {
@@ -98,7 +100,7 @@ export function allocatedPerRequest(plan: CountsPlan): Promise<number> {
 }
 
 async function withLoad<T>(
-  nodeArgs: readonly string[],
+  { nodeArgs = [], settings = [] }: Partial<Pick<SteppedRelaySpec, "nodeArgs" | "settings">>,
   measure: (load: SteppedLoad, relay: SteppedRelay, folder: string) => Promise<T>,
 ): Promise<T> {
   const folder = mkdtempSync(join(tmpdir(), "hawser-counts-"));
@@ -110,7 +112,8 @@ async function withLoad<T>(
   let relay: SteppedRelay | null = null;
   let load: SteppedLoad | null = null;
   try {
-    relay = await SteppedRelay.start({ folder, credentialsFile: fleet.hawserFile, nodeArgs });
+    const credentialsFile = fleet.hawserFile;
+    relay = await SteppedRelay.start({ folder, credentialsFile, nodeArgs, settings });
     const deviceId = fleet.deviceIds[0] ?? "";
     load = await SteppedLoad.connect(relay, { deviceId, token, key: fleet.key });
     return await measure(load, relay, folder);

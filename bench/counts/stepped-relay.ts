@@ -18,6 +18,8 @@ export interface SteppedRelaySpec {
   readonly credentialsFile: string;
   /** What Node is told about its process. */
   readonly nodeArgs: readonly string[];
+  /** Settings beside addresses, data and credentials. */
+  readonly settings: readonly string[];
 }
 
 /**
@@ -42,6 +44,7 @@ export class SteppedRelay {
     folder,
     credentialsFile,
     nodeArgs,
+    settings,
   }: SteppedRelaySpec): Promise<SteppedRelay> {
     const ports = [await freePort(), await freePort()];
     const log = openSync(join(folder, "relay.log"), "w");
@@ -50,6 +53,7 @@ export class SteppedRelay {
       ...[main, "relay", "--listen-host=127.0.0.1", `--listen-port=${ports[0]}`],
       ...[`--internal-port=${ports[1]}`, `--data-dir=${join(folder, "data")}`],
       `--credentials=${credentialsFile}`,
+      ...settings,
     ];
     const child = spawn(process.execPath, args, { stdio: ["ignore", log, "pipe", "ipc"] });
     closeSync(log);
@@ -84,7 +88,10 @@ export class SteppedRelay {
   async held(work: () => void): Promise<void> {
     this.check();
     process.kill(this.pid, "SIGSTOP");
-    while (!isStopped(this.pid)) await turn();
+    while (!isStopped(this.pid)) {
+      await turn();
+      this.check();
+    }
     work();
     process.kill(this.pid, "SIGCONT");
   }
