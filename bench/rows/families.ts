@@ -1,16 +1,20 @@
+import { API_FORWARD_FAMILY } from "./api-forward.ts";
 import { BODY_FAMILIES } from "./bodies.ts";
 import { IDLE_FAMILY } from "./idle.ts";
 import type { Family, RowContext, RowResult } from "./row.ts";
 import { SMALL_FAMILIES } from "./small.ts";
+import { SYSTEM_CALLS_FAMILY } from "./system-calls.ts";
 import { ROW_IDS, type RowId } from "./table.ts";
 import { WINDOW_FAMILY } from "./window.ts";
 
 /** Every load of the bench, in the order in which they run. A row belongs to one of them. */
 export const FAMILIES: readonly Family[] = [
   ...SMALL_FAMILIES,
+  SYSTEM_CALLS_FAMILY,
   ...BODY_FAMILIES,
   IDLE_FAMILY,
   WINDOW_FAMILY,
+  API_FORWARD_FAMILY,
 ];
 
 /** The rows that a family measures, in the order of the table. */

@@ -30,7 +30,10 @@ export interface Measured {
 
 /** Small requests over many connections. */
 export interface SmallLoad {
+  /** Whose small answer is asked for, at a relay's edge; request by request the next one. */
   readonly deviceIds: readonly string[];
+  /** What is asked for instead, in turn. */
+  readonly paths?: readonly string[];
   readonly connections: number;
   readonly seconds: number;
   /** Bytes of one right answer, to notice answers of another size. */
@@ -43,19 +46,20 @@ export interface SmallLoad {
 const BYTES_TOLERANCE = 0.02;
 
 /**
- * Loads a relay with wrk and reads what it cost.
+ * Loads a server with wrk and reads what it cost.
  *
- * @returns `cpuUs` of the relay a request, `rps`, `p50Us`, `p99Us`
+ * @returns `cpuUs` of the server's process a request, `rps`, `p50Us`, `p99Us`
  * @throws VoidRun on any error, timeout, status of 400 and more, or wrong number of bytes
  */
 export async function runSmall(
-  tools: Tools,
+  tools: Pick<Tools, "wrk" | "pinning">,
   relay: Measured,
   target: Target,
   load: SmallLoad,
 ): Promise<Sample> {
   const paths = join(WORK_FOLDER, "paths.txt");
-  writeFileSync(paths, load.deviceIds.map((id) => `/d/${id}/hello\n`).join(""));
+  const asked = load.paths ?? load.deviceIds.map((id) => `/d/${id}/hello`);
+  writeFileSync(paths, asked.map((path) => `${path}\n`).join(""));
   const before = cpuSeconds(relay.pid);
   const output = await runProgram(
     tools.wrk,

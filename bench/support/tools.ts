@@ -41,6 +41,7 @@ export interface Tools {
 const HOW_TO_INSTALL = {
   wrk: "apt-get install wrk (Debian, Ubuntu), brew install wrk",
   gcc: "apt-get install gcc libc6-dev",
+  strace: "apt-get install strace",
   go: "apt-get install golang-go, or https://go.dev/dl; 1.21 or newer",
 } as const;
 
@@ -80,4 +81,15 @@ export async function prepareTools(pinning: Pinning = UNPINNED): Promise<Tools> 
     build("godevice"),
   ]);
   return { wrk, device, client, baseline, godevice, pinning };
+}
+
+/**
+ * A program that some measurements alone need, by absolute path.
+ *
+ * @throws Error that says how to install it
+ */
+export function findTool(name: keyof typeof HOW_TO_INSTALL): string {
+  const found = findProgram(name);
+  if (found === null) throw new Error(`${name} is missing: ${HOW_TO_INSTALL[name]}`);
+  return found;
 }
