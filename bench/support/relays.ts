@@ -17,40 +17,66 @@ export const RELAY_IDS: readonly RelayId[] = ["hawser", "reference", "tuned"];
 export interface RunningRelay {
   readonly id: RelayId;
   readonly pid: number;
+  /** Of the edge. */
   readonly port: number;
+  readonly ports: RelayPorts;
   readonly child: Child;
   stop(): Promise<void>;
 }
 
 const START_MS = 10_000;
 
+/** What is not the default of a relay. */
+export interface RelaySetup {
+  /** What says who may connect and call, for Hawser's relay, in place of the fleet's credentials file. */
+  readonly gate?: readonly string[];
+  /** More options of Hawser's relay. */
+  readonly options?: readonly string[];
+  /** Variables beside those of this process. */
+  readonly environment?: NodeJS.ProcessEnv;
+  /** Where it listens, in place of ports that are free. */
+  readonly ports?: RelayPorts;
+}
+
+/** Where a relay listens. */
+export interface RelayPorts {
+  readonly edge: number;
+  /** Of the internal API; the baseline has none. */
+  readonly internal: number;
+}
+
 /**
- * Starts a relay as a process of its own, with its defaults, and waits until it accepts connections.
+ * Starts a relay as a process of its own, with its defaults but for `setup`, and waits until it accepts connections.
  *
- * @param gate what says who may connect and call, for Hawser's relay, in place of the fleet's credentials file
+ * @throws Error when it ends, or accepts none within 10 s
  */
 export async function startRelay(
   id: RelayId,
   tools: Pick<Tools, "baseline">,
   fleet: Fleet,
-  gate: readonly string[] = [`--credentials=${fleet.hawserFile}`],
-  environment: NodeJS.ProcessEnv = {},
+  setup: RelaySetup = {},
 ): Promise<RunningRelay> {
-  const port = await freePort();
+  const ports = setup.ports ?? { edge: await freePort(), internal: await freePort() };
+  const port = ports.edge;
+  const gate = setup.gate ?? [`--credentials=${fleet.hawserFile}`];
   const log = join(WORK_FOLDER, `${id}-${port}.log`);
   const child = startChild({
     name: id,
     ...(id === "hawser"
-      ? { command: process.execPath, args: hawserArgs(port, await freePort(), gate) }
+      ? {
+          command: process.execPath,
+          args: hawserArgs(ports, [...gate, ...(setup.options ?? [])]),
+        }
       : { command: tools.baseline, args: baselineArgs(id, port, fleet) }),
     outputFile: log,
     endBy: "signal",
-    environment,
+    environment: setup.environment ?? {},
   });
   const relay: RunningRelay = {
     id,
     pid: child.pid,
     port,
+    ports,
     child,
     async stop() {
       await child.stop();
@@ -69,23 +95,51 @@ export async function startRelay(
   return relay;
 }
 
-function hawserArgs(port: number, internalPort: number, gate: readonly string[]): string[] {
+function hawserArgs(ports: RelayPorts, more: readonly string[]): string[] {
   // The build that this file is part of; run from the sources, the usual one.
   const sibling = fileURLToPath(new URL("../../src/cli/main.js", import.meta.url));
   return [
     existsSync(sibling) ? sibling : join(root, "dist", "src", "cli", "main.js"),
     "relay",
     "--listen-host=127.0.0.1",
-    `--listen-port=${port}`,
-    `--internal-port=${internalPort}`,
+    `--listen-port=${ports.edge}`,
+    `--internal-port=${ports.internal}`,
     `--data-dir=${join(WORK_FOLDER, "data")}`,
-    ...gate,
+    ...more,
   ];
 }
 
 function baselineArgs(id: RelayId, port: number, fleet: Fleet): string[] {
   const tuned = id === "tuned" ? ["-tuned"] : [];
   return ["-listen", `127.0.0.1:${port}`, "-credentials", fleet.baselineFile, ...tuned];
+}
+
+/** Which devices a process of cheap devices is, and how it dials. */
+export interface DeviceSetup {
+  readonly tokensFile: string;
+  /** How many tokens of the file, after `skip` others. */
+  readonly count: number;
+  readonly skip?: number;
+  /** First dials a second, at most; 1,500 by default, below the default limit of a relay. */
+  readonly rate?: number;
+  /** Dial again what is lost, after a random pause of so much at most. Without it, a lost tunnel ends the process. */
+  readonly retryMs?: number;
+}
+
+/** Starts cheap devices in a process of their own, without waiting for their tunnels. */
+export function spawnDevice(tools: Pick<Tools, "device">, port: number, setup: DeviceSetup): Child {
+  const { tokensFile, count, skip = 0, rate, retryMs } = setup;
+  return startChild({
+    name: "device",
+    command: tools.device,
+    args: [
+      ...["--relay", `127.0.0.1:${port}`, "--tokens", tokensFile],
+      ...["--count", String(count), "--skip", String(skip)],
+      ...(rate === undefined ? [] : ["--rate", String(rate)]),
+      ...(retryMs === undefined ? [] : ["--retry", String(retryMs)]),
+    ],
+    endBy: "stdin",
+  });
 }
 
 /** Starts the cheap device with `count` tokens of a file, after `skip` others, and waits until all its tunnels are up. */
@@ -96,15 +150,7 @@ export async function startDevice(
   count: number,
   skip = 0,
 ): Promise<Child> {
-  const child = startChild({
-    name: "device",
-    command: tools.device,
-    args: [
-      ...["--relay", `127.0.0.1:${relay.port}`, "--tokens", tokensFile],
-      ...["--count", String(count), "--skip", String(skip)],
-    ],
-    endBy: "stdin",
-  });
+  const child = spawnDevice(tools, relay.port, { tokensFile, count, skip });
   await child.line("ready ");
   return child;
 }
