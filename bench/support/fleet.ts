@@ -1,4 +1,4 @@
-import { writeFileSync } from "node:fs";
+import { rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type Credentials, formatCredentials } from "../../src/core/credentials.ts";
 import { mintDeviceId, mintToken } from "../../src/core/token.ts";
@@ -14,6 +14,8 @@ export interface Fleet {
   /** The same devices and key as Hawser's credentials file and as the baseline's. */
   readonly hawserFile: string;
   readonly baselineFile: string;
+  /** Removes its files. */
+  remove(): void;
 }
 
 /** Makes a fleet of `count` devices and writes its files into `folder`. */
@@ -50,6 +52,11 @@ export function makeFleet(folder: string, name: string, count: number): Fleet {
     tokensFile: join(folder, `${name}-tokens.txt`),
     hawserFile: join(folder, `${name}-hawser.json`),
     baselineFile: join(folder, `${name}-baseline.json`),
+    remove() {
+      for (const file of [fleet.tokensFile, fleet.hawserFile, fleet.baselineFile]) {
+        rmSync(file, { force: true });
+      }
+    },
   };
   writeFileSync(fleet.tokensFile, `${tokens.join("\n")}\n`, { mode: 0o600 });
   writeFileSync(fleet.hawserFile, formatCredentials(credentials), { mode: 0o600 });

@@ -88,16 +88,18 @@ function loadEnvironment(paths: string, keysFile: string | undefined): NodeJS.Pr
   return { ...process.env, HAWSER_BENCH_PATHS: paths, ...keys };
 }
 
-/** Large bodies, one after another on one connection. */
+/** Large bodies, one after another on each connection. */
 export interface BodyLoad {
   readonly deviceId: string;
   readonly mode: "down" | "up";
   readonly bodyBytes: number;
   readonly seconds: number;
+  /** Clients at once, each a process with one connection. */
+  readonly clients: number;
 }
 
 /**
- * Moves bodies through a relay with the checking client and reads what it cost.
+ * Moves bodies through a relay with checking clients and reads what it cost.
  *
  * @returns `cpuSPerGiB` of the relay, `mibPerS`
  * @throws VoidRun when the client found anything wrong
@@ -108,18 +110,26 @@ export async function runBodies(
   target: Target,
   load: BodyLoad,
 ): Promise<Sample> {
-  const before = cpuSeconds(relay.pid);
-  const output = await runProgram(tools.client, [
-    ...["--relay", `127.0.0.1:${relay.port}`, "--path", `/d/${load.deviceId}`],
-    ...["--key", target.key, "--mode", load.mode],
-    ...["--bytes", String(load.bodyBytes), "--seconds", String(load.seconds)],
-  ]).catch((error: unknown) => {
-    throw new VoidRun(`${relay.id}: ${error instanceof Error ? error.message : String(error)}`);
-  });
-  const cpu = cpuSeconds(relay.pid) - before;
-  const result: { bytes: number; seconds: number } = JSON.parse(output);
-  return {
-    cpuSPerGiB: cpu / (result.bytes / 2 ** 30),
-    mibPerS: result.bytes / 2 ** 20 / result.seconds,
+  const client = async (): Promise<{ bytes: number; seconds: number }> => {
+    const output = await runProgram(tools.client, [
+      ...["--relay", `127.0.0.1:${relay.port}`, "--path", `/d/${load.deviceId}`],
+      ...["--key", target.key, "--mode", load.mode],
+      ...["--bytes", String(load.bodyBytes), "--seconds", String(load.seconds)],
+    ]).catch((error: unknown) => {
+      throw new VoidRun(`${relay.id}: ${error instanceof Error ? error.message : String(error)}`);
+    });
+    return JSON.parse(output);
   };
+  const before = cpuSeconds(relay.pid);
+  // Every client ends before the CPU is read, or before a void run is repeated.
+  const settled = await Promise.allSettled(Array.from({ length: load.clients }, client));
+  const cpu = cpuSeconds(relay.pid) - before;
+  let bytes = 0;
+  let bytesPerS = 0;
+  for (const result of settled) {
+    if (result.status === "rejected") throw result.reason;
+    bytes += result.value.bytes;
+    bytesPerS += result.value.bytes / result.value.seconds;
+  }
+  return { cpuSPerGiB: cpu / (bytes / 2 ** 30), mibPerS: bytesPerS / 2 ** 20 };
 }

@@ -1,0 +1,76 @@
+import { execFileSync } from "node:child_process";
+import { cpus } from "node:os";
+import { root } from "../../test/support/root.ts";
+import { ROWS } from "./table.ts";
+import type { JudgedCondition, JudgedRow } from "./verdict.ts";
+
+/** What bench/results/latest.json holds. */
+export interface ResultFile {
+  readonly schema: 2;
+  readonly commit: string;
+  readonly node: string;
+  readonly cpu: string;
+  readonly rounds: number;
+  readonly rows: readonly JudgedRow[];
+}
+
+/** The result of a run of this checkout on this machine. */
+export function resultFile(rounds: number, rows: readonly JudgedRow[]): ResultFile {
+  const processors = cpus();
+  return {
+    schema: 2,
+    commit: execFileSync("git", ["rev-parse", "HEAD"], { cwd: root, encoding: "utf8" }).trim(),
+    node: process.version,
+    cpu: `${processors.length} x ${processors[0]?.model.trim() ?? "unknown"}`,
+    rounds,
+    rows,
+  };
+}
+
+const HEADINGS = ["row", "figure", "Hawser", "reference", "ratio", "gate", "ok", "goal", "met"];
+const TEXT_COLUMNS = 2;
+
+/** The table that a run prints: a line a row, and one for each further condition of it. */
+export function rowsTable(rows: readonly JudgedRow[]): string {
+  const lines = [HEADINGS];
+  for (const row of rows) {
+    row.conditions.forEach((condition, at) => {
+      const isFirst = at === 0;
+      lines.push([
+        isFirst ? row.id : "",
+        isFirst ? `${ROWS[row.id].title}, ${row.unit}` : otherCondition(row, condition),
+        isFirst ? shown(row.hawser) : "",
+        isFirst ? shown(row.reference) : "",
+        isFirst ? shown(row.ratio) : "",
+        `${row.better === "lower" ? "<=" : ">="} ${shown(condition.gate)}`,
+        condition.ok ? "yes" : "NO",
+        shown(condition.goal),
+        condition.goalMet ? "yes" : "no",
+      ]);
+    });
+  }
+  return aligned(lines);
+}
+
+function otherCondition(row: JudgedRow, { of, figure, value }: JudgedCondition): string {
+  const what = of === "ratio" ? "as a ratio" : "by itself";
+  return figure === ROWS[row.id].main ? `  ${what}` : `  ${figure}: ${shown(value)}`;
+}
+
+function aligned(lines: readonly (readonly string[])[]): string {
+  const widths = HEADINGS.map((_, column) =>
+    Math.max(...lines.map((line) => (line[column] ?? "").length)),
+  );
+  const cell = (text: string, column: number): string => {
+    const width = widths[column] ?? 0;
+    return column < TEXT_COLUMNS ? text.padEnd(width) : text.padStart(width);
+  };
+  return lines.map((line) => `${line.map(cell).join("  ").trimEnd()}\n`).join("");
+}
+
+/** A figure with the digits that it is worth. */
+export function shown(value: number | null): string {
+  if (value === null) return "-";
+  if (value >= 1_000) return Math.round(value).toLocaleString("en");
+  return value >= 100 ? value.toFixed(0) : value >= 10 ? value.toFixed(1) : value.toFixed(3);
+}
