@@ -2,10 +2,18 @@ import { BODY_FAMILIES } from "./bodies.ts";
 import { IDLE_FAMILY } from "./idle.ts";
 import type { Family, RowContext, RowResult } from "./row.ts";
 import { SMALL_FAMILIES } from "./small.ts";
+import { STORM_FAMILY } from "./storm.ts";
 import { ROW_IDS, type RowId } from "./table.ts";
+import { TOUCHED_FAMILY } from "./touched.ts";
 
 /** Every load of the bench, in the order in which they run. A row belongs to one of them. */
-export const FAMILIES: readonly Family[] = [...SMALL_FAMILIES, ...BODY_FAMILIES, IDLE_FAMILY];
+export const FAMILIES: readonly Family[] = [
+  ...SMALL_FAMILIES,
+  ...BODY_FAMILIES,
+  IDLE_FAMILY,
+  TOUCHED_FAMILY,
+  STORM_FAMILY,
+];
 
 /** The rows that a family measures, in the order of the table. */
 export const MEASURED_IDS: readonly RowId[] = ROW_IDS.filter((id) =>
