@@ -14,7 +14,7 @@ import type { RowId } from "./rows/table.ts";
 import { judge } from "./rows/verdict.ts";
 import { touchPageCache } from "./support/page-cache.ts";
 import { RELAY_IDS } from "./support/relays.ts";
-import { prepareTools, WORK_FOLDER } from "./support/tools.ts";
+import { pinnedByHalves, prepareTools, UNPINNED, WORK_FOLDER } from "./support/tools.ts";
 
 /** What `--quick` measures where no row is named. */
 const QUICK_IDS: readonly RowId[] = [
@@ -38,6 +38,7 @@ Options:
   --rounds <n>     rounds of each row
   --relay <id>     measure only these relays (${RELAY_IDS.join(", ")}); may be given again. Default: hawser, reference.
                    tuned is the Go relay with 64 KiB buffers, kept beside the others in the JSON
+  --pin            half of the cores for the relay, the other half for devices and clients (taskset)
   --json           print the JSON instead of the table
   --help           this text
 
@@ -54,6 +55,7 @@ async function main(): Promise<void> {
       only: { type: "string", multiple: true, default: [] },
       rounds: { type: "string" },
       relay: { type: "string", multiple: true, default: [] },
+      pin: { type: "boolean", default: false },
       json: { type: "boolean", default: false },
       help: { type: "boolean", default: false },
     },
@@ -69,7 +71,7 @@ async function main(): Promise<void> {
   const note = (text: string): void => {
     process.stderr.write(`${text}\n`);
   };
-  const tools = await prepareTools();
+  const tools = await prepareTools(values.pin ? pinnedByHalves() : UNPINNED);
   touchPageCache(WORK_FOLDER);
   const rows = (await measureRows(rowIds, { tools, plan, relayIds, note })).map(judge);
   const file = resultFile(plan.rounds, rows);

@@ -1,7 +1,13 @@
 import type { Child } from "../support/child.ts";
 import type { Fleet } from "../support/fleet.ts";
 import { type Sample, VoidRun } from "../support/load.ts";
-import { type RelayId, type RunningRelay, startDevice, startRelay } from "../support/relays.ts";
+import {
+  type RelayId,
+  type RunningRelay,
+  startDevice,
+  startDeviceProgram,
+  startRelay,
+} from "../support/relays.ts";
 import { type Target, verify } from "../support/verify.ts";
 import type { RowContext, RowResult } from "./row.ts";
 
@@ -27,6 +33,15 @@ export type DeviceStart = (
 /** The device that is cheaper than a relay. */
 export const startCheapDevices: DeviceStart = ({ tools }, relay, fleet) =>
   startDevice(tools, relay, fleet.tokensFile, fleet.deviceIds.length);
+
+/** Devices as a Go program has them when it is written plainly. */
+export const startGoDevices: DeviceStart = ({ tools }, relay, { tokensFile, deviceIds }) =>
+  startDeviceProgram(tools.godevice, {
+    relay,
+    tokensFile,
+    count: deviceIds.length,
+    cores: tools.pinning.load,
+  });
 
 /**
  * Starts every relay with a device of its own, verifies them before and after, ends them and removes the fleet in any case.
@@ -84,7 +99,7 @@ export async function interleaved(
   const samples = new Map<Side["id"], Sample[]>();
   for (const side of sides) {
     samples.set(side.id, []);
-    await attempt(context, () => side.run(plan.warmSeconds));
+    if (plan.warmSeconds > 0) await attempt(context, () => side.run(plan.warmSeconds));
   }
   for (let round = 0; round < plan.rounds; round++) {
     for (const side of sides) {

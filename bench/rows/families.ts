@@ -5,6 +5,7 @@ import { SMALL_FAMILIES } from "./small.ts";
 import { STORM_FAMILY } from "./storm.ts";
 import { ROW_IDS, type RowId } from "./table.ts";
 import { TOUCHED_FAMILY } from "./touched.ts";
+import { WINDOW_FAMILY } from "./window.ts";
 
 /** Every load of the bench, in the order in which they run. A row belongs to one of them. */
 export const FAMILIES: readonly Family[] = [
@@ -13,6 +14,7 @@ export const FAMILIES: readonly Family[] = [
   IDLE_FAMILY,
   TOUCHED_FAMILY,
   STORM_FAMILY,
+  WINDOW_FAMILY,
 ];
 
 /** The rows that a family measures, in the order of the table. */

@@ -109,7 +109,7 @@ export async function warmIdle(
 ): Promise<void> {
   await verify(to.target, deviceIds.slice(0, 1));
   const answerBytes = await helloBytes(to.target, deviceIds[0] ?? "");
-  const seconds = context.plan.warmSeconds;
+  const seconds = Math.max(1, context.plan.warmSeconds);
   const load = { deviceIds, connections: WARM_CONNECTIONS, seconds, answerBytes };
   await attempt(context, () => runSmall(context.tools, to.relay, to.target, load));
 }

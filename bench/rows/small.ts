@@ -1,8 +1,9 @@
+import { type DirectServer, directAnswer, startDirectServer } from "../support/direct-server.ts";
 import { makeFleet } from "../support/fleet.ts";
-import { runSmall, type Sample } from "../support/load.ts";
+import { type Measured, runSmall, type Sample } from "../support/load.ts";
 import { median } from "../support/stats.ts";
 import { WORK_FOLDER } from "../support/tools.ts";
-import { helloBytes } from "../support/verify.ts";
+import { helloAnswer, helloBytes, type Target } from "../support/verify.ts";
 import {
   type Contestant,
   type DeviceStart,
@@ -10,10 +11,11 @@ import {
   relaySamples,
   type Side,
   startCheapDevices,
+  startGoDevices,
   withContestants,
 } from "./contestants.ts";
 import type { Family, RowContext, RowResult } from "./row.ts";
-import type { RowId } from "./table.ts";
+import { ROWS, type RowId } from "./table.ts";
 
 /** A load of small requests, and the rows that it gives. */
 interface SmallLoad {
@@ -30,7 +32,7 @@ const REACH_TOLERANCE = 0.1;
 
 const LOADS: readonly SmallLoad[] = [
   {
-    ids: ["small_1dev_c128"],
+    ids: ["small_1dev_c128", "small_vs_direct"],
     devices: 1,
     connections: 128,
     reaches: true,
@@ -57,6 +59,13 @@ const LOADS: readonly SmallLoad[] = [
     reaches: false,
     start: startCheapDevices,
   },
+  {
+    ids: ["small_godev_c128"],
+    devices: 1,
+    connections: 128,
+    reaches: false,
+    start: startGoDevices,
+  },
 ];
 
 /** The rows of small requests: each load runs once for all the rows that it gives. */
@@ -66,9 +75,13 @@ export const SMALL_FAMILIES: readonly Family[] = LOADS.map((load) => {
 
 async function runSmallRows(
   asked: readonly RowId[],
-  context: RowContext,
+  given: RowContext,
   load: SmallLoad,
 ): Promise<readonly RowResult[]> {
+  const isRelayRow = (id: RowId): boolean => ROWS[id].against === "Go relay";
+  // A load that only has to stand beside a direct answer needs no other relay.
+  const relayIds = given.relayIds.filter((id) => id === "hawser" || asked.some(isRelayRow));
+  const context = { ...given, relayIds };
   const fleet = makeFleet(WORK_FOLDER, asked[0] ?? "small", load.devices);
   return withContestants(context, fleet, load.start, async (contestants) => {
     const sides: Side[] = [];
@@ -79,16 +92,55 @@ async function runSmallRows(
         run: await smallRun(context, to, fleet.deviceIds, connections),
       });
     }
-    const samples = await interleaved(context, sides);
-    if (load.reaches) await checkReach(context, contestants, fleet.deviceIds, load, samples);
-    const relays = relaySamples(samples);
-    return asked.map((id) => ({ id, samples: relays }));
+    const hawser = contestants.find(({ relay }) => relay.id === "hawser");
+    const withDirect = hawser !== undefined && !asked.every(isRelayRow);
+    const direct = withDirect ? await startDirect(context, hawser, fleet.deviceIds[0] ?? "") : null;
+    try {
+      if (direct !== null) {
+        const target = { port: direct.port, key: fleet.key };
+        const to = { relay: direct, target };
+        sides.push({
+          id: "direct",
+          run: await smallRun(context, to, fleet.deviceIds, load.connections),
+        });
+      }
+      const samples = await interleaved(context, sides);
+      if (load.reaches) await checkReach(context, contestants, fleet.deviceIds, load, samples);
+      return asked.map((id) => ({ id, samples: sidesOf(id, samples) }));
+    } finally {
+      await direct?.child.stop();
+    }
   });
+}
+
+/** A server that gives Hawser's own answer by itself, with as many bytes. @throws Error when it does not */
+async function startDirect(
+  { tools }: RowContext,
+  hawser: Contestant,
+  deviceId: string,
+): Promise<DirectServer> {
+  const answer = await helloAnswer(hawser.target, deviceId);
+  const direct = await startDirectServer(directAnswer(answer), tools.pinning.relay);
+  const own = await helloBytes({ port: direct.port, key: hawser.target.key }, deviceId);
+  if (own === answer.length) return direct;
+  await direct.child.stop();
+  throw new Error(`the direct answer has ${own} bytes, Hawser's ${answer.length}`);
+}
+
+/** The samples that a row compares: of the relays, or of Hawser and the direct answer. */
+function sidesOf(id: RowId, samples: ReadonlyMap<Side["id"], Sample[]>): RowResult["samples"] {
+  if (ROWS[id].against === "Go relay") return relaySamples(samples);
+  const { hawser } = relaySamples(samples);
+  const reference = samples.get("direct");
+  return {
+    ...(hawser === undefined ? {} : { hawser }),
+    ...(reference === undefined ? {} : { reference }),
+  };
 }
 
 async function smallRun(
   { tools }: RowContext,
-  to: Contestant,
+  to: { readonly relay: Measured; readonly target: Target },
   deviceIds: readonly string[],
   connections: number,
 ): Promise<(seconds: number) => Promise<Sample>> {

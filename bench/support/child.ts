@@ -32,12 +32,24 @@ export interface ChildSpec {
   readonly endBy: "signal" | "interrupt" | "stdin";
   /** Variables beside those of this process. */
   readonly environment?: NodeJS.ProcessEnv;
+  /** Cores that it may use, as taskset takes them; null or absent for all. */
+  readonly cores?: string | null;
+}
+
+/** The command line that starts a program on the given cores: taskset puts itself in its place. */
+function placed(
+  command: string,
+  args: readonly string[],
+  cores: string | null,
+): [string, string[]] {
+  if (cores === null) return [command, [...args]];
+  return ["taskset", ["-c", cores, command, ...args]];
 }
 
 /** Starts a process. Its standard error is kept for the reason of a failure. */
 export function startChild(spec: ChildSpec): Child {
   const output = spec.outputFile === undefined ? null : openSync(spec.outputFile, "w");
-  const child = spawn(spec.command, spec.args, {
+  const child = spawn(...placed(spec.command, spec.args, spec.cores ?? null), {
     stdio: ["pipe", output ?? "pipe", "pipe"],
     env: { ...process.env, ...spec.environment },
   });
@@ -96,9 +108,13 @@ export function startChild(spec: ChildSpec): Child {
 export async function runProgram(
   command: string,
   args: readonly string[],
-  options: { cwd?: string; env?: NodeJS.ProcessEnv } = {},
+  options: { cwd?: string; env?: NodeJS.ProcessEnv; cores?: string | null } = {},
 ): Promise<string> {
-  const child = spawn(command, args, { ...options, stdio: ["ignore", "pipe", "pipe"] });
+  const { cores = null, ...rest } = options;
+  const child = spawn(...placed(command, args, cores), {
+    ...rest,
+    stdio: ["ignore", "pipe", "pipe"],
+  });
   running.add(child);
   let output = "";
   let complaint = "";

@@ -18,6 +18,7 @@ export interface DensityFile extends Provenance {
 /** The figures in the order of the table, and what they are called there. */
 export const DENSITY_FIGURES = {
   rssBytes: "resident bytes per idle tunnel",
+  baseMiB: "resident MiB of the relay before them",
   heapBytes: "JavaScript heap per idle tunnel, bytes",
   idleCpuPercent: "CPU of the idle fleet, % of one core",
   connectsPerS: "connects per second",
@@ -47,6 +48,7 @@ export function densityFile(
     const { idle, killed, drained } = figures;
     relays[id] = {
       rssBytes: rounded(idle.rssBytes),
+      baseMiB: rounded(idle.baseBytes / 2 ** 20),
       heapBytes: idle.heapBytes === null ? null : rounded(idle.heapBytes),
       idleCpuPercent: rounded(100 * idle.idleCpuShare),
       connectsPerS: rounded(idle.connectsPerS),

@@ -4,7 +4,14 @@ import type { RowContext } from "../rows/row.ts";
 import { type Child, cpuSeconds } from "./child.ts";
 import { type Fleet, makeFleet } from "./fleet.ts";
 import { inspectorAt, liveHeapBytes } from "./heap.ts";
-import { freePort, type RelayId, type RunningRelay, spawnDevice, startRelay } from "./relays.ts";
+import {
+  freePort,
+  type RelayId,
+  type RunningRelay,
+  spawnDeviceProgram,
+  startDevice,
+  startRelay,
+} from "./relays.ts";
 import { runStorm, type StormResult } from "./storm.ts";
 import { WORK_FOLDER } from "./tools.ts";
 import { helloEach, type Target } from "./verify.ts";
@@ -21,6 +28,8 @@ export interface DensityPlan {
 /** What a relay spends on tunnels that do nothing, a tunnel or a connect each. */
 export interface IdleFigures {
   readonly rssBytes: number;
+  /** Of the whole process before the fleet came, once it has served. */
+  readonly baseBytes: number;
   /** Live objects after a garbage collection; null for a relay that is no Node process. */
   readonly heapBytes: number | null;
   /** Of one core, by the whole fleet with its pings. */
@@ -105,6 +114,7 @@ async function idleFigures(
       }
       figures.set(host.relay.id, {
         rssBytes: ((after[at] ?? 0) - (before[at] ?? 0)) / plan.devices,
+        baseBytes: before[at] ?? 0,
         heapBytes: await heapPerTunnel(plan, host),
         idleCpuShare: shares[at] ?? Number.NaN,
         connectsPerS: connects[at]?.connectsPerS ?? Number.NaN,
@@ -133,8 +143,7 @@ async function startHost(
   const count = plan.warmDevices;
   const host = { relay, inspectorPort, target, devices: [] as Child[] };
   try {
-    host.devices.push(spawnDevice(context.tools, relay.port, { tokensFile, count }));
-    await host.devices[0]?.line("ready ");
+    host.devices.push(await startDevice(context.tools, relay, tokensFile, count));
     await warmIdle(context, host, deviceIds.slice(0, count));
     return host;
   } catch (error) {
@@ -150,14 +159,17 @@ async function connectAll(
   fleet: Fleet,
   host: Host,
 ): Promise<Pick<IdleFigures, "connectsPerS" | "connectCpuUs">> {
-  const { pid, port } = host.relay;
+  const { pid } = host.relay;
+  const { device, pinning } = context.tools;
   const before = cpuSeconds(pid);
   const startedAt = performance.now();
-  const devices = spawnDevice(context.tools, port, {
+  const devices = spawnDeviceProgram(device, {
+    relay: host.relay,
     tokensFile: fleet.tokensFile,
     count: plan.devices,
     skip: plan.warmDevices,
     rate: DIALS_PER_SECOND,
+    cores: pinning.load,
   });
   host.devices.push(devices);
   await devices.line("ready ");

@@ -6,7 +6,8 @@
  *
  * It opens one WebSocket tunnel for each line of the token file (Authorization: Bearer <token>), N of them after the first ones skipped, prints
  * "ready N" when all are up and holds them until its standard input ends. With no requests sent it is the
- * client of the idle-tunnel row. --rate bounds the first dials, of which 64 at most are under way.
+ * client of the idle-tunnel row. --rate bounds the first dials; without --retry 64 of them at most are under
+ * way.
  *
  * With --retry a tunnel that is lost or refused for the moment is dialled again, as an agent does it: after the
  * answer's Retry-After and a random part of a ceiling, which doubles from 500 ms to the given one with each failure
@@ -959,7 +960,7 @@ static void run(struct tunnel *tunnels, size_t count, long rate) {
     int64_t start = now_ms();
     struct epoll_event events[256];
     for (;;) {
-        while (dialled < count && dialled - opened < OPENING_MAX &&
+        while (dialled < count && (retry_ms > 0 || dialled - opened < OPENING_MAX) &&
                (int64_t)dialled * 1000 / rate <= now_ms() - start) {
             tunnel_dial(&tunnels[dialled]);
             dialled++;

@@ -7,6 +7,8 @@ import { mintDeviceId, mintToken } from "../../src/core/token.ts";
 export interface Fleet {
   readonly deviceIds: readonly string[];
   readonly key: string;
+  /** The devices' tokens, in the order of `deviceIds`. */
+  readonly tokenTexts: readonly string[];
   /** By token reference: the digest of its secret, and whose it is. */
   readonly tokens: ReadonlyMap<string, { readonly digest: string; readonly deviceId: string }>;
   /** One token on each line, in the order of `deviceIds`: what the cheap device reads. */
@@ -48,6 +50,7 @@ export function makeFleet(folder: string, name: string, count: number): Fleet {
   const fleet: Fleet = {
     deviceIds,
     key: key.text,
+    tokenTexts: tokens,
     tokens: new Map(known),
     tokensFile: join(folder, `${name}-tokens.txt`),
     hawserFile: join(folder, `${name}-hawser.json`),

@@ -24,7 +24,7 @@ const SECONDS_MAX = 600;
 
 /** Starts 32 clients that each ask the devices in turn, some 3,000 requests a second in all, until it is stopped. */
 export function startLive(
-  tools: Pick<Tools, "wrk">,
+  tools: Pick<Tools, "wrk" | "pinning">,
   target: Target,
   deviceIds: readonly string[],
 ): LiveTraffic {
@@ -38,6 +38,7 @@ export function startLive(
       ...["-s", join(root, "bench", "support", "load.lua"), `http://127.0.0.1:${target.port}/`],
     ],
     endBy: "interrupt",
+    cores: tools.pinning.load,
     environment: { HAWSER_BENCH_PATHS: paths, HAWSER_BENCH_THINK_MS: String(THINK_MS) },
   });
   return {

@@ -2,7 +2,6 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { root } from "../../test/support/root.ts";
 import { cpuSeconds, runProgram } from "./child.ts";
-import type { RunningRelay } from "./relays.ts";
 import { type Tools, WORK_FOLDER } from "./tools.ts";
 import type { Target } from "./verify.ts";
 
@@ -19,6 +18,14 @@ interface WrkResult {
   readonly p50: number;
   readonly p99: number;
   readonly errors: Readonly<Record<string, number>>;
+}
+
+/** The process that is measured, and where it listens on loopback. */
+export interface Measured {
+  /** Names it in messages. */
+  readonly id: string;
+  readonly pid: number;
+  readonly port: number;
 }
 
 /** Small requests over many connections. */
@@ -43,7 +50,7 @@ const BYTES_TOLERANCE = 0.02;
  */
 export async function runSmall(
   tools: Tools,
-  relay: RunningRelay,
+  relay: Measured,
   target: Target,
   load: SmallLoad,
 ): Promise<Sample> {
@@ -61,7 +68,7 @@ export async function runSmall(
       join(root, "bench", "support", "load.lua"),
       `http://127.0.0.1:${relay.port}/`,
     ],
-    { env: loadEnvironment(paths, load.keysFile) },
+    { env: loadEnvironment(paths, load.keysFile), cores: tools.pinning.load },
   );
   const cpu = cpuSeconds(relay.pid) - before;
   const line = /^RESULT (.*)$/m.exec(output)?.[1];
@@ -106,16 +113,18 @@ export interface BodyLoad {
  */
 export async function runBodies(
   tools: Tools,
-  relay: RunningRelay,
+  relay: Measured,
   target: Target,
   load: BodyLoad,
 ): Promise<Sample> {
   const client = async (): Promise<{ bytes: number; seconds: number }> => {
-    const output = await runProgram(tools.client, [
+    const args = [
       ...["--relay", `127.0.0.1:${relay.port}`, "--path", `/d/${load.deviceId}`],
       ...["--key", target.key, "--mode", load.mode],
       ...["--bytes", String(load.bodyBytes), "--seconds", String(load.seconds)],
-    ]).catch((error: unknown) => {
+    ];
+    const cores = tools.pinning.load;
+    const output = await runProgram(tools.client, args, { cores }).catch((error: unknown) => {
       throw new VoidRun(`${relay.id}: ${error instanceof Error ? error.message : String(error)}`);
     });
     return JSON.parse(output);

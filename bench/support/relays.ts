@@ -52,7 +52,7 @@ export interface RelayPorts {
  */
 export async function startRelay(
   id: RelayId,
-  tools: Pick<Tools, "baseline">,
+  tools: Pick<Tools, "baseline" | "pinning">,
   fleet: Fleet,
   setup: RelaySetup = {},
 ): Promise<RunningRelay> {
@@ -71,6 +71,7 @@ export async function startRelay(
     outputFile: log,
     endBy: "signal",
     environment: setup.environment ?? {},
+    cores: tools.pinning.relay,
   });
   const relay: RunningRelay = {
     id,
@@ -83,16 +84,21 @@ export async function startRelay(
       rmSync(log, { force: true });
     },
   };
+  await accepting(child, id, port);
+  return relay;
+}
+
+/** Waits until a process accepts connections. @throws Error when it ends before, or takes too long; it is stopped then */
+export async function accepting(child: Child, name: string, port: number): Promise<void> {
   const deadline = performance.now() + START_MS;
   while (!(await accepts(port))) {
     if (child.failure !== null) throw new Error(child.failure);
     if (performance.now() > deadline) {
-      await relay.stop();
-      throw new Error(`${id} accepts no connection ${START_MS / 1_000} s after its start`);
+      await child.stop();
+      throw new Error(`${name} accepts no connection ${START_MS / 1_000} s after its start`);
     }
     await delay(20);
   }
-  return relay;
 }
 
 function hawserArgs(ports: RelayPorts, more: readonly string[]): string[] {
@@ -114,45 +120,59 @@ function baselineArgs(id: RelayId, port: number, fleet: Fleet): string[] {
   return ["-listen", `127.0.0.1:${port}`, "-credentials", fleet.baselineFile, ...tuned];
 }
 
-/** Which devices a process of cheap devices is, and how it dials. */
-export interface DeviceSetup {
+/** Devices of one process: which tokens of a file they have, which relay they dial, and how. */
+export interface DeviceSpec {
+  readonly relay: Pick<RunningRelay, "port">;
   readonly tokensFile: string;
-  /** How many tokens of the file, after `skip` others. */
   readonly count: number;
+  /** Tokens at the start of the file that others have. */
   readonly skip?: number;
   /** First dials a second, at most; 1,500 by default, below the default limit of a relay. */
   readonly rate?: number;
-  /** Dial again what is lost, after a random pause of so much at most. Without it, a lost tunnel ends the process. */
+  /** Of `tools.device` alone: dial again what is lost, after a random pause of so much at most. Without it, a lost tunnel ends the process. */
   readonly retryMs?: number;
+  /** Cores that the process may use; null or absent for all. */
+  readonly cores?: string | null;
 }
 
-/** Starts cheap devices in a process of their own, without waiting for their tunnels. */
-export function spawnDevice(tools: Pick<Tools, "device">, port: number, setup: DeviceSetup): Child {
-  const { tokensFile, count, skip = 0, rate, retryMs } = setup;
+/** Starts the cheap device and waits until all its tunnels are up. */
+export function startDevice(
+  tools: Pick<Tools, "device" | "pinning">,
+  relay: Pick<RunningRelay, "port">,
+  tokensFile: string,
+  count: number,
+  skip = 0,
+): Promise<Child> {
+  const cores = tools.pinning.load;
+  return startDeviceProgram(tools.device, { relay, tokensFile, count, skip, cores });
+}
+
+/**
+ * Starts a device program, `tools.device` or `tools.godevice`, and waits until all its tunnels are up.
+ *
+ * @throws Error with what it said, when it ends before
+ */
+export async function startDeviceProgram(program: string, spec: DeviceSpec): Promise<Child> {
+  const child = spawnDeviceProgram(program, spec);
+  await child.line("ready ");
+  return child;
+}
+
+/** Starts a device program, without waiting for its tunnels. */
+export function spawnDeviceProgram(program: string, spec: DeviceSpec): Child {
+  const { relay, tokensFile, count, skip = 0, rate, retryMs, cores = null } = spec;
   return startChild({
     name: "device",
-    command: tools.device,
+    command: program,
     args: [
-      ...["--relay", `127.0.0.1:${port}`, "--tokens", tokensFile],
+      ...["--relay", `127.0.0.1:${relay.port}`, "--tokens", tokensFile],
       ...["--count", String(count), "--skip", String(skip)],
       ...(rate === undefined ? [] : ["--rate", String(rate)]),
       ...(retryMs === undefined ? [] : ["--retry", String(retryMs)]),
     ],
     endBy: "stdin",
+    cores,
   });
-}
-
-/** Starts the cheap device with `count` tokens of a file, after `skip` others, and waits until all its tunnels are up. */
-export async function startDevice(
-  tools: Tools,
-  relay: RunningRelay,
-  tokensFile: string,
-  count: number,
-  skip = 0,
-): Promise<Child> {
-  const child = spawnDevice(tools, relay.port, { tokensFile, count, skip });
-  await child.line("ready ");
-  return child;
 }
 
 async function accepts(port: number): Promise<boolean> {

@@ -82,6 +82,11 @@ async function reached(agent: Agent, target: Target, path: string): Promise<Answ
 
 /** Bytes of one whole small answer, head and body, as it is on the wire. */
 export async function helloBytes(target: Target, deviceId: string): Promise<number> {
+  return (await helloAnswer(target, deviceId)).length;
+}
+
+/** One whole small answer, head and body, as it is on the wire; a character a byte. */
+export async function helloAnswer(target: Target, deviceId: string): Promise<string> {
   const socket = connect(target.port, "127.0.0.1");
   socket.write(
     `GET /d/${deviceId}/hello HTTP/1.1\r\nHost: 127.0.0.1:${target.port}\r\nAuthorization: Bearer ${target.key}\r\n\r\n`,
@@ -95,7 +100,7 @@ export async function helloBytes(target: Target, deviceId: string): Promise<numb
   } finally {
     socket.destroy();
   }
-  return text.length;
+  return text;
 }
 
 interface Answer {

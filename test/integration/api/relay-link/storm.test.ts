@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { type TestContext, test } from "node:test";
 import { runStorm, type StormPlan, type StormResult } from "../../../../bench/support/storm.ts";
+import { UNPINNED } from "../../../../bench/support/tools.ts";
 import { compiledProgram } from "../../../support/bench-programs.ts";
 import { skipWithout } from "../../../support/go.ts";
 
@@ -9,7 +10,7 @@ const withC = { skip: skipWithout("gcc"), timeout: 55_000 };
 async function storm(t: TestContext, plan: Partial<StormPlan>): Promise<StormResult> {
   const device = await compiledProgram(t, "device");
   const whole = { relay: "hawser", devices: 1_000, end: "SIGKILL", live: false, ...plan } as const;
-  return runStorm({ device, wrk: "", baseline: "" }, whole);
+  return runStorm({ device, wrk: "", baseline: "", pinning: UNPINNED }, whole);
 }
 
 test(
