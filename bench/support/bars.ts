@@ -21,8 +21,8 @@ export const SERIES = [
   { label: "Go relay", className: "b" },
 ] as const;
 
-const WIDTH = 760;
-const LEFT = 250;
+const WIDTH = 774;
+const LEFT = 264;
 const RIGHT = 90;
 const TOP = 70;
 const BAR = 16;

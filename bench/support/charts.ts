@@ -49,7 +49,10 @@ export function chartsOf(figures: Figures): readonly Chart[] {
       name: "memory",
       title: "Resident memory of the relay per tunnel",
       unit: "bytes, less is better",
-      groups: [row("idle", "idle_rss"), row("after one request", "touched_rss")],
+      groups: [
+        { label: "idle", values: densityPair(figures, "rssBytes") },
+        row("after one request", "touched_rss"),
+      ],
     },
     {
       name: "storm",
