@@ -183,8 +183,10 @@ writeFileSync(manyFile, keys.map(({ text }) => `${text}\n`).join(""), { mode: 0o
 writeFileSync(oneFile, `${keys[0]?.text}\n`, { mode: 0o600 });
 const digests = new Map(keys.map(({ ref, secretDigest }) => [ref, secretDigest]));
 const authorizer = await startAuthorizer(fleet, digests);
-const gate = [`--api=${authorizer.url}`];
-const relay = await startRelay("hawser", tools, fleet, gate, { HAWSER_INTERNAL_SECRET: SECRET });
+const relay = await startRelay("hawser", tools, fleet, {
+  gate: [`--api=${authorizer.url}`],
+  environment: { HAWSER_INTERNAL_SECRET: SECRET },
+});
 const device = await startDevice(tools, relay, fleet.tokensFile, 1);
 try {
   const target: Target = { port: relay.port, key: keys[0]?.text ?? "" };

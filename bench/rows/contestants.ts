@@ -116,7 +116,10 @@ export function relaySamples(samples: ReadonlyMap<Side["id"], Sample[]>): Sample
 }
 
 /** Repeats a void run, up to three times in all. */
-export async function attempt<T>(context: RowContext, run: () => Promise<T>): Promise<T> {
+export async function attempt<T>(
+  context: Pick<RowContext, "note">,
+  run: () => Promise<T>,
+): Promise<T> {
   for (let count = 1; ; count++) {
     try {
       return await run();

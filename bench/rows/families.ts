@@ -3,8 +3,10 @@ import { BODY_FAMILIES } from "./bodies.ts";
 import { IDLE_FAMILY } from "./idle.ts";
 import type { Family, RowContext, RowResult } from "./row.ts";
 import { SMALL_FAMILIES } from "./small.ts";
+import { STORM_FAMILY } from "./storm.ts";
 import { SYSTEM_CALLS_FAMILY } from "./system-calls.ts";
 import { ROW_IDS, type RowId } from "./table.ts";
+import { TOUCHED_FAMILY } from "./touched.ts";
 import { WINDOW_FAMILY } from "./window.ts";
 
 /** Every load of the bench, in the order in which they run. A row belongs to one of them. */
@@ -13,6 +15,8 @@ export const FAMILIES: readonly Family[] = [
   SYSTEM_CALLS_FAMILY,
   ...BODY_FAMILIES,
   IDLE_FAMILY,
+  TOUCHED_FAMILY,
+  STORM_FAMILY,
   WINDOW_FAMILY,
   API_FORWARD_FAMILY,
 ];

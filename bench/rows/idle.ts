@@ -16,18 +16,26 @@ const IDLE_CHECKED = 20;
 const WARM_CONNECTIONS = 128;
 
 /** The rows of tunnels that do nothing: their memory, and what setting them up took. */
-export const IDLE_FAMILY: Family = { ids: ["idle_rss", "connect_cpu"], run: runIdleRows };
+export const IDLE_FAMILY: Family = {
+  ids: ["idle_rss", "connect_cpu"],
+  run: (asked, context) => measureTunnels(asked, context, async () => {}),
+};
 
-async function runIdleRows(
+/** Does something with tunnels before their memory is read. */
+export type BeforeReading = (target: Target, deviceIds: readonly string[]) => Promise<void>;
+
+/** Measures what tunnels weigh after `before`, and what setting them up took; the same samples for every row asked for. */
+export async function measureTunnels(
   asked: readonly RowId[],
   context: RowContext,
+  before: BeforeReading,
 ): Promise<readonly RowResult[]> {
   const { plan } = context;
   const fleet = makeFleet(WORK_FOLDER, "idle", IDLE_WARM_TUNNELS + plan.idleTunnels);
   const taken: Partial<Record<RelayId, Sample[]>> = {};
   try {
     for (let round = 0; round < plan.idleRounds; round++) {
-      for (const [relayId, sample] of await idleRound(context, fleet)) {
+      for (const [relayId, sample] of await idleRound(context, fleet, before)) {
         taken[relayId] = [...(taken[relayId] ?? []), sample];
       }
     }
@@ -48,6 +56,7 @@ interface IdleContestant extends Contestant {
 async function idleRound(
   context: RowContext,
   fleet: Fleet,
+  before: BeforeReading,
 ): Promise<readonly (readonly [RelayId, Sample])[]> {
   const { tools, plan } = context;
   const { tokensFile, deviceIds, key } = fleet;
@@ -68,12 +77,13 @@ async function idleRound(
     });
     for (const to of contestants) {
       const { pid } = to.relay;
-      const before = cpuSeconds(pid);
+      const secondsBefore = cpuSeconds(pid);
       const { idleTunnels } = plan;
       to.devices.push(
         await startDevice(tools, to.relay, tokensFile, idleTunnels, IDLE_WARM_TUNNELS),
       );
-      to.connectSeconds = cpuSeconds(pid) - before;
+      to.connectSeconds = cpuSeconds(pid) - secondsBefore;
+      await before(to.target, deviceIds.slice(IDLE_WARM_TUNNELS));
     }
     return await eachAtOnce(contestants, async (to) => {
       const bytes = await settledBytes(to.relay.pid);
@@ -92,9 +102,9 @@ async function idleRound(
 }
 
 /** Small requests over the first tunnels, so that the heap has the size that serving gives it. */
-async function warmIdle(
-  context: RowContext,
-  to: Contestant,
+export async function warmIdle(
+  context: Pick<RowContext, "tools" | "plan" | "note">,
+  to: Pick<Contestant, "relay" | "target">,
   deviceIds: readonly string[],
 ): Promise<void> {
   await verify(to.target, deviceIds.slice(0, 1));

@@ -11,6 +11,8 @@ export const FULL: Plan = {
   upBytes: 128 * MIB,
   idleTunnels: 10_000,
   idleRounds: 3,
+  stormDevices: 10_000,
+  stormRounds: 3,
   windowBytes: 64 * MIB,
   windowRounds: 3,
 };
@@ -24,6 +26,8 @@ export const QUICK: Plan = {
   upBytes: 64 * MIB,
   idleTunnels: 5_000,
   idleRounds: 3,
+  stormDevices: 5_000,
+  stormRounds: 1,
   windowBytes: 16 * MIB,
   windowRounds: 1,
 };
@@ -37,6 +41,8 @@ export const TINY: Plan = {
   upBytes: 4 * MIB,
   idleTunnels: 50,
   idleRounds: 1,
+  stormDevices: 50,
+  stormRounds: 1,
   windowBytes: 2 * MIB,
   windowRounds: 1,
 };

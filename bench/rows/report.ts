@@ -4,26 +4,27 @@ import { root } from "../../test/support/root.ts";
 import { ROW_IDS, ROWS } from "./table.ts";
 import type { JudgedCondition, JudgedRow } from "./verdict.ts";
 
-/** What bench/results/latest.json holds. */
-export interface ResultFile {
-  readonly schema: 2;
+/** Of what, and on what, figures were taken. */
+export interface Provenance {
   readonly commit: string;
   readonly node: string;
   readonly cpu: string;
+}
+
+/** What bench/results/latest.json holds. */
+export interface ResultFile extends Provenance {
+  readonly schema: 2;
   readonly rounds: number;
   readonly rows: readonly JudgedRow[];
 }
 
-/** The result of a run of this checkout on this machine. */
-export function resultFile(rounds: number, rows: readonly JudgedRow[]): ResultFile {
+/** This checkout and this machine. */
+export function provenance(): Provenance {
   const processors = cpus();
   return {
-    schema: 2,
     commit: execFileSync("git", ["rev-parse", "HEAD"], { cwd: root, encoding: "utf8" }).trim(),
     node: process.version,
     cpu: `${processors.length} x ${processors[0]?.model.trim() ?? "unknown"}`,
-    rounds,
-    rows,
   };
 }
 
@@ -43,6 +44,11 @@ export function withEarlierRows(file: ResultFile, earlier: ResultFile | null): R
     (one, other) => ROW_IDS.indexOf(one.id) - ROW_IDS.indexOf(other.id),
   );
   return { ...file, rows };
+}
+
+/** The result of a run of this checkout on this machine. */
+export function resultFile(rounds: number, rows: readonly JudgedRow[]): ResultFile {
+  return { schema: 2, ...provenance(), rounds, rows };
 }
 
 const HEADINGS = ["row", "figure", "Hawser", "reference", "ratio", "gate", "ok", "goal", "met"];

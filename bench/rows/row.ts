@@ -12,6 +12,8 @@ export interface Plan {
   readonly upBytes: number;
   readonly idleTunnels: number;
   readonly idleRounds: number;
+  readonly stormDevices: number;
+  readonly stormRounds: number;
   readonly windowBytes: number;
   readonly windowRounds: number;
 }

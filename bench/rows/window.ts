@@ -35,7 +35,7 @@ async function runWindowRows(
   const closing: (() => Promise<void>)[] = [];
   const startLine = async (side: LongLine["side"], flags: readonly string[]): Promise<LongLine> => {
     const gate = [`--credentials=${fleet.hawserFile}`, ...flags];
-    const relay = await startRelay("hawser", tools, fleet, gate);
+    const relay = await startRelay("hawser", tools, fleet, { gate });
     closing.push(() => relay.stop());
     const line = await DelayProxy.start(relay.port, ONE_WAY_MS);
     closing.push(() => line.close());

@@ -7,6 +7,8 @@ export interface Child {
   readonly pid: number;
   /** Resolves with the first line of standard output that starts with `prefix`; rejects if the process ends first. */
   line(prefix: string): Promise<string>;
+  /** Resolves when the process has ended, however it came to that. */
+  readonly ended: Promise<void>;
   /** The reason of an end that nobody asked for, or null while all is well. */
   readonly failure: string | null;
   /** Ends the process and waits for it. Safe to call twice. */
@@ -26,8 +28,8 @@ export interface ChildSpec {
   readonly args: readonly string[];
   /** Standard output goes to this file instead of to `line()`. */
   readonly outputFile?: string;
-  /** How it is asked to end: by a signal, or by the end of its standard input. */
-  readonly endBy: "signal" | "stdin";
+  /** How it is asked to end: by SIGTERM, by SIGINT, or by the end of its standard input. */
+  readonly endBy: "signal" | "interrupt" | "stdin";
   /** Variables beside those of this process. */
   readonly environment?: NodeJS.ProcessEnv;
   /** Cores that it may use, as taskset takes them; null or absent for all. */
@@ -56,9 +58,11 @@ export function startChild(spec: ChildSpec): Child {
   let text = "";
   let complaint = "";
   let stopping = false;
+  let ended = false;
   let failure: string | null = null;
   const closed = once(child, "close").then(() => {
     running.delete(child);
+    ended = true;
     const how = child.signalCode ?? `exit code ${child.exitCode}`;
     if (!stopping)
       failure = `${spec.name} ended (${how}): ${complaint.trim() || "no reason given"}`;
@@ -76,6 +80,7 @@ export function startChild(spec: ChildSpec): Child {
   });
   return {
     pid: child.pid ?? 0,
+    ended: closed,
     get failure() {
       return failure;
     },
@@ -83,15 +88,15 @@ export function startChild(spec: ChildSpec): Child {
       for (;;) {
         const found = text.split("\n").find((line) => line.startsWith(prefix));
         if (found !== undefined) return found;
-        if (failure !== null) throw new Error(failure);
+        if (ended) throw new Error(failure ?? `${spec.name} has ended without "${prefix}"`);
         await Promise.race([once(child, "text"), closed]);
       }
     },
     async stop() {
       stopping = true;
       if (!running.has(child)) return;
-      if (spec.endBy === "signal") child.kill("SIGTERM");
-      else child.stdin?.end();
+      if (spec.endBy === "stdin") child.stdin?.end();
+      else child.kill(spec.endBy === "signal" ? "SIGTERM" : "SIGINT");
       const kill = setTimeout(() => child.kill("SIGKILL"), 3_000);
       await closed;
       clearTimeout(kill);

@@ -2,11 +2,17 @@
  * The cheap device of the benches: N tunnels in one thread, so that the relay is what is measured.
  *
  *   gcc -O2 -o device device.c
- *   device --relay 127.0.0.1:3800 --tokens tokens.txt [--skip N] [--count N] [--rate PER_SECOND]
+ *   device --relay 127.0.0.1:3800 --tokens tokens.txt [--skip N] [--count N] [--rate PER_SECOND] [--retry MS]
  *
  * It opens one WebSocket tunnel for each line of the token file (Authorization: Bearer <token>), N of them after the first ones skipped, prints
  * "ready N" when all are up and holds them until its standard input ends. With no requests sent it is the
- * client of the idle-tunnel row.
+ * client of the idle-tunnel row. --rate bounds the first dials; without --retry 64 of them at most are under
+ * way.
+ *
+ * With --retry a tunnel that is lost or refused for the moment is dialled again, as an agent does it: after the
+ * answer's Retry-After and a random part of a ceiling, which doubles from 500 ms to the given one with each failure
+ * in a row. "half K R" and "back K R" tell that half of the tunnels and all of them are up for the K-th time, R dials
+ * having been refused (503 or 429) since the time before.
  *
  * On each tunnel it is the yamux *server* (it only accepts streams) and answers HTTP/1.1 with keep-alive on a
  * stream; a relay may use one stream for each request or use streams again.
@@ -28,8 +34,8 @@
  *   - the masking key is zero, so masking changes no byte. The relay cannot know and unmasks as ever;
  *   - the receive window stays at 256 KiB, credit is returned by the half-window rule, as hashicorp's defaults do.
  *
- * Any break of the WebSocket or yamux rules by the relay, a refused tunnel and a lost one end the program with a
- * reason on standard error: the run is void.
+ * Any break of the WebSocket or yamux rules by the relay and, without --retry, a refused tunnel and a lost one end the
+ * program with a reason on standard error: the run is void.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -57,6 +63,8 @@ enum {
     BATCH_MAX = 64 * 1024,
     READ_MAX = 256 * 1024,
     OPENING_MAX = 64,
+    RETRY_BASE_MS = 500,
+    RETRY_SCAN_MS = 5,
     HASH_START = 16,
 };
 enum { TYPE_DATA, TYPE_WINDOW, TYPE_PING, TYPE_GO_AWAY };
@@ -93,7 +101,13 @@ struct stream {
 
 struct tunnel {
     int fd;
+    int dialled;                /* the kernel is connecting, or has connected */
+    int sent;                   /* the request for the upgrade is out */
     int open;                   /* the 101 has come */
+    int lost;                   /* to be dropped and dialled again */
+    unsigned failures;          /* in a row */
+    int64_t due;                /* when to dial again, if it is neither dialled nor new */
+    const char *token;
     int wants_out;
     struct bytes upgrade;       /* the relay's answer to the upgrade */
     struct bytes backlog;       /* bytes the kernel did not take */
@@ -124,10 +138,21 @@ static size_t batch_used;
 static struct stream *spare;
 static uint32_t crc_table[256];
 static int poller;
+static struct sockaddr_in address;
+/* --retry: the ceiling of the pause, 0 without. */
+static long retry_ms;
+static uint32_t random_state = 1;
+static size_t refused;          /* since half or all were up last */
 
 static void fail(const char *reason) {
     fprintf(stderr, "device: %s\n", reason);
     exit(1);
+}
+
+/* The end of a tunnel that the relay may close: its owner drops it once its bytes are dealt with. */
+static void lose(struct tunnel *t, const char *reason) {
+    if (retry_ms == 0) fail(reason);
+    t->lost = 1;
 }
 
 static void prepare_tables(void) {
@@ -186,11 +211,15 @@ static void want_out(struct tunnel *t, int wanted) {
 /* Sends both parts in one call; what the kernel does not take goes to the backlog. */
 static void send_parts(struct tunnel *t, const void *a, size_t an, const void *b, size_t bn) {
     size_t sent = 0;
+    if (t->lost) return;
     if (bytes_length(&t->backlog) == 0) {
         struct iovec parts[2] = {{(void *)a, an}, {(void *)b, bn}};
         struct msghdr message = {.msg_iov = parts, .msg_iovlen = bn > 0 ? 2 : 1};
         ssize_t n = sendmsg(t->fd, &message, MSG_NOSIGNAL);
-        if (n < 0 && errno != EAGAIN) fail("the relay closed a tunnel (send)");
+        if (n < 0 && errno != EAGAIN) {
+            lose(t, "the relay closed a tunnel (send)");
+            return;
+        }
         if (n > 0) sent = (size_t)n;
     }
     if (sent < an) {
@@ -670,7 +699,7 @@ static void yamux_feed(struct tunnel *t, const uint8_t *p, size_t n) {
 /* ---- WebSocket in ---- */
 
 static void ws_control(struct tunnel *t) {
-    if (t->ws_opcode == 8) fail("the relay closed a tunnel");
+    if (t->ws_opcode == 8) lose(t, "the relay closed a tunnel");
     if (t->ws_opcode != 9) return;
     batch_flush(t);
     uint8_t head[WS_HEADER_MAX];
@@ -697,7 +726,7 @@ static void ws_frame_begin(struct tunnel *t) {
 }
 
 static void ws_feed(struct tunnel *t, const uint8_t *p, size_t n) {
-    while (n > 0) {
+    while (n > 0 && !t->lost) {
         if (t->ws_left > 0) {
             size_t take = t->ws_left < n ? (size_t)t->ws_left : n;
             t->ws_left -= take;
@@ -724,22 +753,68 @@ static void ws_feed(struct tunnel *t, const uint8_t *p, size_t n) {
 
 /* ---- tunnels ---- */
 
-static void tunnel_dial(struct tunnel *t, const struct sockaddr_in *relay, const char *token) {
-    t->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (t->fd < 0) fail("no socket: is the limit of open files too low?");
-    if (connect(t->fd, (const struct sockaddr *)relay, sizeof *relay) < 0) fail("the relay does not accept");
-    int on = 1;
-    setsockopt(t->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+static int64_t now_ms(void) {
+    struct timespec ts;
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+static void watch(struct tunnel *t, uint32_t events, int operation) {
+    struct epoll_event event = {.events = events, .data.ptr = t};
+    if (epoll_ctl(poller, operation, t->fd, &event) < 0) fail("epoll_ctl");
+}
+
+/* Forgets all that belongs to a connection, and says when to dial again. `wait_s` is what the relay asked for. */
+static void tunnel_drop(struct tunnel *t, long wait_s) {
+    for (uint32_t i = 0; i < t->bucket_count; i++) {
+        while (t->buckets[i] != NULL) stream_free(t, t->buckets[i]);
+    }
+    free(t->buckets);
+    bytes_free(&t->upgrade);
+    bytes_free(&t->backlog);
+    close(t->fd);
+    unsigned failures = t->failures + 1;
+    int64_t ceiling = RETRY_BASE_MS;
+    for (unsigned i = 1; i < failures && ceiling < retry_ms; i++) ceiling *= 2;
+    if (ceiling > retry_ms) ceiling = retry_ms;
+    random_state = random_state * 1664525u + 1013904223u;
+    int64_t pause = (int64_t)((random_state >> 8) % (uint32_t)(ceiling + 1));
+    struct tunnel fresh = {
+        .fd = -1, .token = t->token, .failures = failures, .due = now_ms() + wait_s * 1000 + pause,
+    };
+    *t = fresh;
+}
+
+static void tunnel_request(struct tunnel *t) {
     char text[512];
     int n = snprintf(text, sizeof text,
                      "GET /tunnel/connect HTTP/1.1\r\nHost: relay\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
                      "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
                      "Authorization: Bearer %s\r\n\r\n",
-                     token);
-    if (send(t->fd, text, (size_t)n, MSG_NOSIGNAL) != n) fail("the relay closed during the upgrade");
-    fcntl(t->fd, F_SETFL, fcntl(t->fd, F_GETFL) | O_NONBLOCK);
-    struct epoll_event event = {.events = EPOLLIN, .data.ptr = t};
-    if (epoll_ctl(poller, EPOLL_CTL_ADD, t->fd, &event) < 0) fail("epoll_ctl");
+                     t->token);
+    t->sent = 1;
+    if (send(t->fd, text, (size_t)n, MSG_NOSIGNAL) != n) lose(t, "the relay closed during the upgrade");
+    else watch(t, EPOLLIN, EPOLL_CTL_MOD);
+}
+
+/* Dials without waiting: a full queue of the relay's listener must not hold up the other tunnels. */
+static void tunnel_dial(struct tunnel *t) {
+    t->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (t->fd < 0) fail("no socket: is the limit of open files too low?");
+    t->dialled = 1;
+    int on = 1;
+    setsockopt(t->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    watch(t, EPOLLOUT, EPOLL_CTL_ADD);
+    if (connect(t->fd, (const struct sockaddr *)&address, sizeof address) < 0 && errno != EINPROGRESS) {
+        lose(t, "the relay does not accept");
+    }
+    if (t->lost) tunnel_drop(t, 0);
+}
+
+/* Seconds of a Retry-After field; 0 without one. */
+static long retry_after(const char *head) {
+    const char *field = strcasestr(head, "\r\nretry-after:");
+    return field == NULL ? 0 : strtol(field + 14, NULL, 10);
 }
 
 /* Reads the answer to the upgrade; returns 1 once the tunnel is up. */
@@ -752,10 +827,17 @@ static int upgrade_feed(struct tunnel *t, const uint8_t *p, size_t n) {
     }
     if (t->upgrade.end < 12 || memcmp(t->upgrade.at, "HTTP/1.1 101", 12) != 0) {
         *blank = 0;
-        fprintf(stderr, "device: the relay refused a tunnel: %.200s\n", t->upgrade.at);
-        exit(1);
+        int for_now = memcmp(t->upgrade.at, "HTTP/1.1 503", 12) == 0 || memcmp(t->upgrade.at, "HTTP/1.1 429", 12) == 0;
+        if (retry_ms == 0 || !for_now) {
+            fprintf(stderr, "device: the relay refused a tunnel: %.200s\n", t->upgrade.at);
+            exit(1);
+        }
+        refused++;
+        tunnel_drop(t, retry_after(t->upgrade.at));
+        return 0;
     }
     t->open = 1;
+    t->failures = 0;
     struct bytes rest = t->upgrade;
     memset(&t->upgrade, 0, sizeof t->upgrade);
     size_t used = (size_t)(blank - rest.at) + 4;
@@ -768,30 +850,44 @@ static int upgrade_feed(struct tunnel *t, const uint8_t *p, size_t n) {
 static int tunnel_read(struct tunnel *t) {
     ssize_t n = recv(t->fd, incoming, sizeof incoming, 0);
     if (n < 0 && errno == EAGAIN) return 0;
-    if (n <= 0) fail("the relay closed a tunnel");
-    int opened = 0;
-    if (t->open) ws_feed(t, incoming, (size_t)n); else opened = upgrade_feed(t, incoming, (size_t)n);
+    if (n <= 0) {
+        lose(t, "the relay closed a tunnel");
+        return 0;
+    }
+    if (!t->open) {
+        int opened = upgrade_feed(t, incoming, (size_t)n);
+        if (!opened) return 0;
+        pump(t);
+        batch_flush(t);
+        return 1;
+    }
+    ws_feed(t, incoming, (size_t)n);
     pump(t);
     batch_flush(t);
-    return opened;
+    return 0;
 }
 
 static void tunnel_write(struct tunnel *t) {
+    if (!t->sent) {
+        int error = 0;
+        socklen_t size = sizeof error;
+        getsockopt(t->fd, SOL_SOCKET, SO_ERROR, &error, &size);
+        if (error != 0) lose(t, "the relay does not accept");
+        else tunnel_request(t);
+        return;
+    }
     struct bytes *b = &t->backlog;
     ssize_t n = send(t->fd, b->at + b->start, bytes_length(b), MSG_NOSIGNAL);
-    if (n < 0 && errno != EAGAIN) fail("the relay closed a tunnel (send)");
+    if (n < 0 && errno != EAGAIN) {
+        lose(t, "the relay closed a tunnel (send)");
+        return;
+    }
     if (n > 0) b->start += (size_t)n;
     if (bytes_length(b) > 0) return;
     bytes_free(b);
     want_out(t, 0);
     pump(t);
     batch_flush(t);
-}
-
-static int64_t now_ms(void) {
-    struct timespec ts;
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
 }
 
 static char **read_tokens(const char *file, size_t *count) {
@@ -816,6 +912,77 @@ static char **read_tokens(const char *file, size_t *count) {
     return tokens;
 }
 
+/* Dials again what is due, a few times in a hundredth of a second at most. */
+static void retry_due(struct tunnel *tunnels, size_t count) {
+    static int64_t next_scan;
+    int64_t now = now_ms();
+    if (now < next_scan) return;
+    next_scan = now + RETRY_SCAN_MS;
+    for (size_t i = 0; i < count; i++) {
+        struct tunnel *t = &tunnels[i];
+        if (!t->dialled && t->due <= now) tunnel_dial(t);
+    }
+}
+
+/* Tells that half of the tunnels, or all, are up for the first time since they were not. */
+static void tell(size_t opened, size_t count) {
+    static int was_half, was_all;
+    static unsigned halves, times;
+    if (!was_half && opened * 2 >= count) {
+        was_half = 1;
+        if (retry_ms > 0) printf("half %u %zu\n", ++halves, refused);
+    }
+    if (!was_all && opened == count) {
+        was_all = 1;
+        if (times++ == 0) printf("ready %zu\n", opened);
+        if (retry_ms > 0) printf("back %u %zu\n", times, refused);
+        refused = 0;
+    }
+    if (opened * 2 < count) was_half = was_all = 0;
+    fflush(stdout);
+}
+
+/* Reads and writes what one event says; returns by how much the number of tunnels that are up has changed. */
+static int serve(struct tunnel *t, uint32_t events) {
+    int change = 0;
+    if ((events & EPOLLOUT) || (!t->sent && (events & (EPOLLERR | EPOLLHUP)))) tunnel_write(t);
+    if (!t->lost && t->sent && (events & (EPOLLIN | EPOLLERR | EPOLLHUP))) change = tunnel_read(t);
+    if (t->lost) {
+        change -= t->open;
+        tunnel_drop(t, 0);
+    }
+    return change;
+}
+
+/* Serves all tunnels until standard input ends. */
+static void run(struct tunnel *tunnels, size_t count, long rate) {
+    size_t dialled = 0, opened = 0;
+    int64_t start = now_ms();
+    struct epoll_event events[256];
+    for (;;) {
+        while (dialled < count && (retry_ms > 0 || dialled - opened < OPENING_MAX) &&
+               (int64_t)dialled * 1000 / rate <= now_ms() - start) {
+            tunnel_dial(&tunnels[dialled]);
+            dialled++;
+        }
+        if (retry_ms > 0 && opened < dialled) retry_due(tunnels, dialled);
+        int n = epoll_wait(poller, events, 256, opened < count ? 1 : -1);
+        if (n < 0 && errno != EINTR) fail("epoll_wait");
+        for (int i = 0; i < n; i++) {
+            struct tunnel *t = events[i].data.ptr;
+            if (t == NULL) {
+                char byte;
+                if (read(STDIN_FILENO, &byte, 1) <= 0) return;
+                continue;
+            }
+            int change = serve(t, events[i].events);
+            if (change == 0) continue;
+            opened = (size_t)((long)opened + change);
+            tell(opened, count);
+        }
+    }
+}
+
 int main(int argc, char **argv) {
     const char *relay = NULL, *token_file = NULL;
     size_t count = SIZE_MAX, skip = 0;
@@ -826,12 +993,13 @@ int main(int argc, char **argv) {
         else if (strcmp(argv[i], "--count") == 0) count = strtoul(argv[i + 1], NULL, 10);
         else if (strcmp(argv[i], "--skip") == 0) skip = strtoul(argv[i + 1], NULL, 10);
         else if (strcmp(argv[i], "--rate") == 0) rate = strtol(argv[i + 1], NULL, 10);
+        else if (strcmp(argv[i], "--retry") == 0) retry_ms = strtol(argv[i + 1], NULL, 10);
         else fail("unknown option");
     }
-    if (relay == NULL || token_file == NULL || rate < 1) {
-        fail("usage: device --relay ADDRESS:PORT --tokens FILE [--skip N] [--count N] [--rate PER_SECOND]");
+    if (relay == NULL || token_file == NULL || rate < 1 || retry_ms < 0) {
+        fail("usage: device --relay ADDRESS:PORT --tokens FILE [--skip N] [--count N] [--rate PER_SECOND] [--retry MS]");
     }
-    struct sockaddr_in address = {.sin_family = AF_INET};
+    address.sin_family = AF_INET;
     char host[64];
     const char *colon = strrchr(relay, ':');
     if (colon == NULL || (size_t)(colon - relay) >= sizeof host) fail("--relay takes ADDRESS:PORT");
@@ -852,30 +1020,8 @@ int main(int argc, char **argv) {
     struct epoll_event event = {.events = EPOLLIN, .data.ptr = NULL};
     if (epoll_ctl(poller, EPOLL_CTL_ADD, STDIN_FILENO, &event) < 0) fail("standard input must be a pipe");
 
-    size_t dialled = 0, opened = 0;
-    int64_t start = now_ms();
-    struct epoll_event events[256];
-    for (;;) {
-        while (dialled < count && dialled - opened < OPENING_MAX &&
-               (int64_t)dialled * 1000 / rate <= now_ms() - start) {
-            tunnel_dial(&tunnels[dialled], &address, tokens[dialled]);
-            dialled++;
-        }
-        int n = epoll_wait(poller, events, 256, dialled < count ? 1 : -1);
-        if (n < 0 && errno != EINTR) fail("epoll_wait");
-        for (int i = 0; i < n; i++) {
-            struct tunnel *t = events[i].data.ptr;
-            if (t == NULL) {
-                char byte;
-                if (read(STDIN_FILENO, &byte, 1) <= 0) return 0;
-                continue;
-            }
-            if (events[i].events & EPOLLOUT) tunnel_write(t);
-            if (!(events[i].events & (EPOLLIN | EPOLLERR | EPOLLHUP))) continue;
-            if (tunnel_read(t) && ++opened == count) {
-                printf("ready %zu\n", opened);
-                fflush(stdout);
-            }
-        }
-    }
+    for (size_t i = 0; i < count; i++) tunnels[i].token = tokens[i];
+
+    run(tunnels, count, rate);
+    return 0;
 }

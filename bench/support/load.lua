@@ -1,6 +1,6 @@
 -- The load script of wrk. HAWSER_BENCH_PATHS names a file with one request path on each line, HAWSER_BENCH_KEYS, if set,
--- one with an API key on each line; with more than one of either, each request takes the next in turn. Prints one line of
--- JSON after "RESULT ", because wrk's own text rounds.
+-- one with an API key on each line; with more than one of either, each request takes the next in turn. With
+-- HAWSER_BENCH_THINK_MS a connection pauses for so long on average before each request. Prints one line of JSON after "RESULT ", because wrk's own text rounds.
 
 local function lines_of(name)
    local lines = {}
@@ -33,6 +33,14 @@ if #paths > 1 or #keys > 0 then
    function request()
       at = at % #requests + 1
       return requests[at]
+   end
+end
+
+local think_ms = tonumber(os.getenv("HAWSER_BENCH_THINK_MS"))
+if think_ms ~= nil then
+   -- Between half and one and a half of it, so that the connections do not fall into step.
+   function delay()
+      return math.floor(think_ms * (0.5 + math.random()) + 0.5)
    end
 end
 

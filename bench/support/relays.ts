@@ -18,41 +18,67 @@ export const RELAY_IDS: readonly RelayId[] = ["hawser", "reference", "tuned"];
 export interface RunningRelay {
   readonly id: RelayId;
   readonly pid: number;
+  /** Of the edge. */
   readonly port: number;
+  readonly ports: RelayPorts;
   readonly child: Child;
   stop(): Promise<void>;
 }
 
 const START_MS = 10_000;
 
+/** What is not the default of a relay. */
+export interface RelaySetup {
+  /** What says who may connect and call, for Hawser's relay, in place of the fleet's credentials file. */
+  readonly gate?: readonly string[];
+  /** More options of Hawser's relay. */
+  readonly options?: readonly string[];
+  /** Variables beside those of this process. */
+  readonly environment?: NodeJS.ProcessEnv;
+  /** Where it listens, in place of ports that are free. */
+  readonly ports?: RelayPorts;
+}
+
+/** Where a relay listens. */
+export interface RelayPorts {
+  readonly edge: number;
+  /** Of the internal API; the baseline has none. */
+  readonly internal: number;
+}
+
 /**
- * Starts a relay as a process of its own, with its defaults, and waits until it accepts connections.
+ * Starts a relay as a process of its own, with its defaults but for `setup`, and waits until it accepts connections.
  *
- * @param gate what says who may connect and call, for Hawser's relay, in place of the fleet's credentials file
+ * @throws Error when it ends, or accepts none within 10 s
  */
 export async function startRelay(
   id: RelayId,
   tools: Pick<Tools, "baseline" | "pinning">,
   fleet: Fleet,
-  gate: readonly string[] = [`--credentials=${fleet.hawserFile}`],
-  environment: NodeJS.ProcessEnv = {},
+  setup: RelaySetup = {},
 ): Promise<RunningRelay> {
-  const port = await lendPort();
+  const ports = setup.ports ?? { edge: await lendPort(), internal: await lendPort() };
+  const port = ports.edge;
+  const gate = setup.gate ?? [`--credentials=${fleet.hawserFile}`];
   const log = join(WORK_FOLDER, `${id}-${port}.log`);
   const child = startChild({
     name: id,
     ...(id === "hawser"
-      ? { command: process.execPath, args: hawserArgs(port, await lendPort(), gate) }
+      ? {
+          command: process.execPath,
+          args: hawserArgs(ports, [...gate, ...(setup.options ?? [])]),
+        }
       : { command: tools.baseline, args: baselineArgs(id, port, fleet) }),
     outputFile: log,
     endBy: "signal",
-    environment,
+    environment: setup.environment ?? {},
     cores: tools.pinning.relay,
   });
   const relay: RunningRelay = {
     id,
     pid: child.pid,
     port,
+    ports,
     child,
     async stop() {
       await child.stop();
@@ -76,17 +102,17 @@ export async function accepting(child: Child, name: string, port: number): Promi
   }
 }
 
-function hawserArgs(port: number, internalPort: number, gate: readonly string[]): string[] {
+function hawserArgs(ports: RelayPorts, more: readonly string[]): string[] {
   // The build that this file is part of; run from the sources, the usual one.
   const sibling = fileURLToPath(new URL("../../src/cli/main.js", import.meta.url));
   return [
     existsSync(sibling) ? sibling : join(root, "dist", "src", "cli", "main.js"),
     "relay",
     "--listen-host=127.0.0.1",
-    `--listen-port=${port}`,
-    `--internal-port=${internalPort}`,
+    `--listen-port=${ports.edge}`,
+    `--internal-port=${ports.internal}`,
     `--data-dir=${join(WORK_FOLDER, "data")}`,
-    ...gate,
+    ...more,
   ];
 }
 
@@ -95,13 +121,17 @@ function baselineArgs(id: RelayId, port: number, fleet: Fleet): string[] {
   return ["-listen", `127.0.0.1:${port}`, "-credentials", fleet.baselineFile, ...tuned];
 }
 
-/** Devices of one process: which tokens of a file they have, and which relay they dial. */
+/** Devices of one process: which tokens of a file they have, which relay they dial, and how. */
 export interface DeviceSpec {
   readonly relay: Pick<RunningRelay, "port">;
   readonly tokensFile: string;
   readonly count: number;
   /** Tokens at the start of the file that others have. */
   readonly skip?: number;
+  /** First dials a second, at most; 1,500 by default, below the default limit of a relay. */
+  readonly rate?: number;
+  /** Of `tools.device` alone: dial again what is lost, after a random pause of so much at most. Without it, a lost tunnel ends the process. */
+  readonly retryMs?: number;
   /** Cores that the process may use; null or absent for all. */
   readonly cores?: string | null;
 }
@@ -123,22 +153,27 @@ export function startDevice(
  *
  * @throws Error with what it said, when it ends before
  */
-export async function startDeviceProgram(
-  program: string,
-  { relay, tokensFile, count, skip = 0, cores = null }: DeviceSpec,
-): Promise<Child> {
-  const child = startChild({
+export async function startDeviceProgram(program: string, spec: DeviceSpec): Promise<Child> {
+  const child = spawnDeviceProgram(program, spec);
+  await child.line("ready ");
+  return child;
+}
+
+/** Starts a device program, without waiting for its tunnels. */
+export function spawnDeviceProgram(program: string, spec: DeviceSpec): Child {
+  const { relay, tokensFile, count, skip = 0, rate, retryMs, cores = null } = spec;
+  return startChild({
     name: "device",
     command: program,
     args: [
       ...["--relay", `127.0.0.1:${relay.port}`, "--tokens", tokensFile],
       ...["--count", String(count), "--skip", String(skip)],
+      ...(rate === undefined ? [] : ["--rate", String(rate)]),
+      ...(retryMs === undefined ? [] : ["--retry", String(retryMs)]),
     ],
     endBy: "stdin",
     cores,
   });
-  await child.line("ready ");
-  return child;
 }
 
 async function accepts(port: number): Promise<boolean> {

@@ -1,49 +1,66 @@
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
-import { pino } from "pino";
-import { z } from "zod";
+import { setTimeout as delay } from "node:timers/promises";
+import { type Child, cpuSeconds } from "./child.ts";
+import { type Fleet, makeFleet } from "./fleet.ts";
+import { type FleetApi, startFleetApi } from "./fleet-api.ts";
+import { startLive } from "./live.ts";
+import type { Sample } from "./load.ts";
 import {
-  API_DEFAULTS,
-  type ApiContext,
-  type ApiServer,
-  type Authenticator,
-  json,
-  RelayClient,
-  type Route,
-  Router,
-  RunningByPrincipal,
-  route,
-  startApiServer,
-} from "../../src/api/index.ts";
-import {
-  authorizeRoute,
-  InternalAuthenticator,
-  RelayChangeQueue,
-  tunnelsRoute,
-} from "../../src/api/relay-link/index.ts";
-import {
-  getDevice,
-  noteSignIn,
-  openDatabase,
-  type Store,
-  tenantId,
-} from "../../src/api/store/index.ts";
-import { mintDeviceId, mintToken } from "../../src/core/token.ts";
-import { type Child, cpuSeconds, startChild } from "./child.ts";
+  type RelayId,
+  type RelaySetup,
+  type RunningRelay,
+  spawnDeviceProgram,
+  startRelay,
+} from "./relays.ts";
+import { type Tools, WORK_FOLDER } from "./tools.ts";
+import { helloEach, verify } from "./verify.ts";
 
-/** What a fleet that comes back at once costs. Times in milliseconds, from the start of the new relay process. */
-export interface StormResult {
+/** The programs of a storm: wrk for live traffic alone, the baseline for the Go relays alone. */
+export type StormTools = Pick<Tools, "baseline" | "device" | "wrk" | "pinning">;
+
+/** A relay, its fleet, and the way in which the relay ends. */
+export interface StormPlan {
+  /** Hawser's asks an API server about every token; the Go relays look into a table of their own. */
+  readonly relay: RelayId;
+  /** At least 20. */
   readonly devices: number;
-  /** Until every device had its tunnel again. */
+  /** How the relay is ended before it is started again. */
+  readonly end: "SIGKILL" | "SIGTERM";
+  /** Small requests through devices that are back, from when half of all are. Needs wrk. */
+  readonly live: boolean;
+  /** More options of Hawser's relay. */
+  readonly options?: readonly string[];
+}
+
+/** What a fleet that comes back at once costs. Times in milliseconds. */
+export interface StormResult {
+  readonly relay: RelayId;
+  readonly devices: number;
+  /** From the signal to the end of the old process. */
+  readonly endMs: number;
+  /** From the start of the new relay process until half of the devices had their tunnels again, and all. */
+  readonly halfMs: number;
   readonly backMs: number;
-  /** Until the API server knew of every one of them. */
+  /** Handshakes that were refused for the moment meanwhile. */
+  readonly refused: number;
+  /** CPU of the new relay process, its start included. */
+  readonly relayCpuMs: number;
+  /** Latency of live traffic from half to all, and on the same relay once all is quiet. */
+  readonly live: { readonly storm: Sample; readonly quiet: Sample } | null;
+  /** What it was for the API server; null for a relay without one. */
+  readonly api: ApiShare | null;
+}
+
+/** What a storm was for the API server and its other callers. */
+export interface ApiShare {
+  /** Until it knew of every tunnel. */
   readonly notedMs: number;
   readonly authorizeCalls: number;
   readonly reportCalls: number;
   /** CPU of the API server's process, the probing included. */
-  readonly apiCpuMs: number;
+  readonly cpuMs: number;
   /** Of calls to the API server meanwhile, each of which reads the database. */
   readonly probes: number;
   readonly probeP50Ms: number;
@@ -53,23 +70,31 @@ export interface StormResult {
   readonly probeFailures: number;
 }
 
-const SECRET = "secret-of-a-bench-0123456789-0123456789";
-const TENANT = tenantId("bench");
-const PROBE_EVERY_MS = 20;
+/** The ceiling of a device's pause between dials. */
+const RETRY_MS = 2_000;
+/** Those that live traffic goes to dial again at once, so that they are back before half of the others are. */
+const LIVE_RETRY_MS = 50;
+const LIVE_DEVICES_MAX = 100;
+/** Where all are back sooner, the traffic goes on for as long: a percentile wants some hundred requests. */
+const LIVE_LEAST_MS = 1_000;
 const LIMIT_MS = 120_000;
-const built = fileURLToPath(new URL("../..", import.meta.url));
+const PROBE_EVERY_MS = 20;
+/** After the last tunnel, before the relay counts as quiet, and how long it is measured then. */
+const QUIET_AFTER_MS = 2_000;
+const QUIET_MS = 4_000;
 
 /**
- * A relay process with `count` connected devices is killed and started again; the API server in this process answers its
- * questions, takes its reports, and serves others meanwhile.
+ * A relay process with connected devices is ended and started again on the same ports; the time until all are back is taken. The
+ * API server of Hawser's relay is in this process and serves others meanwhile.
  *
- * @throws Error when not all of them come back in time
+ * @throws Error when not all of them come back in time; VoidRun when a live request failed
  */
-export async function runStorm(count: number): Promise<StormResult> {
+export async function runStorm(tools: StormTools, plan: StormPlan): Promise<StormResult> {
+  mkdirSync(WORK_FOLDER, { recursive: true });
   const folder = mkdtempSync(join(tmpdir(), "hawser-storm-"));
-  const storm = new Storm(folder);
+  const storm = new Storm(tools, plan, folder);
   try {
-    return await storm.run(count);
+    return await storm.run();
   } finally {
     await storm.end();
     rmSync(folder, { recursive: true, force: true });
@@ -77,258 +102,195 @@ export async function runStorm(count: number): Promise<StormResult> {
 }
 
 class Storm {
+  readonly #tools: StormTools;
+  readonly #plan: StormPlan;
   readonly #folder: string;
+  readonly #fleet: Fleet;
   readonly #closing: (() => Promise<void>)[] = [];
-  readonly #calls = { "/internal/authorize": 0, "/internal/tunnels": 0 };
-  #noted = 0;
 
-  constructor(folder: string) {
+  constructor(tools: StormTools, plan: StormPlan, folder: string) {
+    this.#tools = tools;
+    this.#plan = plan;
     this.#folder = folder;
+    this.#fleet = makeFleet(folder, "storm", plan.devices);
   }
 
-  async run(count: number): Promise<StormResult> {
-    const store = await openDatabase(`sqlite:${join(this.#folder, "hawser.db")}`);
-    this.#closing.push(() => store.close());
-    const deviceId = await this.#populate(store, count);
-    const internal = await this.#startApi(store, deviceId);
-    const ports = await this.#relayPorts(internal.port);
-    const devices = startChild({
-      name: "devices",
-      command: process.execPath,
-      args: [
-        join(built, "bench/support/storm-devices.js"),
-        String(ports.edge),
-        this.#path("tokens"),
-      ],
-      endBy: "stdin",
-    });
-    this.#closing.push(() => devices.stop());
-    await inTime(devices.line("up 1"), "the first connection of all");
-    await this.#untilNoted(count);
-    process.kill(ports.relay.pid, "SIGKILL");
-    await ports.relay.stop();
+  async run(): Promise<StormResult> {
+    const { relay: id, devices: count, options = [] } = this.#plan;
+    const api = id === "hawser" ? await startFleetApi(this.#folder, this.#fleet) : null;
+    if (api !== null) this.#closing.push(() => api.close());
+    const setup: RelaySetup = api === null ? {} : { gate: api.gate, options };
+    const first = await this.#startRelay(setup);
+    const { ports } = first;
+    const liveCount = Math.min(LIVE_DEVICES_MAX, Math.floor(count / 10));
+    const live = this.#dial(ports.edge, liveCount, 0, LIVE_RETRY_MS);
+    const others = this.#dial(ports.edge, count - liveCount, liveCount, RETRY_MS);
+    const milestone = (name: string, devices: readonly Child[]): Promise<string[]> =>
+      inTime(Promise.all(devices.map((each) => each.line(`${name} `))), name);
+    await milestone("back 1", [live, others]);
+    if (api !== null) await until(() => api.noted >= count, "the reports of all tunnels");
 
-    this.#noted = 0;
-    const before = { ...this.#calls };
-    const cpuBefore = cpuSeconds(process.pid);
-    const probe = this.#probe(internal.publicPort);
+    const before = this.#apiCounts(api);
+    const probe = api === null ? null : startProbe(api.probeUrl);
+    if (probe !== null) this.#closing.push(async () => void (await probe.stop()));
+    const endMs = await this.#endRelay(first);
     const startedAt = performance.now();
-    const again = this.#startRelay(internal.port, ports.edge, ports.internal);
-    this.#closing.push(() => again.stop());
-    await inTime(devices.line("up 2"), "the return of all");
-    const backMs = performance.now() - startedAt;
-    const authorizeCalls = this.#calls["/internal/authorize"] - before["/internal/authorize"];
-    await this.#untilNoted(count);
-    const notedMs = performance.now() - startedAt;
-    const latencies = (await probe.stop()).sort((one, other) => one - other);
-    const at = (share: number): number =>
-      latencies[Math.min(latencies.length - 1, Math.floor(share * latencies.length))] ?? 0;
+    const sinceStart = (): number => performance.now() - startedAt;
+    const again = this.#startRelay({ ...setup, ports });
+    const back = milestone("back 2", [live, others]).then(async (lines) => {
+      return { lines, ms: sinceStart(), cpu: cpuSeconds((await again).pid) };
+    });
+    back.catch(() => {});
+    const half = milestone("half 2", [others]).then(sinceStart);
+    half.catch(() => {});
+    const relay = await again;
+    await milestone("back 2", [live]);
+    const target = { port: relay.port, key: this.#fleet.key };
+    const liveIds = this.#fleet.deviceIds.slice(0, liveCount);
+    // A key is unknown to the new relay until its first use has been answered for: that is not what is measured.
+    await helloEach(target, liveIds);
+    const halfMs = await half;
+    const traffic = this.#plan.live ? startLive(this.#tools, target, liveIds) : null;
+    const leastMs = traffic === null ? 0 : LIVE_LEAST_MS;
+    const [{ lines, ms: backMs, cpu }] = await Promise.all([back, delay(leastMs)]);
+    const stormSample = traffic === null ? null : await traffic.stop();
+    const share =
+      api === null || probe === null ? null : await this.#share(api, before, probe, sinceStart);
+    await verify(target, this.#fleet.deviceIds.slice(0, 20));
+    for (const child of [relay.child, live, others]) {
+      if (child.failure !== null) throw new Error(child.failure);
+    }
     return {
+      relay: id,
       devices: count,
+      endMs: Math.round(endMs),
+      halfMs: Math.round(halfMs),
       backMs: Math.round(backMs),
-      notedMs: Math.round(notedMs),
-      authorizeCalls,
-      reportCalls: this.#calls["/internal/tunnels"] - before["/internal/tunnels"],
-      apiCpuMs: Math.round(1_000 * (cpuSeconds(process.pid) - cpuBefore)),
-      probes: latencies.length,
-      probeP50Ms: Math.round(10 * at(0.5)) / 10,
-      probeP99Ms: Math.round(10 * at(0.99)) / 10,
-      probeMaxMs: Math.round(10 * at(1)) / 10,
-      probeFailures: probe.failures(),
+      refused: lines.reduce((sum, line) => sum + Number(line.split(" ")[2]), 0),
+      relayCpuMs: Math.round(1_000 * cpu),
+      live:
+        stormSample === null
+          ? null
+          : { storm: stormSample, quiet: await this.#quietSample(target, liveIds) },
+      api: share,
     };
   }
 
   async end(): Promise<void> {
-    for (const close of this.#closing.reverse()) await close();
+    for (const close of this.#closing.splice(0).reverse()) await close();
   }
 
-  #path(name: string): string {
-    return join(this.#folder, name);
-  }
-
-  /** Inserts the fleet in a few statements: pairing each would take longer than the storm. */
-  async #populate(store: Store, count: number): Promise<string> {
-    const user = await noteSignIn(store, TENANT, {
-      iss: "https://idp.test",
-      sub: "bench",
-      email: null,
-      name: null,
-    });
-    if (user === null) throw new Error("no user");
-    const texts: string[] = [];
-    let firstId = "";
-    const now = store.now();
-    for (let done = 0; done < count; done += 500) {
-      const fleet = Array.from({ length: Math.min(500, count - done) }, () => {
-        return { id: mintDeviceId(), token: mintToken("device") };
-      });
-      firstId = fleet[0]?.id ?? firstId;
-      const devices = fleet.map(({ id }) => ({
-        id,
-        tenant: TENANT,
-        ownerId: user.id,
-        name: id,
-        tags: "[]",
-        model: null,
-        serial: null,
-        agentVersion: null,
-        state: "active" as const,
-        awaitsApproval: 0,
-        createdAt: now,
-        activateBy: null,
-        firstConnectedAt: now,
-        lastSeenAt: now,
-        lastRemoteAddr: null,
-        lastCloseReason: null,
-      }));
-      const tokens = fleet.map(({ id, token }) => ({
-        ref: token.ref,
-        digest: token.secretDigest,
-        tenant: TENANT,
-        deviceId: id,
-        generation: 1,
-        createdAt: now,
-        expiresAt: null,
-        goodUntil: null,
-        lastUsedAt: null,
-        endedAt: null,
-      }));
-      await store.query.insertInto("devices").values(devices).execute();
-      await store.query.insertInto("deviceTokens").values(tokens).execute();
-      texts.push(...fleet.map(({ token }) => token.text));
-    }
-    writeFileSync(this.#path("tokens"), `${texts.join("\n")}\n`, { mode: 0o600 });
-    writeFileSync(this.#path("secret"), SECRET, { mode: 0o600 });
-    return firstId;
-  }
-
-  async #startApi(
-    store: Store,
-    deviceId: string,
-  ): Promise<{ readonly port: number; readonly publicPort: number }> {
-    const logger = pino({ level: "silent" });
-    // No change is announced here.
-    const relay = new RelayClient({ baseUrl: "http://127.0.0.1:9", secret: SECRET, logger });
-    this.#closing.push(() => relay.destroy());
-    const context: ApiContext = {
-      store,
-      relay,
-      changes: new RelayChangeQueue({ relay, logger }),
-      audit: {
-        record: () => {},
-        tell: ({ event }) => {
-          if (event === "tunnel_connected") this.#noted += 1;
-        },
-      },
-      endings: new RunningByPrincipal(),
-      logger,
-      now: () => store.now(),
-    };
-    const routes = [authorizeRoute(context), tunnelsRoute(context)].map((each) =>
-      this.#counted(each),
-    );
-    const probe = route({
-      method: "GET",
-      path: "/api/probe",
-      class: "public",
-      reason: "Reads one device.",
-      summary: "Probes.",
-      responses: { 200: { description: "Done.", schema: z.object({}) } },
-      handler: async () =>
-        json(200, { found: (await getDevice(store, TENANT, deviceId)) !== null }),
-    });
-    const listen = async (router: Router): Promise<ApiServer> => {
-      const authenticator: Authenticator = new InternalAuthenticator(SECRET);
-      const address = { listenHost: "127.0.0.1", listenPort: 0 };
-      const server = await startApiServer(
-        { ...API_DEFAULTS, ...address, publicBaseUrl: "http://127.0.0.1" },
-        { router, authenticator, logger, audit: { record: () => {} } },
-      );
-      this.#closing.push(() => server.close());
-      return server;
-    };
-    const internal = await listen(new Router("internal", routes));
-    const open = await listen(new Router("public", [probe]));
-    return { port: internal.port, publicPort: open.port };
-  }
-
-  #counted(each: Route): Route {
-    const path = each.path as "/internal/authorize" | "/internal/tunnels";
-    return {
-      ...each,
-      handler: (call) => {
-        this.#calls[path] += 1;
-        return each.handler(call);
-      },
-    };
-  }
-
-  /** Starts a relay on ports that the system picks, and reads them from its log. */
-  async #relayPorts(apiPort: number) {
-    const relay = this.#startRelay(apiPort, 0, 0);
+  async #startRelay(setup: RelaySetup): Promise<RunningRelay> {
+    const relay = await startRelay(this.#plan.relay, this.#tools, this.#fleet, setup);
     this.#closing.push(() => relay.stop());
-    const listens = /"listen":"127\.0\.0\.1:(\d+)","internal":"127\.0\.0\.1:(\d+)"/;
-    for (const startedAt = performance.now(); ; await wait(20)) {
-      const [, edge, internal] = listens.exec(readFileSync(this.#path("log"), "utf8")) ?? [];
-      if (edge !== undefined) return { relay, edge: Number(edge), internal: Number(internal) };
-      if (relay.failure !== null) throw new Error(relay.failure);
-      if (performance.now() - startedAt > LIMIT_MS) throw new Error("the relay does not start");
-    }
+    return relay;
   }
 
-  #startRelay(apiPort: number, edge: number, internal: number): Child {
-    const main = join(built, "src/cli/main.js");
-    const settings = {
-      api: `http://127.0.0.1:${apiPort}`,
-      "listen-host": "127.0.0.1",
-      "listen-port": edge,
-      "internal-port": internal,
-      "internal-secret-file": this.#path("secret"),
-    };
-    const words = Object.entries(settings).flatMap(([name, value]) => [`--${name}`, String(value)]);
-    return startChild({
-      name: "relay",
-      command: process.execPath,
-      args: [main, "relay", ...words],
-      outputFile: this.#path("log"),
-      endBy: "signal",
-    });
+  #dial(port: number, count: number, skip: number, retryMs: number): Child {
+    const { tokensFile } = this.#fleet;
+    const { device, pinning } = this.#tools;
+    const spec = { relay: { port }, tokensFile, count, skip, retryMs, cores: pinning.load };
+    const child = spawnDeviceProgram(device, spec);
+    this.#closing.push(() => child.stop());
+    return child;
   }
 
-  async #untilNoted(count: number): Promise<void> {
+  /** Ends the relay's process, and takes the time. */
+  async #endRelay(relay: RunningRelay): Promise<number> {
     const startedAt = performance.now();
-    while (this.#noted < count) {
-      if (performance.now() - startedAt > LIMIT_MS) throw new Error("reports are missing");
-      await wait(20);
-    }
+    process.kill(relay.pid, this.#plan.end);
+    await inTime(relay.child.ended, "the end of the relay");
+    await relay.stop();
+    return performance.now() - startedAt;
   }
 
-  /** Calls the API server again and again, and takes the time. */
-  #probe(port: number) {
-    const latencies: number[] = [];
-    let failures = 0;
-    let isOver = false;
-    const loop = (async () => {
-      while (!isOver) {
-        const startedAt = performance.now();
-        const answer = await fetch(`http://127.0.0.1:${port}/api/probe`).catch(() => null);
-        await answer?.text();
-        latencies.push(performance.now() - startedAt);
-        if (answer?.status !== 200) failures += 1;
-        await wait(PROBE_EVERY_MS);
-      }
-    })();
-    const stop = async (): Promise<number[]> => {
-      isOver = true;
-      await loop;
-      return latencies;
+  #apiCounts(api: FleetApi | null): ApiCounts {
+    const { authorize = 0, reports = 0 } = api?.calls ?? {};
+    return { authorize, reports, noted: api?.noted ?? 0, cpu: cpuSeconds(process.pid) };
+  }
+
+  async #share(
+    api: FleetApi,
+    before: ApiCounts,
+    probe: Probe,
+    sinceStart: () => number,
+  ): Promise<ApiShare> {
+    const authorizeCalls = api.calls.authorize - before.authorize;
+    await until(() => api.noted - before.noted >= this.#plan.devices, "the reports of all tunnels");
+    const notedMs = sinceStart();
+    const latencies = (await probe.stop()).sort((one, other) => one - other);
+    const at = (share: number): number => {
+      const index = Math.min(latencies.length - 1, Math.floor(share * latencies.length));
+      return Math.round(10 * (latencies[index] ?? 0)) / 10;
     };
-    return { stop, failures: () => failures };
+    return {
+      notedMs: Math.round(notedMs),
+      authorizeCalls,
+      reportCalls: api.calls.reports - before.reports,
+      cpuMs: Math.round(1_000 * (cpuSeconds(process.pid) - before.cpu)),
+      probes: latencies.length,
+      probeP50Ms: at(0.5),
+      probeP99Ms: at(0.99),
+      probeMaxMs: at(1),
+      probeFailures: probe.failures(),
+    };
+  }
+
+  async #quietSample(
+    target: { readonly port: number; readonly key: string },
+    deviceIds: readonly string[],
+  ): Promise<Sample> {
+    await delay(QUIET_AFTER_MS);
+    const traffic = startLive(this.#tools, target, deviceIds);
+    await delay(QUIET_MS);
+    return traffic.stop();
   }
 }
 
-function wait(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms));
+/** What has come to the API server's process so far. */
+interface ApiCounts {
+  readonly authorize: number;
+  readonly reports: number;
+  readonly noted: number;
+  /** Seconds. */
+  readonly cpu: number;
+}
+
+interface Probe {
+  /** Ends it; latencies in milliseconds. Safe to call twice. */
+  stop(): Promise<number[]>;
+  failures(): number;
+}
+
+/** Calls an address again and again, and takes the time. */
+function startProbe(url: string): Probe {
+  const latencies: number[] = [];
+  let failures = 0;
+  let isOver = false;
+  const loop = (async () => {
+    while (!isOver) {
+      const startedAt = performance.now();
+      const answer = await fetch(url).catch(() => null);
+      await answer?.text();
+      latencies.push(performance.now() - startedAt);
+      if (answer?.status !== 200) failures += 1;
+      await delay(PROBE_EVERY_MS);
+    }
+  })();
+  const stop = async (): Promise<number[]> => {
+    isOver = true;
+    await loop;
+    return latencies;
+  };
+  return { stop, failures: () => failures };
+}
+
+async function until(condition: () => boolean, what: string): Promise<void> {
+  const startedAt = performance.now();
+  while (!condition()) {
+    if (performance.now() - startedAt > LIMIT_MS) throw new Error(`never came: ${what}`);
+    await delay(20);
+  }
 }
 
 async function inTime<T>(promise: Promise<T>, what: string): Promise<T> {

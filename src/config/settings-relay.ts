@@ -184,7 +184,7 @@ export const RELAY_SETTINGS = {
   handshakesPerSecondMax: setting(
     "Tunnels",
     count(1, MANY),
-    2_000,
+    5_000,
     "Tunnel handshakes a second; more are told to come again (503).",
   ),
   failedHandshakesPerMinuteMax: setting(

@@ -13,12 +13,15 @@ import type { DeviceFight } from "./device-fights.ts";
 import { deviceOfHost } from "./device-selector.ts";
 import { relayError } from "./errors.ts";
 import { framingProblem } from "./http1/index.ts";
+import { PacedTasks } from "./paced-tasks.ts";
 import type { PeerAddresses } from "./peer-address.ts";
 import type { DeviceIdentity, Verdict } from "./ports.ts";
 import { answerProblem, answerUnframed } from "./problem.ts";
 import { Tunnel } from "./tunnel.ts";
 
 const PATH = "/tunnel/connect";
+/** Tunnels let in by one turn of the event loop once the gate has answered: about a millisecond of it. */
+const LATE_PER_TURN = 16;
 const BEARER = /^Bearer +([^ ]+) *$/i;
 
 /** uWS closes a WebSocket that is silent so long; yamux's own keepalive is much shorter. */
@@ -58,7 +61,8 @@ class TunnelEndpoint {
   readonly #ids = new RequestIds();
   /** True while a late verdict is acted on, and the WebSocket that it opened. */
   #isLate = false;
-  #late: WebSocket<TunnelSocket> | null = null;
+  #lateSocket: WebSocket<TunnelSocket> | null = null;
+  readonly #lateVerdicts = new PacedTasks(LATE_PER_TURN);
 
   constructor(context: RelayContext, peers: PeerAddresses) {
     this.#context = context;
@@ -79,7 +83,7 @@ class TunnelEndpoint {
       upgrade: (res, req, socketContext) => this.#upgrade(res, req, socketContext),
       open: (ws) => {
         this.#peers.upgraded();
-        if (this.#isLate) this.#late = ws;
+        if (this.#isLate) this.#lateSocket = ws;
         else this.#open(ws);
       },
       message: (ws, message, isBinary) => {
@@ -87,7 +91,7 @@ class TunnelEndpoint {
       },
       drain: (ws) => ws.getUserData().tunnel?.webSocketOnDrain(),
       close: (ws, code) => {
-        if (this.#late === ws) this.#late = null;
+        if (this.#lateSocket === ws) this.#lateSocket = null;
         ws.getUserData().tunnel?.webSocketOnClose(code);
       },
     });
@@ -139,17 +143,32 @@ class TunnelEndpoint {
       this.#decide(res, handshake, verdict);
       return;
     }
+    this.#await(res, handshake, verdict);
+  }
+
+  /** Decides when the verdict is there. A batch of the gate settles hundreds at once: they are let in some a turn. */
+  #await(res: HttpResponse, handshake: Handshake, verdict: Promise<Verdict<DeviceIdentity>>): void {
+    const { tunnelGate, log } = this.#context;
     let aborted = false;
     res.onAborted(() => {
       aborted = true;
     });
-    const settle = (late: Verdict<DeviceIdentity>): void => {
-      if (!aborted) this.#decideLate(res, handshake, late);
+    const decide = (late: Verdict<DeviceIdentity>): void => {
+      this.#lateVerdicts.push((hasWaited) => {
+        if (aborted) return;
+        // What the gate knew may have changed while this one waited for its turn: the token may be revoked.
+        const now = hasWaited && late.ok ? tunnelGate.authenticateDevice(handshake.token) : late;
+        if (now instanceof Promise) settle(now);
+        else this.#decideLate(res, handshake, now);
+      });
     };
-    verdict.then(settle, (error: unknown) => {
-      this.#context.log.error({ err: error }, "the tunnel gate failed");
-      settle({ ok: false, status: 503, code: "ERR_RELAY_GATE_UNAVAILABLE", retryAfter: 1 });
-    });
+    const settle = (asked: Promise<Verdict<DeviceIdentity>>): void => {
+      asked.then(decide, (error: unknown) => {
+        log.error({ err: error }, "the tunnel gate failed");
+        decide({ ok: false, status: 503, code: "ERR_RELAY_GATE_UNAVAILABLE", retryAfter: 1 });
+      });
+    };
+    settle(verdict);
   }
 
   /** What is refused before any token is looked at. */
@@ -202,8 +221,8 @@ class TunnelEndpoint {
     this.#isLate = true;
     res.cork(() => this.#decide(res, handshake, verdict));
     this.#isLate = false;
-    const ws = this.#late;
-    this.#late = null;
+    const ws = this.#lateSocket;
+    this.#lateSocket = null;
     if (ws !== null) this.#open(ws);
   }
 

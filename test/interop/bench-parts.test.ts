@@ -8,7 +8,8 @@ import { runProgram, startChild } from "../../bench/support/child.ts";
 import { makeFleet } from "../../bench/support/fleet.ts";
 import { medians } from "../../bench/support/stats.ts";
 import { verify } from "../../bench/support/verify.ts";
-import { buildGo, findProgram, skipWithout } from "../support/go.ts";
+import { compiledProgram } from "../support/bench-programs.ts";
+import { buildGo, skipWithout } from "../support/go.ts";
 import { Prng, seedFromEnvironment } from "../support/mux/prng.ts";
 import { startTestRelay, temporaryFolder } from "../support/relay/start-relay.ts";
 import { root } from "../support/root.ts";
@@ -20,20 +21,10 @@ const MIB = 1_024 * 1_024;
 const withC = { skip: skipWithout("gcc"), timeout: 55_000 };
 const withBoth = { skip: skipWithout("gcc", "go"), timeout: 55_000 };
 
-async function compiled(t: TestContext, name: "device" | "client"): Promise<string> {
-  const folder = await temporaryFolder(t);
-  const target = join(folder, name);
-  const source = join(root, "bench", "support", `${name}.c`);
-  const gcc = findProgram("gcc");
-  assert.ok(gcc !== null, "gcc is needed for this test");
-  await runProgram(gcc, ["-O1", "-Wall", "-Wextra", "-Werror", "-o", target, source]);
-  return target;
-}
-
 async function startDevice(t: TestContext, port: number, tokensFile: string): Promise<void> {
   const child = startChild({
     name: "device",
-    command: await compiled(t, "device"),
+    command: await compiledProgram(t, "device"),
     args: ["--relay", `127.0.0.1:${port}`, "--tokens", tokensFile],
     endBy: "stdin",
   });
@@ -49,7 +40,7 @@ test("the cheap device and the client agree with our relay", withC, async (t) =>
   await startDevice(t, relay.port, tokensFile);
   const deviceIds = ours.map(({ deviceId }) => deviceId);
   await verify({ port: relay.port, key: key.text }, deviceIds);
-  const client = await compiled(t, "client");
+  const client = await compiledProgram(t, "client");
   for (const mode of ["down", "up"]) {
     const output = await runProgram(client, [
       ...["--relay", `127.0.0.1:${relay.port}`, "--path", `/d/${deviceIds[0]}`],

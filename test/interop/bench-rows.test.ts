@@ -54,6 +54,18 @@ test("idle tunnels, their memory and their connects", needed, async (t) => {
   await measure(t, ["idle_rss", "connect_cpu"]);
 });
 
+test("tunnels that have each carried a request", needed, async (t) => {
+  await measure(t, ["touched_rss"]);
+});
+
+test("a fleet that comes back, with requests meanwhile and at rest", needed, async (t) => {
+  const [storm] = await measure(t, ["storm"]);
+  for (const side of ["hawser", "reference"] as const) {
+    const ratio = storm?.more["p99Ratio"]?.[side] ?? 0;
+    assert.ok(ratio > 0, `${side}: ${ratio}`);
+  }
+});
+
 test("a long line, with windows that grow and with the fixed one", needed, async (t) => {
   await measure(t, ["window_100ms"]);
 });
