@@ -224,11 +224,11 @@ class TunnelEndpoint {
 
   #recordRefusal(error: HttpError, requestId: string): void {
     this.#context.metrics.handshakeRefused(error.status);
-    this.#context.log.info({ code: error.code, status: error.status, requestId }, "tunnel refused");
+    this.#context.tunnelLog.refused(error.code, error.status, requestId);
   }
 
   #open(ws: WebSocket<TunnelSocket>): void {
-    const { store, metrics, log, forwarder } = this.#context;
+    const { store, metrics, log, tunnelLog, forwarder } = this.#context;
     const socket = ws.getUserData();
     const { identity, address } = socket;
     const tunnel = new Tunnel(this.#context, identity, address, ws as never);
@@ -237,10 +237,7 @@ class TunnelEndpoint {
     const fight = displaced > 0 ? this.#context.fights.recordReplacement(identity.deviceId) : null;
     if (fight !== null) log.warn(fight, "connections fight over one device");
     metrics.tunnelOpened();
-    log.info(
-      { device: identity.deviceId, token: identity.tokenRef, addr: address, displaced },
-      "tunnel open",
-    );
+    tunnelLog.opened(identity.deviceId, identity.tokenRef, address, displaced);
     this.#report(tunnel, socket, displaced > 0, fight);
     forwarder.tunnelOnReady(tunnel);
   }
