@@ -212,7 +212,9 @@ function buildContext(options: RelayOptions, mux: MuxOptions, deps: RelayDeps): 
 export async function startRelay(options: RelayOptions, deps: RelayDeps): Promise<Relay> {
   const problems = relayOptionsProblems(options);
   if (problems.length > 0) throw new ConfigError(problems);
-  const context = buildContext(options, muxOptions(options.mux), deps);
+  // A fleet that comes back is spared a message each way for each device; a round trip matters to streams alone.
+  const mux = muxOptions({ pingAtStart: false, ...options.mux });
+  const context = buildContext(options, mux, deps);
   const { tlsCertFile: certFile, tlsKeyFile: keyFile } = options;
   const edge = await Listener.open(context.uws, {
     host: options.listenHost,

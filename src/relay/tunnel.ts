@@ -82,7 +82,7 @@ export class Tunnel extends SessionHandle implements SessionHandler, StreamHandl
       context.clock,
       context.pools,
     );
-    this.#schedule();
+    this.#scheduleAt(this.session.dueAt);
   }
 
   /** True while new streams may be opened. */
