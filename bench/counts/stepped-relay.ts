@@ -4,7 +4,7 @@ import { closeSync, openSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as delay, setImmediate as turn } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
-import { freePort } from "../../src/cli/free-ports.ts";
+import { lendPort } from "../../test/support/ports.ts";
 import type { ProbeAnswer, ProbeQuestion } from "./probe.ts";
 
 const main = fileURLToPath(new URL("../../src/cli/main.js", import.meta.url));
@@ -46,7 +46,7 @@ export class SteppedRelay {
     nodeArgs,
     settings,
   }: SteppedRelaySpec): Promise<SteppedRelay> {
-    const ports = [await freePort(), await freePort()];
+    const ports = [await lendPort(), await lendPort()];
     const log = openSync(join(folder, "relay.log"), "w");
     const args = [
       ...nodeArgs,

@@ -5,8 +5,8 @@ import { setTimeout as delay } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { DemoBrowser, type Page } from "../../src/cli/demo-browser.ts";
 import { startDemoIdp } from "../../src/cli/demo-idp.ts";
-import { freePort } from "../../src/cli/free-ports.ts";
 import { newKeyRing } from "../../src/config/index.ts";
+import { lendPort } from "../../test/support/ports.ts";
 import { type Child, startChild } from "./child.ts";
 import { startDevice } from "./relays.ts";
 import type { Tools } from "./tools.ts";
@@ -47,10 +47,10 @@ export async function startApiStack(
   };
   try {
     const ports = {
-      api: await freePort(),
-      apiInternal: await freePort(),
-      edge: await freePort(),
-      internal: await freePort(),
+      api: await lendPort(),
+      apiInternal: await lendPort(),
+      edge: await lendPort(),
+      internal: await lendPort(),
     };
     const publicBaseUrl = `http://127.0.0.1:${ports.api}`;
     const idp = await startDemoIdp({ publicBaseUrl, publicClient: false });

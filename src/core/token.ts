@@ -1,4 +1,4 @@
-import { createHash, randomBytes, timingSafeEqual } from "node:crypto";
+import { hash, randomBytes, timingSafeEqual } from "node:crypto";
 import { crc32 } from "node:zlib";
 
 /**
@@ -111,7 +111,9 @@ export function isSecretDigest(text: string): boolean {
 /** Compares two stored digests in constant time. Both are 64 hex digits; anything else is unequal. */
 export function digestsEqual(left: string, right: string): boolean {
   if (left.length !== DIGEST_LENGTH || right.length !== DIGEST_LENGTH) return false;
-  return timingSafeEqual(Buffer.from(left, "latin1"), Buffer.from(right, "latin1"));
+  leftDigest.write(left, "latin1");
+  rightDigest.write(right, "latin1");
+  return timingSafeEqual(leftDigest, rightDigest);
 }
 
 /** Makes a device id: 80 random bits as 16 lower-case base32 characters, which is a DNS label. */
@@ -135,6 +137,9 @@ export function isDeviceId(text: string): boolean {
 const BODY_PATTERN = /^.{4}[0-9A-Za-z]{8}_[0-9A-Za-z]{49}$/;
 const REF_PATTERN = /^(?:vAc|hwk|hwe)_[0-9A-Za-z]{8}$/;
 const DIGEST_LENGTH = 64;
+/** Where digests are compared: no secrets, and good for one call. */
+const leftDigest = Buffer.alloc(DIGEST_LENGTH);
+const rightDigest = Buffer.alloc(DIGEST_LENGTH);
 const DIGEST_PATTERN = /^[0-9a-f]{64}$/;
 const BASE32 = "abcdefghijklmnopqrstuvwxyz234567";
 const DEVICE_ID_LENGTH = 16;
@@ -175,7 +180,8 @@ function checksum(text: string): string {
 }
 
 function digestSecret(digits: string): string {
-  return createHash("sha256").update(digits, "latin1").digest("hex");
+  // In one call: a third of what an object of class Hash costs.
+  return hash("sha256", digits, "hex");
 }
 
 /** Eight uniform characters. A byte of 248 and more is drawn again: 248 is the largest multiple of 62 in a byte. */

@@ -61,9 +61,17 @@ function noteRoundTrip(session: Session, now: number, sample: number): void {
 /** Data arrived: measures the round trip when the last measurement is old. */
 export function measureRoundTrip(session: Session): void {
   const now = session.lastReceivedAt;
-  if (session.pingOutstanding || now - session.pingSentAt < RTT_PING_INTERVAL_MS) return;
-  if (!session.started) return;
+  if (session.pingOutstanding || !session.started) return;
+  if (session.pingValue !== 0 && now - session.pingSentAt < RTT_PING_INTERVAL_MS) return;
   sendPing(session, now);
+}
+
+/**
+ * A stream opens: measures the round trip if no ping has done so. This ping leaves together with the stream's first
+ * frames, while one at the start of the session is a message of its own, and so is its answer.
+ */
+export function measureFirstRoundTrip(session: Session, now: number): void {
+  if (session.started && session.pingValue === 0) sendPing(session, now);
 }
 
 /** Writes the replies that wait in front of what the batch holds: they overtake Data. */

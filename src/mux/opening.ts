@@ -2,6 +2,7 @@ import { Ring } from "../core/ring.ts";
 import { Flag, FrameType, INITIAL_WINDOW_BYTES, STREAM_ID_END } from "./constants.ts";
 import { muxClosedError } from "./errors.ts";
 import type { StreamHandler } from "./handlers.ts";
+import { measureFirstRoundTrip } from "./keepalive.ts";
 import { failInternal, removeStream, tellClosed } from "./lifecycle.ts";
 import { appendFrame, linkIntoRing, pump, sendFinWhenDue } from "./sender.ts";
 import { Phase, type Session } from "./session.ts";
@@ -65,6 +66,7 @@ function start(session: Session, stream: Stream, now: number): void {
   session.streams ??= new Map<number, Stream>();
   session.streams.set(stream.id, stream);
   session.lowerDue(now + options.openTimeoutMs);
+  measureFirstRoundTrip(session, now);
   const extra = options.initialWindowBytes - INITIAL_WINDOW_BYTES;
   appendFrame(session, FrameType.WINDOW_UPDATE, Flag.SYN, stream.id, extra);
 }

@@ -24,6 +24,8 @@ export interface MuxOptions {
   readonly ackDeadlineMs: number;
   /** FIN of an unacknowledged outbound stream is held this long. */
   readonly finHoldMs: number;
+  /** False: the first ping leaves with the first stream that is opened, or answers the first data. */
+  readonly pingAtStart: boolean;
   readonly keepAliveIntervalMs: number;
   readonly keepAliveTimeoutMs: number;
   /** Share by which the interval is shortened at random, 0 to 1. */
@@ -90,6 +92,7 @@ const DEFAULTS: MuxOptions = {
   openTimeoutMs: 30_000,
   ackDeadlineMs: 10_000,
   finHoldMs: 1_000,
+  pingAtStart: true,
   keepAliveIntervalMs: 30_000,
   keepAliveTimeoutMs: 10_000,
   keepAliveJitter: 0.2,

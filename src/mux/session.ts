@@ -53,7 +53,7 @@ export class Session implements FrameSink {
   readonly pools: MuxPools;
   readonly decoder = new Decoder();
   phase: Phase = Phase.OPEN;
-  started = false;
+  started: boolean;
   dirty = false;
   flushing = false;
   receiving = false;
@@ -124,8 +124,9 @@ export class Session implements FrameSink {
     this.pools = pools;
     this.nextStreamId = role === "client" ? 1 : 2;
     this.lastReceivedAt = clock.now();
-    this.dueAt = this.lastReceivedAt;
     this.pingWaitMs = jittered(this);
+    this.started = !options.pingAtStart;
+    this.dueAt = this.started ? this.lastReceivedAt + this.pingWaitMs : this.lastReceivedAt;
   }
 
   /** Not closed and not failed. */

@@ -1,4 +1,4 @@
-import { AsciiLines, LinePiece, type LineSink } from "./ascii-lines.ts";
+import { type AsciiLines, LinePiece } from "./ascii-lines.ts";
 
 /** The two HTTP fronts by number. */
 export const FRONT_NAMES = ["edge", "internal"] as const;
@@ -37,10 +37,11 @@ export class AccessLog {
   #time = -1;
 
   /**
+   * @param lines other logs may write to them, too
    * @param bindings pino's prepared bindings, `,"pid":1,"hostname":"x"`, or "" for none
    */
-  constructor(sink: LineSink, enabled = true, bindings = "") {
-    this.#lines = new AsciiLines(sink);
+  constructor(lines: AsciiLines, enabled = true, bindings = "") {
+    this.#lines = lines;
     this.enabled = enabled;
     this.#bindings = bindings;
   }
@@ -109,7 +110,7 @@ export class AccessLog {
     lines.piece(END);
   }
 
-  /** Hands what is gathered to the destination. */
+  /** Hands what is gathered, lines of other logs included, to the destination. */
   flush(): void {
     this.#lines.flush();
   }

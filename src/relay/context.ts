@@ -11,6 +11,7 @@ import type { RelayMetrics } from "./metrics.ts";
 import type { RelayOptions } from "./options.ts";
 import type { CallerGate, GateMemory, TunnelGate, TunnelListener } from "./ports.ts";
 import type { Tunnel, TunnelStore } from "./tunnel.ts";
+import type { TunnelLog } from "./tunnel-log.ts";
 import type { Turn } from "./turn.ts";
 import type { Uws } from "./uws.ts";
 
@@ -23,6 +24,8 @@ export interface RelayContext {
   readonly clock: Clock;
   readonly metrics: RelayMetrics;
   readonly accessLog: AccessLog;
+  /** Its lines leave with those of the access log. */
+  readonly tunnelLog: TunnelLog;
   readonly store: TunnelStore;
   /** Displaced tunnels: out of the store, but their running requests may finish. */
   readonly displaced: Set<Tunnel>;

@@ -4,6 +4,9 @@ import type { HttpResponse, TemplatedApp } from "uWebSockets.js";
 const REMEMBERED_MAX = 4_096;
 
 const ipv4Texts = new Map<number, string>();
+/** The one that was asked for last: behind a proxy it is that of every connection. */
+let lastIpv4 = 0;
+let lastIpv4Text = "0.0.0.0";
 
 /** Big-endian number of four bytes that exist. */
 function uint32At(bytes: Uint8Array, at: number): number {
@@ -14,12 +17,15 @@ function uint32At(bytes: Uint8Array, at: number): number {
 
 function ipv4Text(bytes: Uint8Array, at: number): string {
   const key = uint32At(bytes, at);
+  if (key === lastIpv4) return lastIpv4Text;
   let text = ipv4Texts.get(key);
   if (text === undefined) {
     text = bytes.subarray(at, at + 4).join(".");
     if (ipv4Texts.size >= REMEMBERED_MAX) ipv4Texts.clear();
     ipv4Texts.set(key, text);
   }
+  lastIpv4 = key;
+  lastIpv4Text = text;
   return text;
 }
 
@@ -52,7 +58,7 @@ export class PeerAddresses {
   /** Follows the connections of `app`, which must not listen yet. */
   constructor(app: TemplatedApp) {
     const follow = (res: HttpResponse, change: unknown): void => {
-      if (Number(change) > 0) this.#opened(peerAddress(res));
+      if (Number(change) > 0) this.#opened(res);
       else this.#closed();
     };
     app.filter(follow);
@@ -68,12 +74,12 @@ export class PeerAddresses {
     this.#closed();
   }
 
-  #opened(address: string): void {
+  #opened(res: HttpResponse): void {
     if (this.#open === 0) {
-      this.#address = address;
+      this.#address = peerAddress(res);
       this.#mixed = false;
-    } else if (address !== this.#address) {
-      this.#mixed = true;
+    } else if (!this.#mixed) {
+      this.#mixed = peerAddress(res) !== this.#address;
     }
     this.#open += 1;
   }

@@ -7,7 +7,7 @@ import { ConfigError, type ConfigProblem } from "../core/errors.ts";
 import { TimerWheel } from "../core/timer-wheel.ts";
 import { type MuxOptions, MuxPools, muxOptions } from "../mux/index.ts";
 import { AccessLog } from "./access-log.ts";
-import type { LineSink } from "./ascii-lines.ts";
+import { AsciiLines, type LineSink } from "./ascii-lines.ts";
 import { closeRevoked } from "./close-tunnels.ts";
 import type { RelayContext } from "./context.ts";
 import { DescriptorGuard, type Pausable } from "./descriptor-guard.ts";
@@ -25,6 +25,7 @@ import { KEEP_AWAKE_MS, lengthenResponseTimeout } from "./response-timeout.ts";
 import { InMemorySessionStore } from "./session-store.ts";
 import { CloseCode, type Tunnel } from "./tunnel.ts";
 import { registerTunnelEndpoint } from "./tunnel-endpoint.ts";
+import { TunnelLog } from "./tunnel-log.ts";
 import { Turn } from "./turn.ts";
 import { loadUws, uwsAdapted } from "./uws.ts";
 
@@ -38,7 +39,7 @@ export interface RelayDeps {
   readonly tunnelListener?: TunnelListener;
   readonly logger: Logger;
   /**
-   * Where access lines go, in blocks of bytes, when the logger's level lets `info` through. Default: to the logger's
+   * Where access lines and those of tunnels go, in blocks of bytes, when the logger's level lets `info` through. Default: to the logger's
    * destination, as text.
    */
   readonly accessLines?: LineSink;
@@ -144,16 +145,23 @@ export function relayOptionsProblems(options: RelayOptions): ConfigProblem[] {
   return problems;
 }
 
-/** The access log with pino's prepared bindings, so that its lines look like pino's own. */
-function accessLogOf(logger: Logger, lines: LineSink | undefined): AccessLog {
+/** The logs of frequent lines, with pino's prepared bindings, so that their lines look like pino's own. */
+function lineLogsOf(
+  logger: Logger,
+  sink: LineSink | undefined,
+): Pick<RelayContext, "accessLog" | "tunnelLog"> {
   const internals = logger as unknown as Record<symbol, unknown>;
   const destination = internals[pino.symbols.streamSym] as DestinationStream;
   const bindings = internals[pino.symbols.chindingsSym];
-  return new AccessLog(
-    lines ?? { write: (bytes) => destination.write(Buffer.from(bytes).toString("utf8")) },
-    logger.isLevelEnabled("info"),
-    typeof bindings === "string" ? bindings : "",
+  const lines = new AsciiLines(
+    sink ?? { write: (bytes) => destination.write(Buffer.from(bytes).toString("utf8")) },
   );
+  const enabled = logger.isLevelEnabled("info");
+  const prepared = typeof bindings === "string" ? bindings : "";
+  return {
+    accessLog: new AccessLog(lines, enabled, prepared),
+    tunnelLog: new TunnelLog(lines, enabled, prepared),
+  };
 }
 
 function buildContext(options: RelayOptions, mux: MuxOptions, deps: RelayDeps): RelayContext {
@@ -170,7 +178,7 @@ function buildContext(options: RelayOptions, mux: MuxOptions, deps: RelayDeps): 
     log,
     clock,
     metrics: new RelayMetrics(),
-    accessLog: accessLogOf(log, deps.accessLines),
+    ...lineLogsOf(log, deps.accessLines),
     store,
     displaced: new Set(),
     handshakes: new HandshakeGuard(clock, {
@@ -204,7 +212,9 @@ function buildContext(options: RelayOptions, mux: MuxOptions, deps: RelayDeps): 
 export async function startRelay(options: RelayOptions, deps: RelayDeps): Promise<Relay> {
   const problems = relayOptionsProblems(options);
   if (problems.length > 0) throw new ConfigError(problems);
-  const context = buildContext(options, muxOptions(options.mux), deps);
+  // A fleet that comes back is spared a message each way for each device; a round trip matters to streams alone.
+  const mux = muxOptions({ pingAtStart: false, ...options.mux });
+  const context = buildContext(options, mux, deps);
   const { tlsCertFile: certFile, tlsKeyFile: keyFile } = options;
   const edge = await Listener.open(context.uws, {
     host: options.listenHost,

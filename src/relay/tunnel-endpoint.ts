@@ -5,6 +5,7 @@ import type {
   us_socket_context_t,
   WebSocket,
 } from "uWebSockets.js";
+import { assert } from "../core/assert.ts";
 import type { HttpError } from "../core/errors.ts";
 import { RequestIds } from "../core/request-ids.ts";
 import { agentVersionOf } from "../core/version.ts";
@@ -12,6 +13,7 @@ import type { RelayContext } from "./context.ts";
 import type { DeviceFight } from "./device-fights.ts";
 import { deviceOfHost } from "./device-selector.ts";
 import { relayError } from "./errors.ts";
+import { HandshakeFields } from "./handshake-fields.ts";
 import { framingProblem } from "./http1/index.ts";
 import { PacedTasks } from "./paced-tasks.ts";
 import type { PeerAddresses } from "./peer-address.ts";
@@ -23,28 +25,30 @@ const PATH = "/tunnel/connect";
 /** Tunnels let in by one turn of the event loop once the gate has answered: about a millisecond of it. */
 const LATE_PER_TURN = 16;
 const BEARER = /^Bearer +([^ ]+) *$/i;
+/** As nearly every device writes it, with the token behind. */
+const BEARER_EXACT = "Bearer ";
 
 /** uWS closes a WebSocket that is silent so long; yamux's own keepalive is much shorter. */
 const IDLE_TIMEOUT_S = 120;
 
 /** What a handshake carries until its token is checked. */
 interface Handshake {
-  readonly requestId: string;
   readonly address: string;
   readonly webSocketKey: string;
-  readonly token: string;
   readonly userAgent: string;
   readonly socketContext: us_socket_context_t;
 }
 
-/** What the WebSocket of a tunnel carries: who it is, and from its opening on the tunnel. */
+/** What the WebSocket of a tunnel carries. */
 interface TunnelSocket {
-  readonly identity: DeviceIdentity;
-  readonly address: string;
-  /** What the handshake said; forgotten once the tunnel is open. */
-  userAgent: string;
-  tunnel: Tunnel | null;
+  tunnel?: Tunnel;
 }
+
+/**
+ * Given to uWS with each upgrade. It copies each property, one by one, and would keep what nobody needs once the tunnel
+ * is open: identity and handshake reach `#open`, which runs right after `upgrade`, by way of fields.
+ */
+const NO_USER_DATA: TunnelSocket = {};
 
 /** Registers `GET /tunnel/connect`, where devices dial in. */
 export function registerTunnelEndpoint(
@@ -59,6 +63,10 @@ class TunnelEndpoint {
   readonly #context: RelayContext;
   readonly #peers: PeerAddresses;
   readonly #ids = new RequestIds();
+  readonly #fields = new HandshakeFields();
+  /** The handshake that is upgraded this moment, and whose it is. */
+  #upgrading: Handshake | null = null;
+  #identity: DeviceIdentity | null = null;
   /** True while a late verdict is acted on, and the WebSocket that it opened. */
   #isLate = false;
   #lateSocket: WebSocket<TunnelSocket> | null = null;
@@ -102,7 +110,7 @@ class TunnelEndpoint {
       }
       const isHead = req.getCaseSensitiveMethod() === "HEAD";
       if (this.#refuseUnframed(res, req, isHead)) return;
-      this.#refuse(res, relayError("ERR_RELAY_UPGRADE_REQUIRED"), this.#ids.next(), isHead);
+      this.#refuse(res, relayError("ERR_RELAY_UPGRADE_REQUIRED"), isHead);
     });
   }
 
@@ -117,37 +125,32 @@ class TunnelEndpoint {
       req.setYield(true);
       return;
     }
-    if (this.#refuseUnframed(res, req, false)) return;
-    const requestId = this.#ids.next();
+    const fields = this.#fields;
+    fields.read(req);
+    if (fields.namesBody && this.#refuseUnframed(res, req, false)) return;
     const peer = this.#peers.of(res);
-    const address = this.#context.clientAddress.clientOf(peer, req.getHeader("x-forwarded-for"));
-    const refusal = this.#refusal(req, address);
+    const address = this.#context.clientAddress.clientOf(peer, fields.forwardedFor);
+    const refusal = this.#refusal(fields.origin, address);
     if (refusal !== null) {
-      this.#refuse(res, refusal, requestId);
+      this.#refuse(res, refusal);
       return;
     }
-    const handshake: Handshake = {
-      requestId,
-      address,
-      webSocketKey: req.getHeader("sec-websocket-key"),
-      token: this.#token(req),
-      userAgent: req.getHeader("user-agent"),
-      socketContext,
-    };
-    if (handshake.token === "") {
-      this.#decide(res, handshake, refused("ERR_RELAY_UNAUTHORIZED"));
-      return;
-    }
-    const verdict = this.#context.tunnelGate.authenticateDevice(handshake.token);
-    if (!(verdict instanceof Promise)) {
-      this.#decide(res, handshake, verdict);
-      return;
-    }
-    this.#await(res, handshake, verdict);
+    const { webSocketKey, userAgent } = fields;
+    const handshake: Handshake = { address, webSocketKey, userAgent, socketContext };
+    const token = this.#token(fields.authorization, req);
+    const verdict =
+      token === "" ? UNAUTHORIZED : this.#context.tunnelGate.authenticateDevice(token);
+    if (verdict instanceof Promise) this.#await(res, handshake, token, verdict);
+    else this.#decide(res, handshake, verdict);
   }
 
   /** Decides when the verdict is there. A batch of the gate settles hundreds at once: they are let in some a turn. */
-  #await(res: HttpResponse, handshake: Handshake, verdict: Promise<Verdict<DeviceIdentity>>): void {
+  #await(
+    res: HttpResponse,
+    handshake: Handshake,
+    token: string,
+    verdict: Promise<Verdict<DeviceIdentity>>,
+  ): void {
     const { tunnelGate, log } = this.#context;
     let aborted = false;
     res.onAborted(() => {
@@ -157,7 +160,7 @@ class TunnelEndpoint {
       this.#lateVerdicts.push((hasWaited) => {
         if (aborted) return;
         // What the gate knew may have changed while this one waited for its turn: the token may be revoked.
-        const now = hasWaited && late.ok ? tunnelGate.authenticateDevice(handshake.token) : late;
+        const now = hasWaited && late.ok ? tunnelGate.authenticateDevice(token) : late;
         if (now instanceof Promise) settle(now);
         else this.#decideLate(res, handshake, now);
       });
@@ -172,16 +175,17 @@ class TunnelEndpoint {
   }
 
   /** What is refused before any token is looked at. */
-  #refusal(req: HttpRequest, address: string): HttpError | null {
+  #refusal(origin: string, address: string): HttpError | null {
     const { draining } = this.#context;
     if (draining) return relayError("ERR_RELAY_DRAINING", { retryAfter: 1 });
-    if (req.getHeader("origin") !== "") return relayError("ERR_RELAY_ORIGIN");
+    if (origin !== "") return relayError("ERR_RELAY_ORIGIN");
     const admission = this.#context.handshakes.admit(address);
     return admission.ok ? null : relayError(admission.code, { retryAfter: admission.retryAfter });
   }
 
-  #token(req: HttpRequest): string {
-    const token = BEARER.exec(req.getHeader("authorization"))?.[1];
+  #token(authorization: string, req: HttpRequest): string {
+    if (isBearerExact(authorization)) return authorization.slice(BEARER_EXACT.length);
+    const token = BEARER.exec(authorization)?.[1];
     if (token !== undefined) return token;
     return this.#context.options.allowQueryToken ? (req.getQuery("token") ?? "") : "";
   }
@@ -190,7 +194,7 @@ class TunnelEndpoint {
     if (!verdict.ok) {
       if (verdict.status === 401) this.#context.handshakes.recordFailure(handshake.address);
       const code = CODES[verdict.status];
-      this.#refuse(res, relayError(code, { retryAfter: verdict.retryAfter }), handshake.requestId);
+      this.#refuse(res, relayError(code, { retryAfter: verdict.retryAfter }));
       return;
     }
     const identity = verdict.value;
@@ -198,18 +202,18 @@ class TunnelEndpoint {
     const live = store.findDevice(identity.deviceId) !== null;
     if (!live && store.size >= options.tunnelsMax) {
       const error = relayError("ERR_RELAY_OVERLOADED", { retryAfter: 30 });
-      this.#refuse(res, error, handshake.requestId);
+      this.#refuse(res, error);
       return;
     }
     const waitMs = live ? this.#context.fights.delayMs(identity.deviceId) : 0;
     if (waitMs > 0) {
       const retryAfter = Math.ceil(waitMs / 1_000);
-      this.#refuse(res, relayError("ERR_RELAY_LIMITED", { retryAfter }), handshake.requestId);
+      this.#refuse(res, relayError("ERR_RELAY_LIMITED", { retryAfter }));
       return;
     }
-    const { address, userAgent } = handshake;
-    const socket: TunnelSocket = { identity, address, userAgent, tunnel: null };
-    res.upgrade(socket, handshake.webSocketKey, "", "", handshake.socketContext);
+    this.#upgrading = handshake;
+    this.#identity = identity;
+    res.upgrade(NO_USER_DATA, handshake.webSocketKey, "", "", handshake.socketContext);
   }
 
   /**
@@ -224,9 +228,12 @@ class TunnelEndpoint {
     const ws = this.#lateSocket;
     this.#lateSocket = null;
     if (ws !== null) this.#open(ws);
+    this.#upgrading = null;
+    this.#identity = null;
   }
 
-  #refuse(res: HttpResponse, error: HttpError, requestId: string, isHead = false): void {
+  #refuse(res: HttpResponse, error: HttpError, isHead = false): void {
+    const requestId = this.#ids.next();
     this.#recordRefusal(error, requestId);
     answerProblem(res, error, requestId, isHead);
   }
@@ -243,36 +250,30 @@ class TunnelEndpoint {
 
   #recordRefusal(error: HttpError, requestId: string): void {
     this.#context.metrics.handshakeRefused(error.status);
-    this.#context.log.info({ code: error.code, status: error.status, requestId }, "tunnel refused");
+    this.#context.tunnelLog.refused(error.code, error.status, requestId);
   }
 
   #open(ws: WebSocket<TunnelSocket>): void {
-    const { store, metrics, log, forwarder } = this.#context;
-    const socket = ws.getUserData();
-    const { identity, address } = socket;
+    const { store, metrics, log, tunnelLog, forwarder } = this.#context;
+    const handshake = this.#upgrading;
+    const identity = this.#identity;
+    this.#upgrading = null;
+    this.#identity = null;
+    assert(handshake !== null && identity !== null, "a WebSocket opens right after its upgrade");
+    const { address, userAgent } = handshake;
     const tunnel = new Tunnel(this.#context, identity, address, ws as never);
-    socket.tunnel = tunnel;
+    ws.getUserData().tunnel = tunnel;
     const displaced = store.register(tunnel);
     const fight = displaced > 0 ? this.#context.fights.recordReplacement(identity.deviceId) : null;
     if (fight !== null) log.warn(fight, "connections fight over one device");
     metrics.tunnelOpened();
-    log.info(
-      { device: identity.deviceId, token: identity.tokenRef, addr: address, displaced },
-      "tunnel open",
-    );
-    this.#report(tunnel, socket, displaced > 0, fight);
+    tunnelLog.opened(identity.deviceId, identity.tokenRef, address, displaced);
+    this.#report(tunnel, userAgent, displaced > 0, fight);
     forwarder.tunnelOnReady(tunnel);
   }
 
-  #report(
-    tunnel: Tunnel,
-    socket: TunnelSocket,
-    replaced: boolean,
-    fight: DeviceFight | null,
-  ): void {
+  #report(tunnel: Tunnel, userAgent: string, replaced: boolean, fight: DeviceFight | null): void {
     const listener = this.#context.tunnelListener;
-    const agentVersion = agentVersionOf(socket.userAgent);
-    socket.userAgent = "";
     if (listener === null) return;
     const at = new Date(tunnel.connectedAt).toISOString();
     const about = { token: tunnel.tokenRef, device_id: tunnel.deviceId, at };
@@ -280,12 +281,21 @@ class TunnelEndpoint {
       kind: "opened",
       ...about,
       remote_addr: tunnel.remoteAddrText,
-      agent_version: agentVersion,
+      agent_version: agentVersionOf(userAgent),
       replaced,
     });
     if (fight === null) return;
     listener.tunnelOnEvent({ kind: "fight", ...about, replacements: fight.replacements });
   }
+}
+
+/** The scheme, one space, and a text without spaces. */
+function isBearerExact(authorization: string): boolean {
+  return (
+    authorization.length > BEARER_EXACT.length &&
+    authorization.startsWith(BEARER_EXACT) &&
+    authorization.lastIndexOf(" ") === BEARER_EXACT.length - 1
+  );
 }
 
 const CODES = {
@@ -295,6 +305,9 @@ const CODES = {
   503: "ERR_RELAY_GATE_UNAVAILABLE",
 } as const;
 
-function refused(code: "ERR_RELAY_UNAUTHORIZED"): Verdict<never> {
-  return { ok: false, status: 401, code, retryAfter: 0 };
-}
+const UNAUTHORIZED: Verdict<never> = {
+  ok: false,
+  status: 401,
+  code: "ERR_RELAY_UNAUTHORIZED",
+  retryAfter: 0,
+};

@@ -82,7 +82,7 @@ export class Tunnel extends SessionHandle implements SessionHandler, StreamHandl
       context.clock,
       context.pools,
     );
-    this.#schedule();
+    this.#scheduleAt(this.session.dueAt);
   }
 
   /** True while new streams may be opened. */
@@ -334,9 +334,6 @@ export class Tunnel extends SessionHandle implements SessionHandler, StreamHandl
       displaced: this.#isDisplaced,
       at: new Date().toISOString(),
     });
-    this.#context.log.info(
-      { device: this.deviceId, token: this.tokenRef, code, reason: this.#closeReason },
-      "tunnel closed",
-    );
+    this.#context.tunnelLog.closed(this.deviceId, this.tokenRef, code, this.#closeReason);
   }
 }

@@ -258,3 +258,36 @@ test("section 12.3: data pauses while our ping is unanswered for 3 s, and resume
   harness.expectSent(data(1, pattern(1_000)));
   harness.receive(wu(1, 64));
 });
+
+test("section 8: without a ping at the start the round trip is measured with the first stream", () => {
+  const harness = new Harness("client", { pingAtStart: false }, { pongs: false });
+  assert.deepEqual(harness.ownPings, []);
+  harness.clock.advance(5_000);
+  const first = harness.open();
+  first.live.write(pattern(3));
+  harness.settle();
+  assert.equal(harness.transport.messages.length, 1, "the ping is no message of its own");
+  harness.open();
+  harness.settle();
+  assert.deepEqual(harness.ownPings, [1], "once");
+  harness.clock.advance(40);
+  harness.receive(pong(1));
+  assert.equal(harness.session.rttMs, 40);
+});
+
+test("section 8: without a ping at the start the first data of an inbound stream is answered by one", () => {
+  const harness = new Harness("server", { pingAtStart: false }, { accepts: true });
+  harness.receive(syn(1));
+  assert.deepEqual(harness.ownPings, []);
+  harness.receive(data(1, pattern(10)));
+  harness.receive(data(1, pattern(10)));
+  assert.deepEqual(harness.ownPings, [1], "once");
+});
+
+test("section 8: a session without a ping at the start still pings a silent peer", () => {
+  const harness = new Harness("client", { pingAtStart: false, keepAliveJitter: 0 });
+  harness.clock.advance(30_000);
+  harness.session.tick();
+  harness.settle();
+  assert.deepEqual(harness.ownPings, [1]);
+});

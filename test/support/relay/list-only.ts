@@ -4,6 +4,7 @@ import { monotonicClock } from "../../../src/core/clock.ts";
 import type { SessionSummary } from "../../../src/core/contract.ts";
 import { muxOptions } from "../../../src/mux/index.ts";
 import { AccessLog } from "../../../src/relay/access-log.ts";
+import { AsciiLines } from "../../../src/relay/ascii-lines.ts";
 import type { RelayContext } from "../../../src/relay/context.ts";
 import { registerInternal } from "../../../src/relay/internal.ts";
 import { Listener } from "../../../src/relay/listener.ts";
@@ -73,7 +74,7 @@ export async function startListOnly(
     clock: monotonicClock,
     log: pino({ level: "silent" }),
     metrics: new RelayMetrics(),
-    accessLog: new AccessLog({ write: () => {} }, false),
+    accessLog: new AccessLog(new AsciiLines({ write: () => {} }), false),
     draining: false,
   } as unknown as RelayContext;
   const listener = await Listener.open(uws, {

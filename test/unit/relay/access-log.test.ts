@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { AccessLog } from "../../../src/relay/access-log.ts";
+import { AsciiLines } from "../../../src/relay/ascii-lines.ts";
 
 class Lines {
   blocks: string[] = [];
@@ -23,7 +24,7 @@ class Lines {
 
 function setUp(bindings = ""): { log: AccessLog; lines: Lines } {
   const lines = new Lines();
-  return { log: new AccessLog(lines, true, bindings), lines };
+  return { log: new AccessLog(new AsciiLines(lines), true, bindings), lines };
 }
 
 describe("AccessLog", () => {

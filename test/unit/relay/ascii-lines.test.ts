@@ -19,6 +19,7 @@ describe("AsciiLines", () => {
     const sink = new Blocks();
     const lines = new AsciiLines(sink);
     const numbers = [0, 1, 9, 10, 99, 100, 65_535, 2 ** 31 - 1, 2 ** 31, 2 ** 53 - 1];
+    numbers.push(2_148_000_000, 2_148_000_007, 1_700_000_000_123, 2 ** 31 * 1e6 - 1, 2 ** 31 * 1e6);
     for (const number of numbers) {
       lines.reserve(32, 0);
       lines.number(number);
