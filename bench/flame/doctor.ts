@@ -46,7 +46,7 @@ const CURVES: readonly Curve[] = [
 ];
 
 const POINTS_MAX = 600;
-const LEFT = 220;
+const LEFT = 250;
 const WIDTH = 1_400;
 const PANEL = 90;
 const TOP = 64;

@@ -61,9 +61,8 @@ export function flamePicture(stacks: Stacks, { title, origin }: Caption): string
     }
   };
   draw(tree, 0, 0);
-  const { samples, waiting } = stacks;
-  const share = Math.round((100 * waiting) / Math.max(1, waiting + samples));
-  const counts = `${samples} samples; ${share} % of all were the loop waiting for events, and are left out`;
+  const { samples, waiting, starting } = stacks;
+  const counts = `${samples} samples; left out: ${waiting} that waited for events, ${starting} that loaded modules`;
   return [
     ...opening(height, { title, origin: `${origin}. ${counts}.` }),
     ...legend(),

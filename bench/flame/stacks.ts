@@ -25,9 +25,12 @@ export interface Stacks {
   readonly samples: number;
   /** Samples in which the loop waited for something to do; they are not in the tree. */
   readonly waiting: number;
+  /** Samples in which modules were loaded; the load comes later, and they are not in the tree either. */
+  readonly starting: number;
 }
 
 const WAITS = /^(?:__)?epoll_p?wait(?:@|$)/;
+const STARTS = /node:internal\/(?:main|modules|bootstrap)\//;
 
 /**
  * Puts samples together by stack, the outermost frame first.
@@ -38,10 +41,15 @@ const WAITS = /^(?:__)?epoll_p?wait(?:@|$)/;
 export function stacksOf(samples: readonly (readonly Tick[])[]): Stacks {
   const tree = node({ name: "all", kind: "native" });
   let waiting = 0;
+  let starting = 0;
   for (const sample of samples) {
     const innermost = sample.at(-1);
     if (innermost !== undefined && WAITS.test(innermost.name)) {
       waiting += 1;
+      continue;
+    }
+    if (sample.some(({ name }) => STARTS.test(name))) {
+      starting += 1;
       continue;
     }
     tree.count += 1;
@@ -49,7 +57,7 @@ export function stacksOf(samples: readonly (readonly Tick[])[]): Stacks {
     for (const tick of sample.length === 0 ? [NO_STACK] : sample) at = entered(at, frameOf(tick));
     at.self += 1;
   }
-  return { tree, samples: tree.count, waiting };
+  return { tree, samples: tree.count, waiting, starting };
 }
 
 const NO_STACK: Tick = { name: "(no stack)", type: "CPP" };
