@@ -1,9 +1,10 @@
 import { once } from "node:events";
 import { existsSync, rmSync } from "node:fs";
-import { connect, createServer } from "node:net";
+import { connect } from "node:net";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
+import { lendPort } from "../../test/support/ports.ts";
 import { root } from "../../test/support/root.ts";
 import { type Child, startChild } from "./child.ts";
 import type { Fleet } from "./fleet.ts";
@@ -36,12 +37,12 @@ export async function startRelay(
   gate: readonly string[] = [`--credentials=${fleet.hawserFile}`],
   environment: NodeJS.ProcessEnv = {},
 ): Promise<RunningRelay> {
-  const port = await freePort();
+  const port = await lendPort();
   const log = join(WORK_FOLDER, `${id}-${port}.log`);
   const child = startChild({
     name: id,
     ...(id === "hawser"
-      ? { command: process.execPath, args: hawserArgs(port, await freePort(), gate) }
+      ? { command: process.execPath, args: hawserArgs(port, await lendPort(), gate) }
       : { command: tools.baseline, args: baselineArgs(id, port, fleet) }),
     outputFile: log,
     endBy: "signal",
@@ -123,16 +124,4 @@ async function accepts(port: number): Promise<boolean> {
   } finally {
     socket.destroy();
   }
-}
-
-/** A port that was free a moment ago. */
-async function freePort(): Promise<number> {
-  const server = createServer();
-  server.listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const address = server.address();
-  server.close();
-  await once(server, "close");
-  if (address === null || typeof address === "string") throw new Error("no port");
-  return address.port;
 }

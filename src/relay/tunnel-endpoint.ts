@@ -1,4 +1,10 @@
-import type { HttpRequest, HttpResponse, TemplatedApp, us_socket_context_t } from "uWebSockets.js";
+import type {
+  HttpRequest,
+  HttpResponse,
+  TemplatedApp,
+  us_socket_context_t,
+  WebSocket,
+} from "uWebSockets.js";
 import type { HttpError } from "../core/errors.ts";
 import { RequestIds } from "../core/request-ids.ts";
 import { agentVersionOf } from "../core/version.ts";
@@ -50,6 +56,9 @@ class TunnelEndpoint {
   readonly #context: RelayContext;
   readonly #peers: PeerAddresses;
   readonly #ids = new RequestIds();
+  /** True while a late verdict is acted on, and the WebSocket that it opened. */
+  #isLate = false;
+  #late: WebSocket<TunnelSocket> | null = null;
 
   constructor(context: RelayContext, peers: PeerAddresses) {
     this.#context = context;
@@ -70,14 +79,17 @@ class TunnelEndpoint {
       upgrade: (res, req, socketContext) => this.#upgrade(res, req, socketContext),
       open: (ws) => {
         this.#peers.upgraded();
-        const socket = ws.getUserData();
-        socket.tunnel = this.#open(ws as never, socket);
+        if (this.#isLate) this.#late = ws;
+        else this.#open(ws);
       },
       message: (ws, message, isBinary) => {
         ws.getUserData().tunnel?.webSocketOnMessage(message, isBinary);
       },
       drain: (ws) => ws.getUserData().tunnel?.webSocketOnDrain(),
-      close: (ws, code) => ws.getUserData().tunnel?.webSocketOnClose(code),
+      close: (ws, code) => {
+        if (this.#late === ws) this.#late = null;
+        ws.getUserData().tunnel?.webSocketOnClose(code);
+      },
     });
     app.any(PATH, (res, req) => {
       if (this.#isOfDevice(req)) {
@@ -132,7 +144,7 @@ class TunnelEndpoint {
       aborted = true;
     });
     const settle = (late: Verdict<DeviceIdentity>): void => {
-      if (!aborted) res.cork(() => this.#decide(res, handshake, late));
+      if (!aborted) this.#decideLate(res, handshake, late);
     };
     verdict.then(settle, (error: unknown) => {
       this.#context.log.error({ err: error }, "the tunnel gate failed");
@@ -181,6 +193,20 @@ class TunnelEndpoint {
     res.upgrade(socket, handshake.webSocketKey, "", "", handshake.socketContext);
   }
 
+  /**
+   * Decides outside the route handler. The tunnel is made once `cork` has returned: where uWS finds the upgraded socket at the
+   * address of before, it still looks for the state of the HTTP response there, in memory that the upgrade has freed.
+   * Whatever is allocated meanwhile may come to lie in it, and can read as "close this connection".
+   */
+  #decideLate(res: HttpResponse, handshake: Handshake, verdict: Verdict<DeviceIdentity>): void {
+    this.#isLate = true;
+    res.cork(() => this.#decide(res, handshake, verdict));
+    this.#isLate = false;
+    const ws = this.#late;
+    this.#late = null;
+    if (ws !== null) this.#open(ws);
+  }
+
   #refuse(res: HttpResponse, error: HttpError, requestId: string, isHead = false): void {
     this.#recordRefusal(error, requestId);
     answerProblem(res, error, requestId, isHead);
@@ -201,10 +227,12 @@ class TunnelEndpoint {
     this.#context.log.info({ code: error.code, status: error.status, requestId }, "tunnel refused");
   }
 
-  #open(ws: ConstructorParameters<typeof Tunnel>[3], socket: TunnelSocket): Tunnel {
+  #open(ws: WebSocket<TunnelSocket>): void {
     const { store, metrics, log, forwarder } = this.#context;
+    const socket = ws.getUserData();
     const { identity, address } = socket;
-    const tunnel = new Tunnel(this.#context, identity, address, ws);
+    const tunnel = new Tunnel(this.#context, identity, address, ws as never);
+    socket.tunnel = tunnel;
     const displaced = store.register(tunnel);
     const fight = displaced > 0 ? this.#context.fights.recordReplacement(identity.deviceId) : null;
     if (fight !== null) log.warn(fight, "connections fight over one device");
@@ -215,7 +243,6 @@ class TunnelEndpoint {
     );
     this.#report(tunnel, socket, displaced > 0, fight);
     forwarder.tunnelOnReady(tunnel);
-    return tunnel;
   }
 
   #report(
