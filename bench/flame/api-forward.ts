@@ -7,8 +7,7 @@ import { formatCredentials } from "../../src/core/credentials.ts";
 import { activeDevice, person } from "../../test/support/api-store/people.ts";
 import { apiKey } from "../../test/support/relay-link/people.ts";
 import { runProgram } from "../support/child.ts";
-import { mainScript } from "../support/relays.ts";
-import { type Profiled, startProfiled } from "./profilers.ts";
+import { MAIN_SCRIPT, type Profiled, startProfiled } from "./profilers.ts";
 import { type ScenarioContext, startRelay } from "./relay.ts";
 
 /** More than any load asks for. */
@@ -106,7 +105,7 @@ async function apiWords(
     "oidc-allow-insecure": true,
   };
   const words = Object.entries(settings).map(([name, value]) => `--${name}=${value}`);
-  return [mainScript(), "api", ...words];
+  return [MAIN_SCRIPT, "api", ...words];
 }
 
 async function loadForward(

@@ -76,6 +76,7 @@ export function opening(height: number, { title, origin }: Caption): string[] {
   const size = `width="${WIDTH}" height="${height}" viewBox="0 0 ${WIDTH} ${height}"`;
   return [
     `<svg xmlns="http://www.w3.org/2000/svg" ${size} font-family="monospace" font-size="11">`,
+    `<title>${escapeXml(title)}</title>`,
     `<rect width="${WIDTH}" height="${height}" fill="#fff"/>`,
     `<text x="4" y="18" font-size="15">${escapeXml(title)}</text>`,
     `<text x="4" y="36">${escapeXml(origin)}</text>`,

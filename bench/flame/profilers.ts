@@ -1,6 +1,7 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
 import { root } from "../../test/support/root.ts";
 import { type Child, runProgram, startChild } from "../support/child.ts";
 import { WORK_FOLDER } from "../support/tools.ts";
@@ -13,6 +14,9 @@ const PACKAGE_FOLDER = join(root, "flamegraphs");
 const START_MS = 30_000;
 /** A profiler reads its log when the program has ended; that takes it longer than the load took. */
 const END_MS = 180_000;
+
+/** Hawser's command, of the build that this file is part of. */
+export const MAIN_SCRIPT = fileURLToPath(new URL("../../src/cli/main.js", import.meta.url));
 
 /** A program that runs under a profiler. */
 export interface Profiled {
@@ -55,22 +59,19 @@ export async function startProfiled(
   rmSync(folder, { recursive: true, force: true });
   mkdirSync(folder, { recursive: true });
   const log = join(folder, "program.log");
-  let pid = 0;
-  const [command, ...args] = [...commandOf(profiler), process.execPath, ...words];
   const child = startChild({
     name,
-    command: command ?? "",
-    args,
-    cwd: folder,
+    // Profilers write where they are started. The command makes itself the program that it starts.
+    command: "env",
+    args: ["-C", folder, ...commandOf(profiler), process.execPath, ...words],
     outputFile: log,
-    endBy: () => kill(pid, "SIGINT"),
-    endMs: END_MS,
+    endBy: "signal",
     // clinic asks at its first start whether it may report its use, and waits for the answer.
     environment: { NO_INSIGHT: "1" },
   });
   const logged = (pattern: RegExp): Promise<RegExpExecArray> => firstMatch(child, log, pattern);
   const [, found] = await logged(/"pid":(\d+)/);
-  pid = Number(found);
+  const pid = Number(found);
   profiled.add(pid);
   return {
     pid,
@@ -78,6 +79,9 @@ export async function startProfiled(
     folder,
     logged,
     async stop() {
+      kill(pid, "SIGINT");
+      const startedAt = performance.now();
+      while (child.failure === null && performance.now() - startedAt < END_MS) await delay(20);
       await child.stop();
       profiled.delete(pid);
     },

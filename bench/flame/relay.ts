@@ -1,9 +1,9 @@
 import { join } from "node:path";
 import type { Child } from "../support/child.ts";
 import type { Fleet } from "../support/fleet.ts";
-import { mainScript, type RunningRelay, startDevice } from "../support/relays.ts";
+import { type RunningRelay, startDevice } from "../support/relays.ts";
 import type { Tools } from "../support/tools.ts";
-import { type Profiled, type Profiler, startProfiled } from "./profilers.ts";
+import { MAIN_SCRIPT, type Profiled, type Profiler, startProfiled } from "./profilers.ts";
 
 /** What a scenario is run with. */
 export interface ScenarioContext {
@@ -30,15 +30,16 @@ export async function startRelay(
   more: readonly string[],
 ): Promise<Started> {
   const profiled = await startProfiled(profiler, id, [
-    ...[mainScript(), "relay", "--listen-host=127.0.0.1", "--listen-port=0", "--internal-port=0"],
+    ...[MAIN_SCRIPT, "relay", "--listen-host=127.0.0.1", "--listen-port=0", "--internal-port=0"],
     ...[`--data-dir=${join(folder, "data")}`, `--credentials=${fleet.hawserFile}`, ...more],
   ]);
   try {
     const [, port, internal] = await profiled.logged(LISTENS);
     const { pid, child, stop } = profiled;
-    const relay: RunningRelay = { id: "hawser", pid, port: Number(port), child, stop };
+    const ports = { edge: Number(port), internal: Number(internal) };
+    const relay = { id: "hawser" as const, pid, port: ports.edge, ports, child, stop };
     const device = await startDevice(tools, relay, fleet.tokensFile, fleet.deviceIds.length);
-    return { profiled, relay, internalPort: Number(internal), device };
+    return { profiled, relay, internalPort: ports.internal, device };
   } catch (error) {
     await profiled.stop();
     throw error;

@@ -26,12 +26,8 @@ export interface ChildSpec {
   readonly args: readonly string[];
   /** Standard output goes to this file instead of to `line()`. */
   readonly outputFile?: string;
-  /** How it is asked to end: by a signal, by the end of its standard input, or by this call. */
-  readonly endBy: "signal" | "stdin" | (() => void);
-  /** How long it may take to end before it is killed, in ms; 3,000 by default. */
-  readonly endMs?: number;
-  /** Folder that it runs in; that of this process by default. */
-  readonly cwd?: string;
+  /** How it is asked to end: by a signal, or by the end of its standard input. */
+  readonly endBy: "signal" | "stdin";
   /** Variables beside those of this process. */
   readonly environment?: NodeJS.ProcessEnv;
 }
@@ -42,7 +38,6 @@ export function startChild(spec: ChildSpec): Child {
   const child = spawn(spec.command, spec.args, {
     stdio: ["pipe", output ?? "pipe", "pipe"],
     env: { ...process.env, ...spec.environment },
-    ...(spec.cwd === undefined ? {} : { cwd: spec.cwd }),
   });
   if (output !== null) closeSync(output);
   running.add(child);
@@ -84,9 +79,8 @@ export function startChild(spec: ChildSpec): Child {
       stopping = true;
       if (!running.has(child)) return;
       if (spec.endBy === "signal") child.kill("SIGTERM");
-      else if (spec.endBy === "stdin") child.stdin?.end();
-      else spec.endBy();
-      const kill = setTimeout(() => child.kill("SIGKILL"), spec.endMs ?? 3_000);
+      else child.stdin?.end();
+      const kill = setTimeout(() => child.kill("SIGKILL"), 3_000);
       await closed;
       clearTimeout(kill);
     },

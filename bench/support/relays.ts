@@ -70,15 +70,11 @@ export async function startRelay(
   return relay;
 }
 
-/** Hawser's command: that of the build that this file is part of; run from the sources, the usual one. */
-export function mainScript(): string {
-  const sibling = fileURLToPath(new URL("../../src/cli/main.js", import.meta.url));
-  return existsSync(sibling) ? sibling : join(root, "dist", "src", "cli", "main.js");
-}
-
 function hawserArgs(port: number, internalPort: number, gate: readonly string[]): string[] {
+  // The build that this file is part of; run from the sources, the usual one.
+  const sibling = fileURLToPath(new URL("../../src/cli/main.js", import.meta.url));
   return [
-    mainScript(),
+    existsSync(sibling) ? sibling : join(root, "dist", "src", "cli", "main.js"),
     "relay",
     "--listen-host=127.0.0.1",
     `--listen-port=${port}`,
