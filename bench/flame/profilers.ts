@@ -70,7 +70,10 @@ export async function startProfiled(
     environment: { NO_INSIGHT: "1" },
   });
   const logged = (pattern: RegExp): Promise<RegExpExecArray> => firstMatch(child, log, pattern);
-  const [, found] = await logged(/"pid":(\d+)/);
+  const [, found] = await logged(/"pid":(\d+)/).catch(async (error: unknown) => {
+    await child.stop();
+    throw error;
+  });
   const pid = Number(found);
   profiled.add(pid);
   return {
