@@ -108,7 +108,8 @@ async function loadBodies(
   bodyBytes: number,
 ): Promise<void> {
   const deviceId = fleet.deviceIds[0] ?? "";
-  await runBodies(tools, relay, target, { deviceId, mode, bodyBytes, seconds });
+  const load = { deviceId, mode, bodyBytes, clients: 1, seconds };
+  await runBodies(tools, relay, target, load);
 }
 
 /** Secrets and databases of one scenario lie in a folder that goes with it. */
