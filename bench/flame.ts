@@ -1,0 +1,97 @@
+/**
+ * `npm run flame`: profiles of the relay and of the API server under load, as pictures in flamegraphs/. Its README says what
+ * they show.
+ */
+import { execFileSync } from "node:child_process";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import { gzipSync } from "node:zlib";
+import { root } from "../test/support/root.ts";
+import { doctorData, doctorPicture } from "./flame/doctor.ts";
+import { type Caption, flamePicture } from "./flame/picture.ts";
+import { findingsOf, installProfilers, type Profiled } from "./flame/profilers.ts";
+import { SCENARIOS, type Scenario } from "./flame/scenarios.ts";
+import { folded, pruned, stacksOf, type Tick } from "./flame/stacks.ts";
+import { prepareTools } from "./support/tools.ts";
+
+const HELP = `Usage: npm run flame -- [options]
+
+Runs the relay and the API server under clinic and 0x and draws flamegraphs/<id>.svg. Installs both profilers into
+flamegraphs/node_modules where they are missing. Needs wrk, gcc and Go.
+
+Options:
+  --only <id>      one picture; may be given again. Pictures:
+                   ${SCENARIOS.map(({ id }) => id).join(", ")}
+  --seconds <n>    seconds of load (default 10)
+  --dry            without profilers and pictures: runs the load and ends
+  --help           this text
+`;
+
+/** Stacks of a profile that is kept beside its picture. */
+const KEPT_NODES_MAX = 4_000;
+
+async function main(): Promise<void> {
+  const { values } = parseArgs({
+    options: {
+      only: { type: "string", multiple: true, default: [] },
+      seconds: { type: "string", default: "10" },
+      dry: { type: "boolean", default: false },
+      help: { type: "boolean", default: false },
+    },
+  });
+  if (values.help) {
+    process.stdout.write(HELP);
+    return;
+  }
+  const seconds = Number(values.seconds);
+  if (!Number.isInteger(seconds) || seconds < 1) throw new Error("--seconds takes a number from 1");
+  const unknown = values.only.find((name) => !SCENARIOS.some(({ id }) => id === name));
+  if (unknown !== undefined) {
+    throw new Error(`--only ${unknown}: known are ${SCENARIOS.map(({ id }) => id).join(", ")}`);
+  }
+  const chosen = SCENARIOS.filter(({ id }) => values.only.length === 0 || values.only.includes(id));
+  const note = (text: string): void => {
+    process.stderr.write(`${text}\n`);
+  };
+  const tools = await prepareTools();
+  if (!values.dry) await installProfilers(note);
+  for (const scenario of chosen) {
+    note(`running ${scenario.id}`);
+    const profiler = values.dry ? "none" : scenario.profiler;
+    const profiled = await scenario.run({ id: scenario.id, profiler, tools, seconds });
+    if (!values.dry) draw(scenario, profiled);
+  }
+}
+
+function draw(scenario: Scenario, profiled: Profiled): void {
+  const { id, title, profiler } = scenario;
+  const findings = findingsOf(profiler, profiled);
+  const folder = join(root, "flamegraphs");
+  const caption: Caption = { title, origin: originOf(scenario) };
+  const target = join(folder, `${id}.svg`);
+  if (profiler === "clinic doctor") {
+    writeFileSync(target, doctorPicture(doctorData(findings), caption));
+    return;
+  }
+  const samples: Tick[][] = JSON.parse(findings);
+  const stacks = stacksOf(samples);
+  writeFileSync(target, flamePicture(stacks, caption));
+  const kept = folded(pruned(stacks.tree, KEPT_NODES_MAX));
+  writeFileSync(join(folder, `${id}.folded.gz`), gzipSync(kept));
+}
+
+function originOf({ id, profiler }: Scenario): string {
+  const git = (...words: string[]): string =>
+    execFileSync("git", words, { cwd: root, encoding: "utf8" }).trim();
+  const changed = git("status", "--porcelain", "--", "src") === "" ? "" : " with changes";
+  const commit = `${git("rev-parse", "--short=10", "HEAD")}${changed}`;
+  return `npm run flame -- --only ${id} (${profiler}), commit ${commit}, Node ${process.version}`;
+}
+
+try {
+  await main();
+} catch (error) {
+  process.stderr.write(`flame: ${error instanceof Error ? error.message : String(error)}\n`);
+  process.exitCode = 1;
+}
