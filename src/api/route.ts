@@ -138,6 +138,8 @@ export interface Route {
   readonly head: boolean;
   readonly internalOnly: boolean;
   readonly params: z.ZodObject | null;
+  /** Each `:name` of the pattern, and which segment it is. */
+  readonly pathParams: readonly { readonly name: string; readonly at: number }[];
   /** The pattern ends in `*name`. */
   readonly isTail: boolean;
   readonly query: z.ZodObject | null;
@@ -184,6 +186,10 @@ export function route<
     head: declaration.head ?? true,
     internalOnly: declaration.internalOnly ?? routeClass === "internal",
     params: declaration.params ?? null,
+    pathParams: path
+      .slice(1)
+      .split("/")
+      .flatMap((part, at) => (part.startsWith(":") ? [{ name: part.slice(1), at }] : [])),
     isTail: path.includes("*"),
     query: declaration.query ?? null,
     body: (declaration.body as BodyRule<z.ZodType> | undefined) ?? null,
