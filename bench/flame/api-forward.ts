@@ -2,9 +2,9 @@ import { randomBytes } from "node:crypto";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { openDatabase } from "../../src/api/store/index.ts";
-import { freePort } from "../../src/cli/free-ports.ts";
 import { formatCredentials } from "../../src/core/credentials.ts";
 import { activeDevice, person } from "../../test/support/api-store/people.ts";
+import { lendPort } from "../../test/support/ports.ts";
 import { apiKey } from "../../test/support/relay-link/people.ts";
 import { runProgram } from "../support/child.ts";
 import { MAIN_SCRIPT, type Profiled, startProfiled } from "./profilers.ts";
@@ -37,7 +37,7 @@ export async function forwardThroughApi(
     [],
   );
   try {
-    const port = await freePort();
+    const port = await lendPort();
     const profiled = await startProfiled(
       context.profiler,
       context.id,
@@ -90,7 +90,7 @@ async function apiWords(
   const settings = {
     "api-host": "127.0.0.1",
     "api-port": port,
-    "api-internal-port": await freePort(),
+    "api-internal-port": await lendPort(),
     "public-base-url": `http://127.0.0.1:${port}`,
     "relay-internal-url": `http://127.0.0.1:${relayInternalPort}`,
     // The relay has made its internal secret there.

@@ -1,6 +1,7 @@
 import type { IncomingMessage } from "node:http";
 import type { z } from "zod";
 import { apiError, type InputIssue } from "./errors.ts";
+import type { Later } from "./later.ts";
 import { fieldOf, hasBody, mediaTypeOf } from "./request-fields.ts";
 import type { BodyRule } from "./route.ts";
 import type { Timers } from "./timers.ts";
@@ -31,11 +32,11 @@ export interface BodyReading {
  * @throws ApiError `unexpected_body`, `unsupported_media_type`, `body_too_large`, `request_timeout`,
  *   `invalid_request`, `bad_request` when the client left midway
  */
-export async function bodyOf(
+export function bodyOf(
   request: IncomingMessage,
   rule: BodyRule<z.ZodType> | null,
   reading: BodyReading,
-): Promise<unknown> {
+): Later<unknown> {
   if (rule === null) {
     if (hasBody(request)) throw apiError("unexpected_body");
     return undefined;
@@ -50,7 +51,16 @@ export async function bodyOf(
     return undefined;
   }
   if (coding !== "" && coding !== "identity") throw apiError("unsupported_media_type");
-  const bytes = await readWhole(request, rule.bytesMax ?? BODY_BYTES_DEFAULT, reading);
+  return readWhole(request, rule.bytesMax ?? BODY_BYTES_DEFAULT, reading).then((bytes) =>
+    parsedBody(bytes, rule),
+  );
+}
+
+/** What a body that was read whole comes to. */
+function parsedBody(
+  bytes: Buffer,
+  rule: Exclude<BodyRule<z.ZodType>, { kind: "stream" }>,
+): unknown {
   const isOptional = rule.kind === "json" && rule.required === false;
   if (bytes.length === 0 && isOptional) return undefined;
   if (rule.kind === "bytes") return bytes;

@@ -1,14 +1,29 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
+import { type AnsweredRequest, ByteAnswer, type FixedLines } from "./byte-answer.ts";
 import type { Asker, Principal } from "./ports.ts";
 import { type ReplyHeaders, setHeaders } from "./reply.ts";
 import type { Route } from "./route.ts";
 
 const NOT_CACHED = { "cache-control": "no-store" };
 
+/** Fields of all answers of a listener, by name and as they stand in a head. */
+export interface FixedFields {
+  readonly headers: ReplyHeaders;
+  readonly lines: FixedLines;
+}
+
+/** What is known of a request when it begins. */
+export interface ExchangeFacts {
+  readonly requestId: string;
+  readonly address: string;
+  readonly startedAt: number;
+  readonly awaitsContinue: boolean;
+  readonly fixed: FixedFields;
+}
+
 /** One request and its answer, as far as the pipeline has come with it. */
-export class Exchange implements Asker {
+export class Exchange implements Asker, AnsweredRequest {
   readonly request: IncomingMessage;
-  readonly response: ServerResponse;
   readonly requestId: string;
   readonly address: string;
   readonly userAgent: string;
@@ -23,40 +38,92 @@ export class Exchange implements Asker {
   principal: Principal | null = null;
   /** The problem that was answered, "" for none. */
   code = "";
-  #baseHeaders: ReplyHeaders = {};
   /** True while the client waits for 100 before it sends the body. */
   awaitsContinue: boolean;
-  readonly #abort = new AbortController();
+  readonly #response: ServerResponse;
+  readonly #fixed: FixedFields;
+  /** Fields of this answer alone. */
+  readonly #own: Record<string, string | readonly string[]>;
+  /** The fields are set on the response. */
+  #isPrepared = false;
+  #freshCookie: (() => string | null) | null = null;
+  #answer: ByteAnswer | null = null;
+  #abort: AbortController | null = null;
+  #isCut = false;
 
-  constructor(
-    request: IncomingMessage,
-    response: ServerResponse,
-    named: { requestId: string; address: string; startedAt: number; awaitsContinue: boolean },
-  ) {
+  constructor(request: IncomingMessage, response: ServerResponse, facts: ExchangeFacts) {
     this.request = request;
-    this.response = response;
-    this.requestId = named.requestId;
-    this.address = named.address;
+    this.#response = response;
+    this.requestId = facts.requestId;
+    this.address = facts.address;
     this.userAgent = (request.headers["user-agent"] ?? "").slice(0, 256);
     this.method = request.method ?? "";
-    this.startedAt = named.startedAt;
+    this.startedAt = facts.startedAt;
     this.bytesWrittenBefore = request.socket.bytesWritten;
-    this.awaitsContinue = named.awaitsContinue;
+    this.awaitsContinue = facts.awaitsContinue;
+    this.#fixed = facts.fixed;
+    this.#own = { "x-request-id": facts.requestId };
   }
 
+  /** The response; the fields of every answer are not set on it yet. */
+  get response(): ServerResponse {
+    return this.#response;
+  }
+
+  /** The response with the fields of every answer set on it, for whoever writes it. */
+  get preparedResponse(): ServerResponse {
+    if (!this.#isPrepared) {
+      this.#isPrepared = true;
+      setHeaders(this.#response, this.#fixed.headers);
+      setHeaders(this.#response, this.#own);
+    }
+    return this.#response;
+  }
+
+  /** The answer for a handler that has its bytes. */
+  get answer(): ByteAnswer {
+    this.#answer ??= new ByteAnswer(this);
+    return this.#answer;
+  }
+
+  get fixedLines(): FixedLines {
+    return this.#fixed.lines;
+  }
+
+  /** Aborted when the client goes away or the server cuts the request. */
   get signal(): AbortSignal {
+    if (this.#abort === null) {
+      this.#abort = new AbortController();
+      if (this.#isCut) this.#abort.abort();
+    }
     return this.#abort.signal;
   }
 
-  /** Fields of every answer to this request, errors included. */
-  get baseHeaders(): ReplyHeaders {
-    return this.#baseHeaders;
+  /** Adds to the fields of every answer to this request, errors included. The head is not sent. */
+  addHeaders(headers: ReplyHeaders): void {
+    Object.assign(this.#own, headers);
+    if (this.#isPrepared) setHeaders(this.#response, headers);
   }
 
-  /** Adds to {@link baseHeaders}, and sets them on the response, whose head is not sent. */
-  addHeaders(headers: ReplyHeaders): void {
-    this.#baseHeaders = { ...this.#baseHeaders, ...headers };
-    setHeaders(this.response, headers);
+  /** For an error in place of the answer that was begun: sets the fields of every answer, and no others. */
+  resetHeaders(): void {
+    const response = this.#response;
+    for (const name of response.getHeaderNames()) {
+      if (name !== "connection") response.removeHeader(name);
+    }
+    this.#isPrepared = false;
+    void this.preparedResponse;
+  }
+
+  ownLines(): string {
+    const cookie = this.#own["set-cookie"] === undefined ? this.#freshCookie?.() : null;
+    let lines = typeof cookie === "string" ? `set-cookie: ${cookie}\r\n` : "";
+    for (const name in this.#own) {
+      const value = this.#own[name];
+      if (typeof value === "string") lines += `${name}: ${value}\r\n`;
+      else for (const each of value ?? []) lines += `${name}: ${each}\r\n`;
+    }
+    return lines;
   }
 
   /**
@@ -64,7 +131,8 @@ export class Exchange implements Asker {
    * written, streams of a handler included, and an answer that sets a cookie of its own keeps it.
    */
   issueCookie(fresh: () => string | null): void {
-    const { response } = this;
+    const response = this.#response;
+    this.#freshCookie = fresh;
     const writeHead = response.writeHead;
     response.writeHead = ((...head: Parameters<typeof writeHead>) => {
       const cookie = response.hasHeader("set-cookie") ? null : fresh();
@@ -75,18 +143,20 @@ export class Exchange implements Asker {
 
   /** Whether nothing can be answered any more. */
   get isOver(): boolean {
-    return this.response.writableEnded || this.response.destroyed;
+    return this.#response.writableEnded || this.#response.destroyed;
   }
 
   /** Lets a client that waits for 100 send its body. */
   goOn(): void {
-    if (this.awaitsContinue) this.response.writeContinue();
+    if (this.awaitsContinue) this.#response.writeContinue();
     this.awaitsContinue = false;
   }
 
   /** The response is over, complete or cut. */
   ended(): void {
     this.bytesWritten = this.request.socket.bytesWritten;
-    if (!this.response.writableFinished) this.#abort.abort();
+    this.#isCut = !this.#response.writableFinished;
+    if (this.#isCut) this.#abort?.abort();
+    this.#answer?.closed();
   }
 }

@@ -4,6 +4,7 @@ import { hasTokenInQuery, type Presented, presentedBy } from "./credential.ts";
 import { csrfFault, isForeignRead, isSafe, type Origins } from "./csrf.ts";
 import { apiError, insufficientScope, unauthenticated } from "./errors.ts";
 import type { Exchange } from "./exchange.ts";
+import { after, type Later } from "./later.ts";
 import {
   type Authenticator,
   CLASS_ADMITS,
@@ -49,7 +50,7 @@ export class RouteGuard {
    * @throws ApiError `unauthenticated`, `rate_limited`, `unavailable`, `csrf_failed`, `cross_site`,
    *   `insufficient_scope`, `insufficient_role`
    */
-  async admit(exchange: Exchange, route: Route, query: string): Promise<Admitted> {
+  admit(exchange: Exchange, route: Route, query: string): Later<Admitted> {
     const presented = presentedBy(exchange.request, this.#deps.cookieName);
     if (presented.duplicateCookie) this.#tell(exchange, "duplicate_cookie", "cookie");
     if (hasTokenInQuery(query)) this.#tell(exchange, "credential_in_url", "query");
@@ -59,21 +60,22 @@ export class RouteGuard {
       return { principal: null, cookie: credential?.kind === "cookie" ? credential.value : null };
     }
     const probe = probeOf(route, query);
-    const principal = await this.#principalOf(exchange, presented, admits, probe);
-    if (principal === null) return { principal, cookie: null };
-    exchange.principal = principal;
-    this.#count(exchange, principal);
-    if (credential?.kind === "cookie") this.#checkBrowser(exchange, route);
-    this.#checkRights(exchange, route, principal);
-    return { principal, cookie: null };
+    return after(this.#principalOf(exchange, presented, admits, probe), (principal) => {
+      if (principal === null) return { principal, cookie: null };
+      exchange.principal = principal;
+      this.#count(exchange, principal);
+      if (credential?.kind === "cookie") this.#checkBrowser(exchange, route);
+      this.#checkRights(exchange, route, principal);
+      return { principal, cookie: null };
+    });
   }
 
-  async #principalOf(
+  #principalOf(
     exchange: Exchange,
     { credential, presented }: Presented,
     admits: readonly PrincipalKind[],
     probe: Probe,
-  ): Promise<Principal | null> {
+  ): Later<Principal | null> {
     if (!presented && probe.isOptional) return null;
     if (!presented) throw unauthenticated(false);
     const { failures, authenticator } = this.#deps;
@@ -82,13 +84,9 @@ export class RouteGuard {
       this.#tell(exchange, "excess_rate_limit_exceeded", "auth_failures");
       throw apiError("rate_limited", { retryAfter });
     }
-    if (credential !== null) {
-      const verdict = await authenticator.authenticate(
-        credential,
-        admits,
-        exchange,
-        probe.isPassive,
-      );
+    if (credential === null) return this.#refused(exchange, null, probe);
+    const { isPassive } = probe;
+    return after(authenticator.authenticate(credential, admits, exchange, isPassive), (verdict) => {
       if (!verdict.ok && verdict.reason === "unavailable") {
         throw apiError("unavailable", { retryAfter: verdict.retryAfter });
       }
@@ -103,8 +101,13 @@ export class RouteGuard {
         if (probe.isOptional) return null;
         throw unauthenticated(true);
       }
-    }
-    failures.failed(exchange.address);
+      return this.#refused(exchange, credential, probe);
+    });
+  }
+
+  /** A credential that is none, or was never good. */
+  #refused(exchange: Exchange, credential: Credential | null, probe: Probe): null {
+    this.#deps.failures.failed(exchange.address);
     if (probe.isOptional && credential?.kind === "cookie") return null;
     throw unauthenticated(true);
   }

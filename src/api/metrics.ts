@@ -11,6 +11,12 @@ const EVENT_NAME = /^[a-z_]{1,64}$/;
 /** Ways in which sign-ins may end that become labels: more than there are codes of failures. */
 const SIGN_IN_RESULTS_MAX = 64;
 
+/** What counts requests of one class and status. */
+interface OverMetrics {
+  readonly requests: Counter.Internal;
+  readonly durations: Histogram.Internal<"class">;
+}
+
 /** What {@link ApiMetrics} is told. */
 export interface ApiMetricsOptions {
   /** Also what Node tells of the process: for one such object a process. Default true. */
@@ -27,6 +33,8 @@ export class ApiMetrics implements HttpObserver, IdpObserver {
   readonly #registry = new Registry();
   readonly #requests: Counter<"class" | "status">;
   readonly #durations: Histogram<"class">;
+  /** The two above by class and status, so that a request does not look labels up; as few as there are of these. */
+  readonly #over = new Map<string, OverMetrics>();
   readonly #events: Counter<"event">;
   readonly #signIns: Counter<"result">;
   readonly #signInResults = new Set<string>();
@@ -75,8 +83,17 @@ export class ApiMetrics implements HttpObserver, IdpObserver {
 
   requestOver(routeClass: RouteClass | "", status: number, totalMs: number): void {
     const name = routeClass === "" ? "none" : routeClass;
-    this.#requests.inc({ class: name, status: String(status) });
-    this.#durations.observe({ class: name }, totalMs / 1_000);
+    const label = `${name} ${status}`;
+    let over = this.#over.get(label);
+    if (over === undefined) {
+      over = {
+        requests: this.#requests.labels({ class: name, status: String(status) }),
+        durations: this.#durations.labels({ class: name }),
+      };
+      this.#over.set(label, over);
+    }
+    over.requests.inc();
+    over.durations.observe(totalMs / 1_000);
   }
 
   /** Counts an event of the audit log. */

@@ -6,14 +6,16 @@ import type { Clock } from "../core/clock.ts";
 import type { RequestIds } from "../core/request-ids.ts";
 import { logFailure, logRequest } from "./access-log.ts";
 import { bodyOf, checked, parsePairs } from "./body.ts";
+import type { ByteAnswer } from "./byte-answer.ts";
 import { corsHeaders, isPreflight } from "./cors.ts";
 import type { Origins } from "./csrf.ts";
 import { type ApiErrorCode, apiError } from "./errors.ts";
-import { Exchange } from "./exchange.ts";
-import type { RouteGuard } from "./guard.ts";
+import { Exchange, type FixedFields } from "./exchange.ts";
+import type { Admitted, RouteGuard } from "./guard.ts";
+import { after, type Later } from "./later.ts";
 import type { ApiOptions } from "./options.ts";
 import { decidePath, type PathDecision } from "./path.ts";
-import type { HttpObserver } from "./ports.ts";
+import type { HttpObserver, Principal } from "./ports.ts";
 import { PROBLEM_TYPE, problemOf, problemPage } from "./problem.ts";
 import { empty, type Reply, setHeaders } from "./reply.ts";
 import { checkFields, fieldOf, linesOf } from "./request-fields.ts";
@@ -42,12 +44,21 @@ export interface PipelineDeps {
 
 type Decided = Extract<PathDecision, { ok: true }>;
 
+/** A route that was found, and what of the path is its handler's. */
+interface Matched {
+  readonly route: Route;
+  readonly params: Readonly<Record<string, string>>;
+  readonly query: string;
+  readonly tail: string;
+}
+
 /**
  * What happens to a request, in this order: name, head, path, route, guard, input, handler, answer. Each step may
  * throw; one place maps what was thrown.
  */
 export class Pipeline {
   readonly #deps: PipelineDeps;
+  readonly #fixed: FixedFields;
   readonly #running = new Set<Exchange>();
   /** By connection, in the order of their requests. */
   readonly #bySocket = new WeakMap<object, Exchange[]>();
@@ -55,6 +66,7 @@ export class Pipeline {
 
   constructor(deps: PipelineDeps) {
     this.#deps = deps;
+    this.#fixed = fixedFields(deps);
   }
 
   /** Requests whose response is not over. */
@@ -67,12 +79,12 @@ export class Pipeline {
     return this.#bySocket.get(socket)?.at(-1) ?? null;
   }
 
-  /** Answers one request. Never throws and never rejects. */
-  async handle(
+  /** Answers one request. Never throws. */
+  handle(
     request: IncomingMessage,
     response: ServerResponse,
     special: { awaitsContinue?: boolean; refusal?: ApiErrorCode } = {},
-  ): Promise<void> {
+  ): void {
     const exchange = this.#begin(request, response, special.awaitsContinue ?? false);
     if ((this.#bySocket.get(request.socket)?.length ?? 0) > this.#deps.options.pipelinedMax) {
       request.socket.destroy();
@@ -80,7 +92,8 @@ export class Pipeline {
     }
     try {
       if (special.refusal !== undefined) throw apiError(special.refusal);
-      await this.#serve(exchange);
+      const served = this.#serve(exchange);
+      if (served instanceof Promise) served.catch((error) => this.fail(exchange, error));
     } catch (error) {
       this.fail(exchange, error);
     }
@@ -112,10 +125,7 @@ export class Pipeline {
     }
     const isPage = route?.class === "page";
     // What a handler has set so far belongs to an answer that there will not be.
-    for (const name of response.getHeaderNames()) {
-      if (name !== "connection") response.removeHeader(name);
-    }
-    setHeaders(response, exchange.baseHeaders);
+    exchange.resetHeaders();
     if (isPage) setHeaders(response, securityHeaders("html", this.#deps.isHttps));
     const body = isPage ? problemPage(problem) : problem.body;
     setHeaders(response, problem.headers);
@@ -126,13 +136,14 @@ export class Pipeline {
   }
 
   #begin(request: IncomingMessage, response: ServerResponse, awaitsContinue: boolean): Exchange {
-    const { addresses, requestIds, clock, isHttps, options, logger, observer } = this.#deps;
+    const { addresses, requestIds, clock, logger, observer } = this.#deps;
     const peer = request.socket.remoteAddress ?? "";
     const exchange = new Exchange(request, response, {
       requestId: requestIds.accept(fieldOf(request, "x-request-id")),
       address: addresses.clientOf(peer, linesOf(request, "x-forwarded-for")),
       startedAt: clock.now(),
       awaitsContinue,
+      fixed: this.#fixed,
     });
     this.#running.add(exchange);
     const pipelined = this.#bySocket.get(request.socket) ?? [];
@@ -153,11 +164,6 @@ export class Pipeline {
       if (this.#isStopping) request.socket.destroySoon();
     });
     if (this.#isStopping) closeAfter(response);
-    exchange.addHeaders({
-      ...securityHeaders("api", isHttps),
-      "x-request-id": exchange.requestId,
-      vary: `Cookie, Authorization${options.corsOrigins.length > 0 ? ", Origin" : ""}`,
-    });
     return exchange;
   }
 
@@ -171,11 +177,25 @@ export class Pipeline {
     request.once("close", cancel);
   }
 
-  async #serve(exchange: Exchange): Promise<void> {
-    const { router, guard, options, origins, isHttps } = this.#deps;
-    const { request, response, method } = exchange;
-    checkFields(request, options.headFieldsMax);
-    exchange.addHeaders(corsHeaders(request, origins.others, ""));
+  #serve(exchange: Exchange): Later<void> {
+    const { options, origins } = this.#deps;
+    checkFields(exchange.request, options.headFieldsMax);
+    if (origins.others.size > 0) {
+      exchange.addHeaders(corsHeaders(exchange.request, origins.others, ""));
+    }
+    const matched = this.#match(exchange);
+    if (matched === null) return;
+    const { route, query } = matched;
+    exchange.route = route;
+    return after(this.#deps.guard.admit(exchange, route, query), (admitted) =>
+      this.#call(exchange, matched, admitted),
+    );
+  }
+
+  /** Null where the router itself has answered. */
+  #match(exchange: Exchange): Matched | null {
+    const { router, origins, isHttps } = this.#deps;
+    const { request, method } = exchange;
     const decided = this.#decide(exchange);
     const match = router.match(method, decided.path);
     if (match.kind === "none") throw apiError("not_found");
@@ -187,41 +207,37 @@ export class Pipeline {
         ? corsHeaders(request, origins.others, match.allow)
         : {};
       sendReply(exchange, empty(204, { allow: match.allow, ...preflight }), isHttps);
-      return;
+      return null;
     }
-    const { route } = match;
-    exchange.route = route;
+    const { route, params } = match;
     // What a device is asked is its own affair.
-    const query = route.path.includes("*") ? "" : decided.query;
-    const admitted = await guard.admit(exchange, route, query);
+    const query = route.isTail ? "" : decided.query;
+    return { route, params, query, tail: tailOf(decided) };
+  }
+
+  #call(exchange: Exchange, matched: Matched, { principal, cookie }: Admitted): Later<void> {
+    const { options, timers } = this.#deps;
+    const { route } = matched;
     // Gone, or answered because the rest was malformed, while the caller was looked up: nothing more is to be done.
     if (exchange.isOver) return;
-    const params = paramsOf(route, match.params);
-    const input = route.query === null ? undefined : queryOf(route.query, query);
-    const body = await bodyOf(request, route.body, {
-      timers: this.#deps.timers,
+    const params = paramsOf(route, matched.params);
+    const query = route.query === null ? undefined : queryOf(route.query, matched.query);
+    const read = bodyOf(exchange.request, route.body, {
+      timers,
       timeoutMs: options.bodyTimeoutMs,
       onRead: () => exchange.goOn(),
     });
-    if (exchange.isOver) return;
-    const call: Call<unknown, unknown, unknown> = {
-      method,
-      requestId: exchange.requestId,
-      address: exchange.address,
-      userAgent: exchange.userAgent,
-      params,
-      query: input,
-      body,
-      tail: tailOf(decided),
-      principal: admitted.principal,
-      cookie: admitted.cookie,
-      request,
-      response,
-      signal: exchange.signal,
-    };
-    const reply = await route.handler(call);
-    assertDescribed(route, reply);
-    sendReply(exchange, reply, isHttps);
+    return after(read, (body) => {
+      if (exchange.isOver) return;
+      const input = { params, query, body, tail: matched.tail };
+      const call = new HandlerCall(exchange, input, { principal, cookie }, (error) =>
+        this.fail(exchange, error),
+      );
+      return after(route.handler(call), (reply) => {
+        assertDescribed(route, reply);
+        sendReply(exchange, reply, this.#deps.isHttps);
+      });
+    });
   }
 
   #decide(exchange: Exchange): Decided {
@@ -233,6 +249,83 @@ export class Pipeline {
     exchange.path = decided.path.slice(0, decided.tailStart);
     return decided;
   }
+}
+
+/** What a handler gets. */
+class HandlerCall implements Call<unknown, unknown, unknown> {
+  readonly params: unknown;
+  readonly query: unknown;
+  readonly body: unknown;
+  readonly tail: string;
+  readonly principal: Principal | null;
+  readonly cookie: string | null;
+  readonly fail: (error: unknown) => void;
+  readonly #exchange: Exchange;
+
+  constructor(
+    exchange: Exchange,
+    input: { params: unknown; query: unknown; body: unknown; tail: string },
+    { principal, cookie }: Admitted,
+    fail: (error: unknown) => void,
+  ) {
+    this.#exchange = exchange;
+    this.params = input.params;
+    this.query = input.query;
+    this.body = input.body;
+    this.tail = input.tail;
+    this.principal = principal;
+    this.cookie = cookie;
+    this.fail = fail;
+  }
+
+  get method(): string {
+    return this.#exchange.method;
+  }
+
+  get requestId(): string {
+    return this.#exchange.requestId;
+  }
+
+  get address(): string {
+    return this.#exchange.address;
+  }
+
+  get userAgent(): string {
+    return this.#exchange.userAgent;
+  }
+
+  get request(): IncomingMessage {
+    return this.#exchange.request;
+  }
+
+  get response(): ServerResponse {
+    return this.#exchange.preparedResponse;
+  }
+
+  get answer(): ByteAnswer {
+    return this.#exchange.answer;
+  }
+
+  get signal(): AbortSignal {
+    return this.#exchange.signal;
+  }
+}
+
+/** What every answer of a listener has, and how it stands in a head. */
+function fixedFields({ isHttps, options }: PipelineDeps): FixedFields {
+  const { "content-security-policy": policy = "", ...security } = securityHeaders("api", isHttps);
+  const vary = `Cookie, Authorization${options.corsOrigins.length > 0 ? ", Origin" : ""}`;
+  const headers = { ...security, vary };
+  const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);
+  const keepAliveS = Math.floor(options.keepAliveMs / 1_000);
+  return {
+    headers: { ...headers, "content-security-policy": policy },
+    lines: {
+      lines: lines.join(""),
+      policy,
+      keepAlive: `connection: keep-alive\r\nkeep-alive: timeout=${keepAliveS}\r\n`,
+    },
+  };
 }
 
 function closeAfter(response: ServerResponse): void {

@@ -12,6 +12,7 @@ import {
 } from "../core/contract.ts";
 import { BodyTooLarge, readBody, readBodyStart } from "./relay-client-body.ts";
 import { RelayCallError } from "./relay-client-errors.ts";
+import { RelayConnections } from "./relay-http/index.ts";
 
 /** The part of a logger that the client uses. It is told of calls, never of secrets or bodies. */
 export type RelayClientLogger = Pick<Logger, "debug">;
@@ -28,8 +29,6 @@ export interface RelayClientOptions {
   readonly timeoutMs?: number;
   /** Connections at a time; more calls wait for one. Default 16. */
   readonly connectionsMax?: number;
-  /** The same for forwards, each of which has a connection for itself while it runs. Default 1,024. */
-  readonly forwardConnectionsMax?: number;
 }
 
 /** What every call takes. */
@@ -49,10 +48,7 @@ export interface SessionListQuery extends CallOptions {
 
 const TIMEOUT_MS = 30_000;
 const CONNECTIONS_MAX = 16;
-const FORWARD_CONNECTIONS_MAX = 1_024;
 const CONNECT_TIMEOUT_MS = 5_000;
-/** A device's head may have 32 KiB, and the relay adds to it. */
-const HEAD_BYTES_MAX = 65_536;
 /** A page of 10,000 sessions has some 2.5 MB; this leaves room for long user ids. */
 const BODY_BYTES_MAX = 16 << 20;
 /** Bytes of an unexpected answer that its error carries. */
@@ -62,21 +58,20 @@ const PAGES_MAX = 1_000;
 
 /**
  * The API server's client of the relay's internal API: who is connected, close a session, tell of changes. One pool of
- * kept-alive connections serves its calls. Whoever forwards requests has another one, {@link RelayClient.dispatcher}: a
- * thousand slow downloads must not keep a revocation waiting.
+ * kept-alive connections serves its calls. Whoever forwards requests has others, {@link RelayClient.forwards}: a thousand slow
+ * downloads must not keep a revocation waiting.
  *
  * All calls reject with {@link RelayCallError}: match on its `code`.
  *
  * @see docs/internal-api.md
  */
 export class RelayClient {
-  /** For forwards: what stands before `/internal/…`, without a "/" at its end. */
-  readonly baseUrl: string;
+  /** For forwards: they go to {@link RelayClient.prefix} with {@link RelayClient.authorization}. */
+  readonly forwards: RelayConnections;
   readonly #origin: string;
   readonly #prefix: string;
   readonly #authorization: string;
   readonly #pool: Pool;
-  readonly #forwards: Pool;
   readonly #logger: RelayClientLogger;
   readonly #timeoutMs: number;
 
@@ -90,28 +85,22 @@ export class RelayClient {
     }
     this.#origin = parsed.origin;
     this.#prefix = parsed.prefix;
-    this.baseUrl = parsed.origin + parsed.prefix;
+    this.forwards = new RelayConnections(parsed.origin);
     this.#authorization = `Bearer ${options.secret}`;
     this.#logger = options.logger ?? pino({ name: "relay-client" });
     this.#timeoutMs = options.timeoutMs ?? TIMEOUT_MS;
-    const common = {
-      // Metadata calls have their own limit, and a forward may be silent for as long as the relay allows.
+    this.#pool = new Pool(parsed.origin, {
+      // The whole call has a limit of its own.
       headersTimeout: 0,
       bodyTimeout: 0,
       connect: { timeout: CONNECT_TIMEOUT_MS },
-      maxHeaderSize: HEAD_BYTES_MAX,
-    };
-    const connections = options.connectionsMax ?? CONNECTIONS_MAX;
-    this.#pool = new Pool(parsed.origin, { ...common, connections });
-    this.#forwards = new Pool(parsed.origin, {
-      ...common,
-      connections: options.forwardConnectionsMax ?? FORWARD_CONNECTIONS_MAX,
+      connections: options.connectionsMax ?? CONNECTIONS_MAX,
     });
   }
 
-  /** The pool for forwards: they go to `baseUrl` with {@link RelayClient.authorization}. */
-  get dispatcher(): Dispatcher {
-    return this.#forwards;
+  /** What stands before `/internal/…` in paths, without a "/" at its end; mostly "". */
+  get prefix(): string {
+    return this.#prefix;
   }
 
   /** Value of `Authorization` for forwards. Holds the secret: for that field alone. */
@@ -208,12 +197,13 @@ export class RelayClient {
 
   /** Waits for running calls and forwards, then closes the connections. Later calls are refused. */
   async end(): Promise<void> {
-    await Promise.all([this.#pool.close(), this.#forwards.close()]);
+    await Promise.all([this.#pool.close(), this.forwards.end()]);
   }
 
   /** Cuts everything now. */
   async destroy(): Promise<void> {
-    await Promise.all([this.#pool.destroy(), this.#forwards.destroy()]);
+    this.forwards.destroy();
+    await this.#pool.destroy();
   }
 
   async #page(

@@ -1,6 +1,7 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { z } from "zod";
 import { assert } from "../core/assert.ts";
+import type { ByteAnswer } from "./byte-answer.ts";
 import { type Asker, CLASS_ADMITS, type Principal, type RouteClass } from "./ports.ts";
 import type { Reply } from "./reply.ts";
 
@@ -88,7 +89,12 @@ export interface Call<P = undefined, Q = undefined, B = undefined> extends Asker
   /** The login cookie's value on open routes, unchecked; null elsewhere. */
   readonly cookie: string | null;
   readonly request: IncomingMessage;
+  /** With the fields of every answer set on it. For a handler that answers `TAKEN`, as `answer` is. */
   readonly response: ServerResponse;
+  /** In place of `response`, for a handler that has the bytes of its answer. */
+  readonly answer: ByteAnswer;
+  /** Says what went wrong after the handler has answered `TAKEN`, as an error that it throws does before. */
+  readonly fail: (error: unknown) => void;
   /** Aborted when the client goes away or the server cuts the request. */
   readonly signal: AbortSignal;
 }
@@ -132,6 +138,10 @@ export interface Route {
   readonly head: boolean;
   readonly internalOnly: boolean;
   readonly params: z.ZodObject | null;
+  /** Each `:name` of the pattern, and which segment it is. */
+  readonly pathParams: readonly { readonly name: string; readonly at: number }[];
+  /** The pattern ends in `*name`. */
+  readonly isTail: boolean;
   readonly query: z.ZodObject | null;
   readonly body: BodyRule<z.ZodType> | null;
   readonly responses: Readonly<Record<number, ResponseRule>>;
@@ -176,6 +186,11 @@ export function route<
     head: declaration.head ?? true,
     internalOnly: declaration.internalOnly ?? routeClass === "internal",
     params: declaration.params ?? null,
+    pathParams: path
+      .slice(1)
+      .split("/")
+      .flatMap((part, at) => (part.startsWith(":") ? [{ name: part.slice(1), at }] : [])),
+    isTail: path.includes("*"),
     query: declaration.query ?? null,
     body: (declaration.body as BodyRule<z.ZodType> | undefined) ?? null,
     responses: declaration.responses,

@@ -42,6 +42,7 @@ export class Router {
   readonly face: RouterFace;
   readonly #root = node();
   readonly #routes: Route[] = [];
+  #located: Located = { path: "", segments: [], methods: null, depth: -1 };
 
   constructor(face: RouterFace, routes: readonly Route[] = []) {
     this.face = face;
@@ -70,23 +71,34 @@ export class Router {
       methods.set(method, route);
     }
     this.#routes.push(route);
+    this.#located = { path: "", segments: [], methods: null, depth: -1 };
+  }
+
+  /** Where a path leads. It is asked twice of each request: where the tail begins, and then for the route. */
+  #locate(path: string): Located {
+    if (path === this.#located.path) return this.#located;
+    const segments = segmentsOf(path);
+    const found = find(this.#root, segments, 0);
+    this.#located = { path, segments, methods: found?.methods ?? null, depth: found?.depth ?? -1 };
+    return this.#located;
   }
 
   /** Finds the route of a path that `decidePath` let through. */
   match(method: string, path: string): Match {
-    const methods = find(this.#root, segmentsOf(path), 0);
+    const { methods, segments } = this.#locate(path);
     if (methods === null) return { kind: "none" };
     const route = methods.get(method) ?? (method === "HEAD" ? headRoute(methods) : undefined);
-    if (route !== undefined) return { kind: "route", route, params: paramsOf(route, path) };
+    if (route !== undefined) return { kind: "route", route, params: paramsOf(route, segments) };
     return { kind: method === "OPTIONS" ? "options" : "method", allow: allowOf(methods) };
   }
 
   /** Where the tail begins when the path belongs to a tail route, -1 where it does not. */
   readonly findTail = (path: string): number => {
-    const segments = segmentsOf(path);
-    const depth = tailDepth(this.#root, segments, 0);
+    const { segments, depth } = this.#locate(path);
     if (depth < 0) return -1;
-    return segments.slice(0, depth).reduce((length, segment) => length + segment.length + 1, 1);
+    let length = 1;
+    for (let at = 0; at < depth; at++) length += (segments[at] ?? "").length + 1;
+    return length;
   };
 }
 
@@ -105,25 +117,27 @@ function next(at: Node, segment: string): Node[] {
   return at.param === null || segment === "" ? nodes : [...nodes, at.param];
 }
 
-function find(at: Node, segments: readonly string[], depth: number): Map<string, Route> | null {
+/** The routes of a path, and how many segments come before their tail; -1 where they have none. */
+interface Found {
+  readonly methods: Map<string, Route>;
+  readonly depth: number;
+}
+
+interface Located {
+  readonly path: string;
+  readonly segments: readonly string[];
+  readonly methods: Map<string, Route> | null;
+  readonly depth: number;
+}
+
+function find(at: Node, segments: readonly string[], depth: number): Found | null {
   const segment = segments[depth];
-  if (segment === undefined) return at.own.size > 0 ? at.own : null;
+  if (segment === undefined) return at.own.size > 0 ? { methods: at.own, depth: -1 } : null;
   for (const deeper of next(at, segment)) {
     const found = find(deeper, segments, depth + 1);
     if (found !== null) return found;
   }
-  return at.tail.size > 0 ? at.tail : null;
-}
-
-/** How many segments come before the tail of the route that `find` would choose; -1 for none. */
-function tailDepth(at: Node, segments: readonly string[], depth: number): number {
-  const segment = segments[depth];
-  if (segment === undefined) return -1;
-  for (const deeper of next(at, segment)) {
-    if (find(deeper, segments, depth + 1) === null) continue;
-    return tailDepth(deeper, segments, depth + 1);
-  }
-  return at.tail.size > 0 ? depth : -1;
+  return at.tail.size > 0 ? { methods: at.tail, depth } : null;
 }
 
 function headRoute(methods: Map<string, Route>): Route | undefined {
@@ -137,12 +151,12 @@ function allowOf(methods: Map<string, Route>): string {
   return [...allowed, "OPTIONS"].join(", ");
 }
 
-function paramsOf(route: Route, path: string): Record<string, string> {
-  const segments = segmentsOf(path);
+function paramsOf(route: Route, segments: readonly string[]): Record<string, string> {
   const params: Record<string, string> = {};
-  for (const [index, part] of segmentsOf(route.path).entries()) {
+  for (const { name, at } of route.pathParams) {
+    const raw = segments[at] ?? "";
     // The path decision let through only what decodes.
-    if (part.startsWith(":")) params[part.slice(1)] = decodeURIComponent(segments[index] ?? "");
+    params[name] = raw.includes("%") ? decodeURIComponent(raw) : raw;
   }
   return params;
 }

@@ -8,7 +8,7 @@ import { securityHeaders } from "./security-headers.ts";
 /** Writes what a handler answered. A handler may not loosen a security header; only a public route may be cached. */
 export function sendReply(exchange: Exchange, reply: Reply, isHttps: boolean): void {
   if (reply.kind === "taken") return;
-  const { response } = exchange;
+  const response = exchange.preparedResponse;
   const fixed = securityHeaders(
     reply.kind === "html" ? "html" : "api",
     isHttps,

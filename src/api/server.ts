@@ -251,13 +251,13 @@ class ApiListener implements ApiServer {
       if (this.#stopped !== null) socket.destroy();
     });
     server.on("request", (request, response) => {
-      void this.#pipeline.handle(request, response);
+      this.#pipeline.handle(request, response);
     });
     server.on("checkContinue", (request, response) => {
-      void this.#pipeline.handle(request, response, { awaitsContinue: true });
+      this.#pipeline.handle(request, response, { awaitsContinue: true });
     });
     server.on("checkExpectation", (request, response) => {
-      void this.#pipeline.handle(request, response, { refusal: "expectation_failed" });
+      this.#pipeline.handle(request, response, { refusal: "expectation_failed" });
     });
     server.on("connect", (_request, socket) => this.#refuse(socket, "bad_path"));
     server.on("clientError", (error, socket) => this.#onClientError(error, socket));

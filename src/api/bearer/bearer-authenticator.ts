@@ -1,5 +1,6 @@
 import type { Logger } from "pino";
 import { parseToken, type TokenKind } from "../../core/token.ts";
+import { after, type Later } from "../later.ts";
 import { type AccessTokens, type MachinePrincipal, OidcError } from "../oidc/index.ts";
 import type { Asker, AuthVerdict, Principal, PrincipalKind } from "../ports.ts";
 import { ADMIN_SCOPES } from "../scopes.ts";
@@ -44,18 +45,12 @@ export class BearerAuthenticator {
   }
 
   /** Never rejects. */
-  async authenticate(
-    token: string,
-    admits: readonly PrincipalKind[],
-    asker: Asker,
-  ): Promise<AuthVerdict> {
+  authenticate(token: string, admits: readonly PrincipalKind[], asker: Asker): Later<AuthVerdict> {
     try {
-      return await this.#decide(token, admits, asker);
+      const verdict = this.#decide(token, admits, asker);
+      return verdict instanceof Promise ? verdict.catch(this.#onError) : verdict;
     } catch (error) {
-      const code = error instanceof Error && "code" in error ? String(error.code) : "";
-      const type = error instanceof Error ? error.name : typeof error;
-      this.#deps.logger.error({ type, code }, "credentials cannot be checked now");
-      return unavailable(STORE_RETRY_S);
+      return this.#onError(error);
     }
   }
 
@@ -64,11 +59,14 @@ export class BearerAuthenticator {
     await Promise.all(this.#notes.values());
   }
 
-  #decide(
-    token: string,
-    admits: readonly PrincipalKind[],
-    asker: Asker,
-  ): AuthVerdict | Promise<AuthVerdict> {
+  readonly #onError = (error: unknown): AuthVerdict => {
+    const code = error instanceof Error && "code" in error ? String(error.code) : "";
+    const type = error instanceof Error ? error.name : typeof error;
+    this.#deps.logger.error({ type, code }, "credentials cannot be checked now");
+    return unavailable(STORE_RETRY_S);
+  };
+
+  #decide(token: string, admits: readonly PrincipalKind[], asker: Asker): Later<AuthVerdict> {
     if (admits.includes("device")) return this.#device(token);
     if (admits.includes("key") && token.startsWith("hwk_")) return this.#key(token, asker);
     if (admits.includes("service") && JWS.test(token)) return this.#service(token);
@@ -94,13 +92,12 @@ export class BearerAuthenticator {
     };
   }
 
-  async #key(token: string, asker: Asker): Promise<AuthVerdict> {
-    const presented = presentedAs(token, "key");
-    if (presented === null) return REJECTED;
-    const verdict = await this.#keys.find(presented);
-    if (verdict === null) return REJECTED;
-    this.#noteUse(verdict, asker);
-    return { ok: true, principal: verdict.principal };
+  #key(token: string, asker: Asker): Later<AuthVerdict> {
+    return after(this.#keys.find(token), (verdict) => {
+      if (verdict === null) return REJECTED;
+      this.#noteUse(verdict, asker);
+      return verdict.accepted;
+    });
   }
 
   /** In the background: a use that cannot be noted is no reason to refuse it. */

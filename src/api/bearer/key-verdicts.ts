@@ -1,5 +1,6 @@
-import { digestsEqual } from "../../core/token.ts";
-import type { Principal } from "../ports.ts";
+import { parseToken } from "../../core/token.ts";
+import type { Later } from "../later.ts";
+import type { AuthVerdict, Principal } from "../ports.ts";
 import { type CurrentApiKey, findApiKey, type Store, type TokenDigest } from "../store/index.ts";
 import { allowedScopes } from "./key-scopes.ts";
 
@@ -11,9 +12,9 @@ const VERDICTS_MAX = 10_000;
 export interface KeyVerdict {
   /** Who it makes of a request. */
   readonly principal: Principal;
+  /** The same as whoever asked wants it. */
+  readonly accepted: AuthVerdict;
   readonly expiresAt: number;
-  /** The digest that was proven. */
-  readonly secretDigest: string;
   readonly foundAt: number;
   readonly epoch: number;
   /** Kept up by whoever writes it down. */
@@ -30,7 +31,7 @@ export interface KeyVerdict {
 export class KeyVerdicts {
   readonly #store: Store;
   readonly #verdictsMax: number;
-  /** In the order in which they were found. */
+  /** By the whole text of the key, in the order in which they were found: a known one costs no hash. */
   readonly #verdicts = new Map<string, KeyVerdict>();
 
   constructor(store: Store, verdictsMax = VERDICTS_MAX) {
@@ -42,21 +43,28 @@ export class KeyVerdicts {
     return this.#verdicts.size;
   }
 
-  /** Null for a key that is not good, without a word why. Rejects where the database cannot be asked. */
-  async find({ ref, secretDigest }: TokenDigest): Promise<KeyVerdict | null> {
-    const known = this.#verdicts.get(ref);
-    if (known !== undefined && this.#isCurrent(known)) {
-      if (digestsEqual(known.secretDigest, secretDigest)) return known;
-      // A wrong secret must not look different for a key that is in use.
+  /** Null for a key that is not good, and for a text that is none, without a word why. Rejects where the database cannot be asked. */
+  find(text: string): Later<KeyVerdict | null> {
+    const known = this.#verdicts.get(text);
+    if (known !== undefined) {
+      if (this.#isCurrent(known)) return known;
+      this.#verdicts.delete(text);
     }
+    // Its length, alphabet and checksum are looked at before anything is asked.
+    const parsed = parseToken(text);
+    return parsed.ok && parsed.kind === "key" ? this.#lookUp(text, parsed) : null;
+  }
+
+  async #lookUp(text: string, { ref, secretDigest }: TokenDigest): Promise<KeyVerdict | null> {
     const epoch = this.#store.credentialEpoch;
     const foundAt = this.#store.now();
     const key = await findApiKey(this.#store, { ref, secretDigest });
     if (key === null) return null;
     const { expiresAt, lastUsedAt } = key;
     const principal = principalOfKey(key);
-    const verdict = { principal, expiresAt, secretDigest, foundAt, epoch, lastUsedAt };
-    if (epoch === this.#store.credentialEpoch) this.#keep(verdict);
+    const accepted = { ok: true, principal } as const;
+    const verdict = { principal, accepted, expiresAt, foundAt, epoch, lastUsedAt };
+    if (epoch === this.#store.credentialEpoch) this.#keep(text, verdict);
     return verdict;
   }
 
@@ -67,10 +75,9 @@ export class KeyVerdicts {
     return isFresh && epoch === this.#store.credentialEpoch && expiresAt > now;
   }
 
-  #keep(verdict: KeyVerdict): void {
-    const { ref } = verdict.principal;
-    this.#verdicts.delete(ref);
-    this.#verdicts.set(ref, verdict);
+  #keep(text: string, verdict: KeyVerdict): void {
+    this.#verdicts.delete(text);
+    this.#verdicts.set(text, verdict);
     if (this.#verdicts.size <= this.#verdictsMax) return;
     for (const oldest of this.#verdicts.keys()) {
       this.#verdicts.delete(oldest);

@@ -12,6 +12,11 @@ export const FORWARD_ERRORS = {
     retriable: true,
     text: "The relay cannot be reached.",
   },
+  relay_lost: {
+    status: 502,
+    retriable: false,
+    text: "The connection to the relay broke off before the answer; the device may have done what was asked.",
+  },
   relay_answer: {
     status: 502,
     retriable: false,

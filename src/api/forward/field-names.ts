@@ -6,6 +6,9 @@
 /** Names that are remembered; clients choose them, so there is a limit. */
 const NAMES_MAX = 1_000;
 
+/** What a name must be to stand in a head. RFC 9110, section 5.6.2. */
+const TOKEN = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
+
 /** A rule on names that costs a Map look-up for those that were seen. */
 export class NameRule {
   readonly #decide: (plain: string) => boolean;
@@ -20,7 +23,8 @@ export class NameRule {
   passes(name: string): boolean {
     const known = this.#known.get(name);
     if (known !== undefined) return known;
-    const passes = this.#decide(name.toLowerCase().replace(/[^0-9a-z]/g, "-"));
+    const plain = name.toLowerCase().replace(/[^0-9a-z]/g, "-");
+    const passes = TOKEN.test(name) && this.#decide(plain);
     if (this.#known.size >= NAMES_MAX) this.#known.clear();
     this.#known.set(name, passes);
     return passes;
@@ -63,6 +67,7 @@ export const requestNames = new NameRule(
  */
 const NOT_FROM_DEVICES: ReadonlySet<string> = new Set([
   ...HOP_BY_HOP,
+  "content-length",
   "set-cookie",
   "set-cookie2",
   "set-login",

@@ -1,22 +1,21 @@
-import type { IncomingMessage } from "node:http";
-import type { Dispatcher } from "undici";
 import { z } from "zod";
 import { assert } from "../../core/assert.ts";
 import { isDeviceId } from "../../core/token.ts";
 import type { ApiContext } from "../context.ts";
 import { actorOf } from "../context.ts";
 import { type ApiError, apiError } from "../errors.ts";
+import { after, type Later } from "../later.ts";
 import type { Principal } from "../ports.ts";
-import { hasBody } from "../request-fields.ts";
+import { type Reply, TAKEN } from "../reply.ts";
 import { type Call, type Route, route } from "../route.ts";
 import { tenantId } from "../store/index.ts";
 import { processTimers, type Timers } from "../timers.ts";
-import { requestNames } from "./field-names.ts";
 import { ForwardExchange } from "./forward-exchange.ts";
 import { KnownDevices } from "./known-devices.ts";
 import { ForwardLimits } from "./limits.ts";
 import type { DevicePlace } from "./location.ts";
 import { PrincipalRecheck, runningName } from "./principal-recheck.ts";
+import { RequestHeads } from "./request-head.ts";
 
 /** What {@link forwardRoute} is told. */
 export interface ForwardOptions {
@@ -34,8 +33,6 @@ export interface ForwardOptions {
 const RECHECK_MS = 60_000;
 const IN_FLIGHT_MAX = 1_024;
 const IN_FLIGHT_PER_TENANT_MAX = 256;
-/** A value that may stand in a field of a request. */
-const VISIBLE = /^[!-~]{1,200}$/;
 
 /**
  * Types of bodies that a page may send with the cookie. A form can send none of them, so that a page of another site would
@@ -55,6 +52,7 @@ const COOKIE_MEDIA_TYPES = [
 ];
 
 const params = z.object({ id: z.string().refine(isDeviceId) });
+type DeviceCall = Call<z.output<typeof params>>;
 
 /**
  * `ANY /api/devices/:id/http/*path`: one exchange with the service of a device, streamed both ways.
@@ -73,6 +71,33 @@ export function forwardRoute(context: ApiContext, options: ForwardOptions): Rout
   );
   const base = new URL(options.publicBaseUrl);
   const known = new KnownDevices(context.store, context.now);
+  let heads: RequestHeads | null = null;
+  const start = (call: DeviceCall, principal: Principal, tenantName: string | null): Reply => {
+    const { tenantId: tenant, userId } = principal;
+    const { relay, logger } = context;
+    const { id: deviceId } = call.params;
+    if (tenantName === null) throw missing(context, call, principal);
+    const { request, method, requestId, address } = call;
+    const place: DevicePlace = { origin: base.origin, prefix: `/api/devices/${deviceId}/http` };
+    const target = `/${call.tail}`;
+    const { prefix: relayPrefix, authorization, forwards: connections } = relay;
+    heads ??= new RequestHeads({ base, relayPrefix, authorization });
+    const named = { requestId, address, deviceId, place, target, tenantName, userId };
+    const head = heads.write({ request, method, ...named });
+    limits.enter(tenant);
+    const exchange = new ForwardExchange({
+      ...{ call, place, target, head, connections, logger },
+      onOver: () => {
+        release();
+        recheck.end(principal);
+        limits.leave(tenant);
+      },
+    });
+    const release = context.endings.onEnd(runningName(principal), () => exchange.cut());
+    recheck.begin(principal);
+    exchange.send();
+    return TAKEN;
+  };
   return route({
     method: "ANY",
     path: "/api/devices/:id/http/*path",
@@ -86,54 +111,20 @@ export function forwardRoute(context: ApiContext, options: ForwardOptions): Rout
       summary: "Goes to the device as it is.",
     },
     responses: { 200: { description: "What the device answers, with its status." } },
-    handler: async (call) => {
-      const { principal, params: named } = call;
+    handler: (call) => {
+      const { principal } = call;
       assert(principal !== null, "the route is not open");
-      const { id } = named;
-      const tenantName = await tenantNameFor(known, principal, id);
-      if (tenantName === null) throw missing(context, call, principal);
-      // The client may have left meanwhile.
-      if (call.signal.aborted) throw apiError("bad_request");
-      const { tenantId: tenant } = principal;
-      limits.enter(tenant);
-      const place: DevicePlace = { origin: base.origin, prefix: `/api/devices/${id}/http` };
-      const { request, response } = call;
-      const target = `/${call.tail}`;
-      const exchange = new ForwardExchange({
-        request,
-        response,
-        place,
-        target,
-        logger: context.logger,
-      });
-      const release = context.endings.onEnd(runningName(principal), () => exchange.cut());
-      recheck.begin(principal);
-      exchange.onOver = () => {
-        release();
-        recheck.end(principal);
-        limits.leave(tenant);
-      };
-      const { relay } = context;
-      return await exchange.send(relay.dispatcher, {
-        path: `${pathOf(relay.baseUrl)}/internal/device/${id}/forward${target}`,
-        method: call.method as Dispatcher.HttpMethod,
-        headers: fieldsFor(call, base, place, {
-          authorization: relay.authorization,
-          tenantName,
-          userId: principal.userId,
-        }),
-        body: bodyOf(request),
+      return after(tenantNameFor(known, principal, call.params.id), (tenantName) => {
+        // The client may have left meanwhile.
+        if (!call.answer.isOpen) return TAKEN;
+        return start(call, principal, tenantName);
       });
     },
   });
 }
 
 /** 404 for a device that the caller does not have. Whether it exists elsewhere is not looked at. */
-function missing(
-  { audit }: ApiContext,
-  call: Call<z.output<typeof params>>,
-  principal: Principal,
-): ApiError {
+function missing({ audit }: ApiContext, call: DeviceCall, principal: Principal): ApiError {
   audit.record({
     event: "malicious_direct_reference",
     tenant: tenantId(principal.tenantId),
@@ -146,74 +137,11 @@ function missing(
 }
 
 /** Null for a device of another tenant, and for one that a key is not held to, as for one that there is not. */
-async function tenantNameFor(
+function tenantNameFor(
   known: KnownDevices,
   { devices, tenantId: tenant }: Principal,
   id: string,
-): Promise<string | null> {
+): Later<string | null> {
   if (devices !== undefined && !devices.has(id)) return null;
-  return await known.tenantNameFor(tenantId(tenant), id);
-}
-
-/** What stands before `/internal` in paths; mostly "". */
-function pathOf(baseUrl: string): string {
-  const slash = baseUrl.indexOf("/", baseUrl.indexOf("//") + 2);
-  return slash < 0 ? "" : baseUrl.slice(slash);
-}
-
-/**
- * The body, null for none. The client's request itself is not handed over: whoever sends it on destroys it when the answer
- * comes early, and with it the connection on which that answer is to go.
- */
-function bodyOf(request: IncomingMessage): Buffer | null {
-  if (!hasBody(request)) return null;
-  // The types know streams alone; iterables are taken as well.
-  return request.iterator({ destroyOnReturn: false }) as unknown as Buffer;
-}
-
-/** Names and values in turn, of the request to the relay: what a client may say to a device, and what we say of it. */
-function fieldsFor(
-  call: Pick<Call, "request" | "requestId" | "address">,
-  base: URL,
-  place: DevicePlace,
-  said: { readonly authorization: string; readonly tenantName: string; readonly userId: string },
-): string[] {
-  const { request, requestId, address } = call;
-  const { rawHeaders } = request;
-  const nominated = nominatedBy(request.headers.connection);
-  const proto = base.protocol.slice(0, -1);
-  const fields = [
-    "authorization",
-    said.authorization,
-    "host",
-    base.host,
-    "x-request-id",
-    requestId,
-    "x-forwarded-for",
-    address,
-    "x-forwarded-proto",
-    proto,
-    "x-forwarded-host",
-    base.host,
-    "x-forwarded-prefix",
-    place.prefix,
-    "x-hawser-tenant",
-    said.tenantName,
-  ];
-  if (VISIBLE.test(said.userId)) fields.push("x-hawser-user", said.userId);
-  const length = request.headers["content-length"];
-  if (length !== undefined && hasBody(request)) fields.push("content-length", length);
-  for (let at = 0; at < rawHeaders.length; at += 2) {
-    const name = rawHeaders[at] ?? "";
-    if (!requestNames.passes(name) || nominated?.has(name.toLowerCase())) continue;
-    fields.push(name, rawHeaders[at + 1] ?? "");
-  }
-  return fields;
-}
-
-/** Fields that belong to the connection alone, because `Connection` names them; null for none. */
-function nominatedBy(connection: string | undefined): ReadonlySet<string> | null {
-  if (connection === undefined || connection === "keep-alive" || connection === "close")
-    return null;
-  return new Set(connection.split(",").map((name) => name.trim().toLowerCase()));
+  return known.tenantNameFor(tenantId(tenant), id);
 }

@@ -212,9 +212,9 @@ describe("the limit of", () => {
   it("requests that wait on one connection", async (t) => {
     const api = await startApi(t, sampleRoutes(), { pipelinedMax: 3 });
     const request = "GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n";
-    for (const [count, answers] of [
-      [3, 3],
-      [4, 0],
+    for (const [count, isServed] of [
+      [3, true],
+      [4, false],
     ] as const) {
       const socket = await dial(t, api.port);
       const received: Buffer[] = [];
@@ -223,7 +223,8 @@ describe("the limit of", () => {
       socket.write(request.repeat(count - 1) + last);
       await once(socket, "close");
       const text = Buffer.concat(received).toString();
-      assert.equal(text.split("HTTP/1.1 200").length - 1, answers);
+      // Of those before the one too many some may be answered when the connection is cut.
+      assert.equal(text.split("HTTP/1.1 200").length - 1 === count, isServed);
     }
   });
 

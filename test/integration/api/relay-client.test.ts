@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { type TestContext, test } from "node:test";
 import { RelayClient } from "../../../src/api/index.ts";
 import { mintToken } from "../../../src/core/token.ts";
+import { RelayCall } from "../../support/forward/relay-call.ts";
 import { startListOnly } from "../../support/relay/list-only.ts";
 import { SECRET, startTestRelay } from "../../support/relay/start-relay.ts";
 
@@ -69,20 +70,17 @@ test("relay client: a wrong secret is an error with the relay's status", async (
   await assert.rejects(client.list(), { code: "ERR_RELAY_CLIENT_STATUS", status: 401 });
 });
 
-test("relay client: forwards go over its pool, without a limit on their time", async (t) => {
+test("relay client: forwards go over connections of their own, with its secret", async (t) => {
   const started = await startTestRelay(t);
   await started.connect({ http: (request, response) => void response.end(`hello ${request.url}`) });
   const client = clientOf(t, started.relay.internalPort);
   const ref = started.devices[0]?.token.ref ?? "";
-  const { origin, pathname } = new URL(`${client.baseUrl}/internal/session/${ref}/forward/a`);
-  const answer = await client.dispatcher.request({
-    origin,
-    path: pathname,
-    method: "GET",
-    headers: { authorization: client.authorization },
-  } as never);
-  assert.equal(answer.statusCode, 200);
-  assert.equal(await answer.body.text(), "hello /a");
+  const lines = ["host: x", `authorization: ${client.authorization}`, "", ""].join("\r\n");
+  const path = `${client.prefix}/internal/session/${ref}/forward/a`;
+  const call = new RelayCall(client.forwards.take(), `GET ${path} HTTP/1.1\r\n${lines}`);
+  await call.over();
+  assert.equal(call.head?.status, 200);
+  assert.equal(call.body, "hello /a");
 });
 
 test("relay client: walks over 25,000 sessions in three pages", async (t) => {

@@ -3,10 +3,12 @@ import type { TestContext } from "node:test";
 import { type ForwardOptions, forwardRoute } from "../../../src/api/forward/index.ts";
 import {
   API_DEFAULTS,
+  type ApiContext,
   type ApiServer,
   type AuthVerdict,
   type Credential,
   type Principal,
+  RelayClient,
   Router,
   sessionCookieName,
   startApiServer,
@@ -14,6 +16,7 @@ import {
 import type { User } from "../../../src/api/store/index.ts";
 import type { MintedToken } from "../../../src/core/token.ts";
 import { activeDevice, person } from "../api-store/people.ts";
+import { SECRET } from "../relay/start-relay.ts";
 import type { WsDevice } from "../relay/ws-device.ts";
 import { type Rig, type RigOptions, startRig } from "../relay-link/rig.ts";
 import { type RawAnswer, rawRequest } from "./raw-request.ts";
@@ -53,11 +56,20 @@ export function principalOf(
   return { kind, ref, tenantId, userId, role, scopes: new Set(["tunnel:use"]), ...more };
 }
 
+/** The rig's, with another relay where one is named. */
+function contextOf(t: TestContext, rig: Rig, relayUrl: string | undefined): ApiContext {
+  if (relayUrl === undefined) return rig.context;
+  const { store, changes, audit, endings, logger, now } = rig.context;
+  const relay = new RelayClient({ baseUrl: relayUrl, secret: SECRET, logger });
+  t.after(() => relay.destroy());
+  return { store, relay, changes, audit, endings, logger, now };
+}
+
 /** Starts all of it, the device's tunnel included where it serves something. */
 export async function startForwardRig(
   t: TestContext,
   serve: RequestListener | null,
-  options: Partial<ForwardOptions> & RigOptions = {},
+  options: Partial<ForwardOptions> & RigOptions & { readonly relayUrl?: string } = {},
 ): Promise<ForwardRig & { readonly tunnel: WsDevice | null }> {
   const rig = await startRig(t, options);
   const ann = await person(rig.store, "ann");
@@ -66,7 +78,10 @@ export async function startForwardRig(
     ["key-of-ann", principalOf(ann, "key")],
     ["cookie-of-ann", principalOf(ann, "session")],
   ]);
-  const route = forwardRoute(rig.context, { publicBaseUrl: BASE_URL, ...options });
+  const route = forwardRoute(contextOf(t, rig, options.relayUrl), {
+    publicBaseUrl: BASE_URL,
+    ...options,
+  });
   const authenticate = (credential: Credential): AuthVerdict => {
     const secret = credential.kind === "cookie" ? credential.value : credential.token;
     const principal = callers.get(secret);
