@@ -25,8 +25,6 @@ const PATH = "/tunnel/connect";
 /** Tunnels let in by one turn of the event loop once the gate has answered: about a millisecond of it. */
 const LATE_PER_TURN = 16;
 const BEARER = /^Bearer +([^ ]+) *$/i;
-/** As nearly every device writes it, with the token behind. */
-const BEARER_EXACT = "Bearer ";
 
 /** uWS closes a WebSocket that is silent so long; yamux's own keepalive is much shorter. */
 const IDLE_TIMEOUT_S = 120;
@@ -184,7 +182,6 @@ class TunnelEndpoint {
   }
 
   #token(authorization: string, req: HttpRequest): string {
-    if (isBearerExact(authorization)) return authorization.slice(BEARER_EXACT.length);
     const token = BEARER.exec(authorization)?.[1];
     if (token !== undefined) return token;
     return this.#context.options.allowQueryToken ? (req.getQuery("token") ?? "") : "";
@@ -287,15 +284,6 @@ class TunnelEndpoint {
     if (fight === null) return;
     listener.tunnelOnEvent({ kind: "fight", ...about, replacements: fight.replacements });
   }
-}
-
-/** The scheme, one space, and a text without spaces. */
-function isBearerExact(authorization: string): boolean {
-  return (
-    authorization.length > BEARER_EXACT.length &&
-    authorization.startsWith(BEARER_EXACT) &&
-    authorization.lastIndexOf(" ") === BEARER_EXACT.length - 1
-  );
 }
 
 const CODES = {
