@@ -4,7 +4,8 @@ import { measureRows } from "../rows/families.ts";
 import { TINY } from "../rows/plan.ts";
 import type { Plan } from "../rows/row.ts";
 import { type JudgedRow, judge } from "../rows/verdict.ts";
-import { findTool, prepareTools, type Tools } from "../support/tools.ts";
+import { touchPageCache } from "../support/page-cache.ts";
+import { findTool, prepareTools, type Tools, WORK_FOLDER } from "../support/tools.ts";
 import {
   type GatedCountId,
   type GatedMicroId,
@@ -107,7 +108,10 @@ async function rowFigures(
   ids: readonly GatedRowId[],
   note: (text: string) => void,
 ): Promise<Map<GatedRowId, number>> {
-  tools ??= prepareTools();
+  tools ??= prepareTools().then((found) => {
+    touchPageCache(WORK_FOLDER);
+    return found;
+  });
   const context = { tools: await tools, plan: GATE_PLAN, note };
   const results = await measureRows(ids, { ...context, relayIds: ["hawser", "reference"] });
   const figures = new Map<GatedRowId, number>();
