@@ -41,7 +41,7 @@ export const GATED_MICRO = {
   decode_64k: { value: 1.6, tolerance: 0.8 },
 } as const satisfies Record<string, GatedRatio>;
 
-/** Counts. They were the same on Node 20 and 24 within their precision. */
+/** Counts on Node 20, where CI runs the gate. `copied_small` is another one on Node 24, which encodes text natively. */
 export const GATED_COUNTS = {
   syscalls_c32: {
     title: "system calls of the relay's loop, 32 requests at once",
@@ -64,19 +64,19 @@ export const GATED_COUNTS = {
   copied_small: {
     title: "bytes copied in JavaScript, small request",
     unit: "bytes a request",
-    value: 464.5,
+    value: 730.3,
     precision: 8,
   },
   copied_down: {
     title: "bytes copied in JavaScript, download",
     unit: "a byte of the body",
-    value: 0.0015,
+    value: 0.0028,
     precision: 0.01,
   },
   copied_up: {
     title: "bytes copied in JavaScript, upload",
     unit: "a byte of the body",
-    value: 1.003,
+    value: 1.004,
     precision: 0.01,
   },
   allocated_small: {
