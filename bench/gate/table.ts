@@ -23,7 +23,7 @@ export const GATED_ROWS = {
   small_100dev_c128: { value: 0.3, tolerance: 0.35 },
   rps_1dev_c32: { value: 3.8, tolerance: 0.5 },
   small_p50_c32: { value: 0.25, tolerance: 0.6 },
-  small_p99_c32: { value: 0.22, tolerance: 0.8 },
+  small_p99_c32: { value: 0.3, tolerance: 0.8 },
   down_1: { value: 0.6, tolerance: 0.4 },
   down_rate_1: { value: 1.4, tolerance: 0.5 },
   up_1: { value: 0.115, tolerance: 0.4 },
