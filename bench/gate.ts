@@ -6,9 +6,7 @@ import { parseArgs } from "node:util";
 import { measureFigures } from "./gate/measure.ts";
 import { GATE_IDS, type GateId } from "./gate/table.ts";
 import { adviceOn, type GateVerdict, gateTable, gateVerdict } from "./gate/verdict.ts";
-import { touchPageCache } from "./support/page-cache.ts";
 import { median, rounded } from "./support/stats.ts";
-import { WORK_FOLDER } from "./support/tools.ts";
 
 const HELP = `Usage: npm run bench:gate -- [options]
 
@@ -100,7 +98,6 @@ async function main(): Promise<void> {
     return failure("--seconds and --base-against-base take a number above 0");
   }
   const ids = flags.only.length === 0 ? GATE_IDS : GATE_IDS.filter((id) => flags.only.includes(id));
-  touchPageCache(WORK_FOLDER);
   if (flags["base-against-base"] !== undefined) return spreads(ids, runs, flags.json);
   const startedAt = performance.now();
   const verdicts = await judged(ids, startedAt + 1_000 * seconds);

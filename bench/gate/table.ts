@@ -17,21 +17,18 @@ export interface GatedCount {
   readonly precision: number;
 }
 
-/**
- * Ratios to what each row is compared with. What stands in the comment behind each is the spread of its runs: the least and the
- * largest ratio of one build.
- */
+/** Ratios to what each row is compared with. */
 export const GATED_ROWS = {
-  small_1dev_c128: { value: 0.2, tolerance: 0.35 },
-  small_100dev_c128: { value: 0.25, tolerance: 0.35 },
-  rps_1dev_c32: { value: 4, tolerance: 0.35 },
-  small_p50_c32: { value: 0.25, tolerance: 0.5 },
-  small_p99_c32: { value: 0.2, tolerance: 1 },
-  down_1: { value: 0.7, tolerance: 0.35 },
-  down_rate_1: { value: 1.2, tolerance: 0.35 },
-  up_1: { value: 0.11, tolerance: 0.4 },
-  up_rate_1: { value: 7, tolerance: 0.4 },
-  idle_rss: { value: 0.07, tolerance: 0.35 },
+  small_1dev_c128: { value: 0.21, tolerance: 0.35 },
+  small_100dev_c128: { value: 0.3, tolerance: 0.35 },
+  rps_1dev_c32: { value: 3.8, tolerance: 0.5 },
+  small_p50_c32: { value: 0.25, tolerance: 0.6 },
+  small_p99_c32: { value: 0.3, tolerance: 0.8 },
+  down_1: { value: 0.6, tolerance: 0.4 },
+  down_rate_1: { value: 1.4, tolerance: 0.5 },
+  up_1: { value: 0.115, tolerance: 0.4 },
+  up_rate_1: { value: 6.5, tolerance: 0.6 },
+  idle_rss: { value: 0.06, tolerance: 0.5 },
 } as const satisfies Partial<Record<RowId, GatedRatio>>;
 
 /** Ratios to a reference operation in the same process. How a function is compiled differs from run to run by half. */
@@ -44,7 +41,7 @@ export const GATED_MICRO = {
   decode_64k: { value: 1.6, tolerance: 0.8 },
 } as const satisfies Record<string, GatedRatio>;
 
-/** Exact counts, on Node 20. */
+/** Counts on Node 20, where CI runs the gate. `copied_small` is another one on Node 24, which encodes text natively. */
 export const GATED_COUNTS = {
   syscalls_c32: {
     title: "system calls of the relay's loop, 32 requests at once",
@@ -67,19 +64,19 @@ export const GATED_COUNTS = {
   copied_small: {
     title: "bytes copied in JavaScript, small request",
     unit: "bytes a request",
-    value: 743.5,
+    value: 730.3,
     precision: 8,
   },
   copied_down: {
     title: "bytes copied in JavaScript, download",
     unit: "a byte of the body",
-    value: 0.004,
+    value: 0.0028,
     precision: 0.01,
   },
   copied_up: {
     title: "bytes copied in JavaScript, upload",
     unit: "a byte of the body",
-    value: 1.005,
+    value: 1.004,
     precision: 0.01,
   },
   allocated_small: {
