@@ -1,11 +1,11 @@
 import { setTimeout as delay } from "node:timers/promises";
+import { lendPort } from "../../test/support/ports.ts";
 import { settledBytes, warmIdle } from "../rows/idle.ts";
 import type { RowContext } from "../rows/row.ts";
 import { type Child, cpuSeconds } from "./child.ts";
 import { type Fleet, makeFleet } from "./fleet.ts";
 import { inspectorAt, liveHeapBytes } from "./heap.ts";
 import {
-  freePort,
   type RelayId,
   type RunningRelay,
   spawnDeviceProgram,
@@ -144,7 +144,7 @@ async function startHost(
   fleet: Fleet,
   id: RelayId,
 ): Promise<Host> {
-  const inspectorPort = await freePort();
+  const inspectorPort = await lendPort();
   const environment = id === "hawser" ? inspectorAt(inspectorPort) : {};
   const relay = await startRelay(id, context.tools, fleet, { options: UNLIMITED, environment });
   const target = { port: relay.port, key: fleet.key };

@@ -1,7 +1,8 @@
 import { fileURLToPath } from "node:url";
+import { lendPort } from "../../test/support/ports.ts";
 import { type Child, startChild } from "./child.ts";
 import type { Measured } from "./load.ts";
-import { accepting, freePort } from "./relays.ts";
+import { accepting } from "./relays.ts";
 
 /** What the direct server answers to everything. */
 export interface DirectAnswer {
@@ -37,7 +38,7 @@ export async function startDirectServer(
   answer: DirectAnswer,
   cores: string | null,
 ): Promise<DirectServer> {
-  const port = await freePort();
+  const port = await lendPort();
   const program = fileURLToPath(new URL("direct.js", import.meta.url));
   const child = startChild({
     name: "direct",

@@ -1,9 +1,10 @@
 import { once } from "node:events";
 import { existsSync, rmSync } from "node:fs";
-import { connect, createServer } from "node:net";
+import { connect } from "node:net";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
+import { lendPort } from "../../test/support/ports.ts";
 import { root } from "../../test/support/root.ts";
 import { type Child, startChild } from "./child.ts";
 import type { Fleet } from "./fleet.ts";
@@ -56,7 +57,7 @@ export async function startRelay(
   fleet: Fleet,
   setup: RelaySetup = {},
 ): Promise<RunningRelay> {
-  const ports = setup.ports ?? { edge: await freePort(), internal: await freePort() };
+  const ports = setup.ports ?? { edge: await lendPort(), internal: await lendPort() };
   const port = ports.edge;
   const gate = setup.gate ?? [`--credentials=${fleet.hawserFile}`];
   const log = join(WORK_FOLDER, `${id}-${port}.log`);
@@ -185,16 +186,4 @@ async function accepts(port: number): Promise<boolean> {
   } finally {
     socket.destroy();
   }
-}
-
-/** A port that was free a moment ago. */
-export async function freePort(): Promise<number> {
-  const server = createServer();
-  server.listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const address = server.address();
-  server.close();
-  await once(server, "close");
-  if (address === null || typeof address === "string") throw new Error("no port");
-  return address.port;
 }

@@ -48,11 +48,10 @@ import {
   isReachable,
   isStoreAway,
   openDatabase,
+  STORE_RETRY_S,
   type Store,
 } from "./store/index.ts";
 import { systemTime } from "./system-time.ts";
-
-const STORE_RETRY_S = 2;
 
 /** What a whole API server is told at start. */
 export interface ApiAppOptions {

@@ -1,4 +1,10 @@
-import type { HttpRequest, HttpResponse, TemplatedApp, us_socket_context_t } from "uWebSockets.js";
+import type {
+  HttpRequest,
+  HttpResponse,
+  TemplatedApp,
+  us_socket_context_t,
+  WebSocket,
+} from "uWebSockets.js";
 import type { HttpError } from "../core/errors.ts";
 import { RequestIds } from "../core/request-ids.ts";
 import { agentVersionOf } from "../core/version.ts";
@@ -53,7 +59,10 @@ class TunnelEndpoint {
   readonly #context: RelayContext;
   readonly #peers: PeerAddresses;
   readonly #ids = new RequestIds();
-  readonly #late = new PacedTasks(LATE_PER_TURN);
+  readonly #paced = new PacedTasks(LATE_PER_TURN);
+  /** True while a late verdict is acted on, and the WebSocket that it opened. */
+  #isLate = false;
+  #late: WebSocket<TunnelSocket> | null = null;
 
   constructor(context: RelayContext, peers: PeerAddresses) {
     this.#context = context;
@@ -74,14 +83,17 @@ class TunnelEndpoint {
       upgrade: (res, req, socketContext) => this.#upgrade(res, req, socketContext),
       open: (ws) => {
         this.#peers.upgraded();
-        const socket = ws.getUserData();
-        socket.tunnel = this.#open(ws as never, socket);
+        if (this.#isLate) this.#late = ws;
+        else this.#open(ws);
       },
       message: (ws, message, isBinary) => {
         ws.getUserData().tunnel?.webSocketOnMessage(message, isBinary);
       },
       drain: (ws) => ws.getUserData().tunnel?.webSocketOnDrain(),
-      close: (ws, code) => ws.getUserData().tunnel?.webSocketOnClose(code),
+      close: (ws, code) => {
+        if (this.#late === ws) this.#late = null;
+        ws.getUserData().tunnel?.webSocketOnClose(code);
+      },
     });
     app.any(PATH, (res, req) => {
       if (this.#isOfDevice(req)) {
@@ -142,12 +154,12 @@ class TunnelEndpoint {
       aborted = true;
     });
     const decide = (late: Verdict<DeviceIdentity>): void => {
-      this.#late.push((hasWaited) => {
+      this.#paced.push((hasWaited) => {
         if (aborted) return;
         // What the gate knew may have changed while this one waited for its turn: the token may be revoked.
         const now = hasWaited && late.ok ? tunnelGate.authenticateDevice(handshake.token) : late;
         if (now instanceof Promise) settle(now);
-        else res.cork(() => this.#decide(res, handshake, now));
+        else this.#decideLate(res, handshake, now);
       });
     };
     const settle = (asked: Promise<Verdict<DeviceIdentity>>): void => {
@@ -200,6 +212,20 @@ class TunnelEndpoint {
     res.upgrade(socket, handshake.webSocketKey, "", "", handshake.socketContext);
   }
 
+  /**
+   * Decides outside the route handler. The tunnel is made once `cork` has returned: where uWS finds the upgraded socket at the
+   * address of before, it still looks for the state of the HTTP response there, in memory that the upgrade has freed.
+   * Whatever is allocated meanwhile may come to lie in it, and can read as "close this connection".
+   */
+  #decideLate(res: HttpResponse, handshake: Handshake, verdict: Verdict<DeviceIdentity>): void {
+    this.#isLate = true;
+    res.cork(() => this.#decide(res, handshake, verdict));
+    this.#isLate = false;
+    const ws = this.#late;
+    this.#late = null;
+    if (ws !== null) this.#open(ws);
+  }
+
   #refuse(res: HttpResponse, error: HttpError, requestId: string, isHead = false): void {
     this.#recordRefusal(error, requestId);
     answerProblem(res, error, requestId, isHead);
@@ -220,10 +246,12 @@ class TunnelEndpoint {
     this.#context.log.info({ code: error.code, status: error.status, requestId }, "tunnel refused");
   }
 
-  #open(ws: ConstructorParameters<typeof Tunnel>[3], socket: TunnelSocket): Tunnel {
+  #open(ws: WebSocket<TunnelSocket>): void {
     const { store, metrics, log, forwarder } = this.#context;
+    const socket = ws.getUserData();
     const { identity, address } = socket;
-    const tunnel = new Tunnel(this.#context, identity, address, ws);
+    const tunnel = new Tunnel(this.#context, identity, address, ws as never);
+    socket.tunnel = tunnel;
     const displaced = store.register(tunnel);
     const fight = displaced > 0 ? this.#context.fights.recordReplacement(identity.deviceId) : null;
     if (fight !== null) log.warn(fight, "connections fight over one device");
@@ -234,7 +262,6 @@ class TunnelEndpoint {
     );
     this.#report(tunnel, socket, displaced > 0, fight);
     forwarder.tunnelOnReady(tunnel);
-    return tunnel;
   }
 
   #report(

@@ -11,6 +11,7 @@ import { patternBytes } from "../../bench/support/pattern.ts";
 import { type Agent, type AgentOptions, connect } from "../../src/agent/index.ts";
 import { mintToken } from "../../src/core/token.ts";
 import { PEER_VERSIONS, type PeerVersion, skipWithout } from "../support/go.ts";
+import { lendPort } from "../support/ports.ts";
 import { WAIT_MS } from "../support/until.ts";
 import { patternSha256 } from "./mux-end.ts";
 import { GoPeer } from "./peer.ts";
@@ -198,11 +199,7 @@ forEachPeer(
 forEachPeer(
   "a local service that is not there is a refusal of the stream, not of the tunnel",
   async (t, version) => {
-    const closed = createTcpServer();
-    const port = await listening(t, closed);
-    closed.close();
-    await once(closed, "close");
-    const { through, peer } = await start(t, version, `http://127.0.0.1:${port}`);
+    const { through, peer } = await start(t, version, `http://127.0.0.1:${await lendPort()}`);
     for (let count = 0; count < 3; count++) assert.equal((await through("/hello")).status, 502);
     await peer.control("/ping");
     await peer.until((state) => state.streams === 0, "streams");

@@ -92,7 +92,7 @@ async function idle({ relay, peer }: RelayWithDevice): Promise<void> {
 forEachPeer(
   "Y138: requests in turn share a stream, which is closed after its idle time",
   async (t, version) => {
-    const device = await relayWithDevice(t, { version, relay: { idleStreamMs: 500 } });
+    const device = await relayWithDevice(t, { version, relay: { idleStreamMs: 2_000 } });
     const agent = new Agent({ keepAlive: true, maxSockets: 1 });
     t.after(() => agent.destroy());
     for (let count = 0; count < 100; count++) {

@@ -10,21 +10,20 @@ import {
   writeFileSync,
 } from "node:fs";
 import { rm } from "node:fs/promises";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import type { Readable } from "node:stream";
 import pg from "pg";
+import { lendPort } from "./ports.ts";
 
 /**
- * A PostgreSQL server of the tests' own, from Debian's package `postgresql`: a cluster in a temporary folder, on a free
+ * A PostgreSQL server of the tests' own, from Debian's package `postgresql`: a cluster in a temporary folder, on a
  * port of 127.0.0.1, that is gone when the test file is over. In CI a missing package fails the tests.
  */
 
 const VERSIONS_FOLDER = "/usr/lib/postgresql";
 const USER = "hawser";
-const START_ATTEMPTS = 3;
 const SETTINGS = [
   "listen_addresses=127.0.0.1",
   "unix_socket_directories=",
@@ -128,26 +127,20 @@ async function succeeded(child: ChildProcess): Promise<void> {
   if (code !== 0) throw new Error(`initdb failed: ${complaint}`);
 }
 
-/** Starts the server on a free port; should another process have taken that one meanwhile, on another. */
+/** Starts the server on a port of its own. */
 async function startServer(
   program: string,
   data: string,
   options: { uid?: number; gid?: number; cwd: string },
 ): Promise<{ server: ChildProcess; port: number }> {
-  let log = "";
-  for (let attempt = 1; attempt <= START_ATTEMPTS; attempt++) {
-    const port = await freePort();
-    const settings = [...SETTINGS, `port=${port}`].flatMap((setting) => ["-c", setting]);
-    // The kernel ends it should this process die before it can.
-    const words = ["--pdeathsig", "QUIT", program, "-D", data, ...settings];
-    const server = spawn("setpriv", words, {
-      ...options,
-      stdio: ["ignore", "ignore", "pipe"],
-    });
-    log = await logUntilReady(server.stderr);
-    if (log === "") return { server, port };
-  }
-  throw new Error(`PostgreSQL did not start:\n${log}`);
+  const port = await lendPort();
+  const settings = [...SETTINGS, `port=${port}`].flatMap((setting) => ["-c", setting]);
+  // The kernel ends it should this process die before it can.
+  const words = ["--pdeathsig", "QUIT", program, "-D", data, ...settings];
+  const server = spawn("setpriv", words, { ...options, stdio: ["ignore", "ignore", "pipe"] });
+  const log = await logUntilReady(server.stderr);
+  if (log !== "") throw new Error(`PostgreSQL did not start:\n${log}`);
+  return { server, port };
 }
 
 /** Waits until the server is ready, or has ended; then it returns what it said. */
@@ -162,15 +155,4 @@ async function logUntilReady(log: Readable): Promise<string> {
     }
   }
   return lines.join("\n");
-}
-
-async function freePort(): Promise<number> {
-  const probe = createServer();
-  probe.listen(0, "127.0.0.1");
-  await once(probe, "listening");
-  const address = probe.address();
-  if (address === null || typeof address === "string") throw new Error("no port");
-  probe.close();
-  await once(probe, "close");
-  return address.port;
 }

@@ -8,6 +8,7 @@ import {
   type CurrentLoginSession,
   findBrowserTrace,
   findLoginSession,
+  STORE_RETRY_S,
 } from "../store/index.ts";
 import type { AuthOptions } from "./options.ts";
 import type { RecentEnds } from "./recent-ends.ts";
@@ -15,8 +16,6 @@ import { askerOf } from "./requests.ts";
 import type { CookieFault, GenuineCookie, SessionCookie } from "./session-cookie.ts";
 import { sessionRefOf } from "./session-endings.ts";
 
-/** Seconds after which a request that met a database that is away may be sent again. */
-const RETRY_AFTER_SEC = 5;
 const NO_SCOPES: ReadonlySet<string> = new Set();
 
 /** Who a browser is, on a route that is open. */
@@ -71,7 +70,7 @@ export class SessionAuth {
       return { ...verdict, setCookie: () => this.#reissued(cookie, session) };
     } catch (error) {
       this.#logFailure(error);
-      return { ok: false, reason: "unavailable", retryAfter: RETRY_AFTER_SEC };
+      return { ok: false, reason: "unavailable", retryAfter: STORE_RETRY_S };
     }
   }
 
@@ -146,7 +145,7 @@ export class SessionAuth {
   unavailable(error: unknown): unknown {
     if (error instanceof AppError && error.code !== "ERR_STORE_BUSY") return error;
     this.#logFailure(error);
-    return apiError("unavailable", { retryAfter: RETRY_AFTER_SEC });
+    return apiError("unavailable", { retryAfter: STORE_RETRY_S });
   }
 
   #find(key: string, slide: boolean): Promise<CurrentLoginSession | null> {

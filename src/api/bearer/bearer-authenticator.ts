@@ -7,6 +7,7 @@ import {
   authorizeDeviceTokens,
   LAST_USED_WRITE_MS,
   noteApiKeyUsed,
+  STORE_RETRY_S,
   type Store,
   type TokenDigest,
 } from "../store/index.ts";
@@ -22,8 +23,6 @@ export interface BearerDeps {
 }
 
 const REJECTED: AuthVerdict = { ok: false, reason: "rejected" };
-/** A database that is away is mostly one that is being restarted. */
-const STORE_RETRY_SECONDS = 5;
 /** Uses that are being written at a time; a use beyond that is written the next time. */
 const NOTES_MAX = 64;
 /** RFC 7515, section 3.1: three parts of base64url. */
@@ -56,7 +55,7 @@ export class BearerAuthenticator {
       const code = error instanceof Error && "code" in error ? String(error.code) : "";
       const type = error instanceof Error ? error.name : typeof error;
       this.#deps.logger.error({ type, code }, "credentials cannot be checked now");
-      return unavailable(STORE_RETRY_SECONDS);
+      return unavailable(STORE_RETRY_S);
     }
   }
 
@@ -130,7 +129,7 @@ export class BearerAuthenticator {
         return REJECTED;
       }
       logger.warn({ code: error.code, rule: error.rule }, "access tokens cannot be checked now");
-      return unavailable(error.row.retryAfter || STORE_RETRY_SECONDS);
+      return unavailable(error.row.retryAfter || STORE_RETRY_S);
     }
   }
 }

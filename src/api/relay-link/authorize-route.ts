@@ -28,6 +28,7 @@ import {
   noteTunnels,
   RECHECK_MAX,
   recheckTokens,
+  STORE_RETRY_S,
   type TokenDigest,
   TUNNEL_NOTES_MAX,
   type TunnelNote,
@@ -40,8 +41,6 @@ const REFUSED: SecretRefused = { ok: false, status: 401 };
 const FORBIDDEN: SecretRefused = { ok: false, status: 403 };
 /** Devices that one statement notes: some 10 ms of SQLite. */
 const SEEN_AT_ONCE = 200;
-/** Seconds for `Retry-After` while the database cannot be asked. */
-const RETRY_AFTER_S = 1;
 
 /**
  * `POST /internal/authorize`: who may connect and who may call, asked by a relay in batches. One statement for each
@@ -68,7 +67,7 @@ export function authorizeRoute(context: ApiContext): Route {
         return json(200, await answerOf(context, body));
       } catch (error) {
         context.logger.error({ err: error }, "the relay's questions cannot be answered");
-        throw apiError("unavailable", { retryAfter: RETRY_AFTER_S, cause: error });
+        throw apiError("unavailable", { retryAfter: STORE_RETRY_S, cause: error });
       }
     },
   });

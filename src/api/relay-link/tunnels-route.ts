@@ -7,9 +7,8 @@ import type { ApiContext } from "../context.ts";
 import { apiError } from "../errors.ts";
 import { json } from "../reply.ts";
 import { type Route, route } from "../route.ts";
-import { noteTunnels, TUNNEL_NOTES_MAX, type TunnelNote } from "../store/index.ts";
+import { noteTunnels, STORE_RETRY_S, TUNNEL_NOTES_MAX, type TunnelNote } from "../store/index.ts";
 
-const RETRY_AFTER_S = 1;
 /** A relay waits five seconds for an answer; what it is not told of by then it would tell again. */
 const NOTING_MS = 2_000;
 
@@ -42,7 +41,7 @@ export function tunnelsRoute(context: ApiContext, clock: Clock = monotonicClock)
           await note(context, piece);
         } catch (error) {
           context.logger.error({ err: error }, "a report of tunnels cannot be noted");
-          if (taken === 0) throw apiError("unavailable", { retryAfter: RETRY_AFTER_S });
+          if (taken === 0) throw apiError("unavailable", { retryAfter: STORE_RETRY_S });
           break;
         }
         taken += piece.length;

@@ -104,15 +104,6 @@ export interface ApiKeyFilter {
   readonly cursor?: string;
 }
 
-/** The first of the keys that {@link queryApiKeys} gives. */
-export async function listApiKeys(
-  store: Store,
-  tenant: TenantId,
-  filter: Omit<ApiKeyFilter, "cursor">,
-): Promise<ApiKey[]> {
-  return [...(await queryApiKeys(store, tenant, filter)).keys];
-}
-
 /**
  * The tenant's keys, or one user's, the newest first; those that ended are among them.
  *

@@ -11,6 +11,12 @@ export async function isReachable(store: Store): Promise<boolean> {
   }
 }
 
+/**
+ * Seconds for `Retry-After` of an answer that the database did not allow. One that is away is mostly being restarted,
+ * which takes it a few seconds; who asks again too early loses no more than a request.
+ */
+export const STORE_RETRY_S = 2;
+
 /** Of the system: a server that is not there, or whose connection was cut. */
 const SYSTEM_CODES = new Set([
   "ECONNREFUSED",

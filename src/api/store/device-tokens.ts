@@ -1,7 +1,7 @@
 import type { Selectable } from "kysely";
 import { assert } from "../../core/assert.ts";
 import { digestsEqual, mintDeviceId } from "../../core/token.ts";
-import { type Device, deviceOf, insertDevice, type NewDevice, tokensLock } from "./devices.ts";
+import { type Device, insertDevice, type NewDevice, tokensLock } from "./devices.ts";
 import { StoreLimitError } from "./errors.ts";
 import type { DeviceTokensTable } from "./schema.ts";
 import type { Queries, Store } from "./store.ts";
@@ -309,64 +309,6 @@ export async function authorizeDeviceTokens(
 
 const NO_DIGEST = "0".repeat(64);
 
-/** What became of a connection that is told to {@link noteDeviceConnected}. */
-export interface NotedConnection {
-  readonly device: Device;
-  readonly firstConnection: boolean;
-  /** References of older tokens of the device that ended because this one is in use now. */
-  readonly endedRefs: readonly string[];
-}
-
-/**
- * Notes that a tunnel is up with this token: the device is active from now on, and its older tokens end. Null where
- * the token has stopped to be good meanwhile; the tunnel must be closed then.
- */
-export function noteDeviceConnected(
-  store: Store,
-  ref: string,
-  tunnel: { readonly remoteAddr: string; readonly agentVersion: string | null },
-): Promise<NotedConnection | null> {
-  return store.transaction(async (queries) => {
-    const found = (await findTokens(queries, [ref])).get(ref);
-    if (found === undefined) return null;
-    await store.lock(queries, tokensLock(found.deviceId));
-    const now = store.now();
-    const token = (await findTokens(queries, [ref])).get(ref);
-    if (token === undefined || !opensTunnel(token, now)) return null;
-    const row = await queries
-      .updateTable("devices")
-      .set({
-        state: "active",
-        activateBy: null,
-        firstConnectedAt: token.firstConnectedAt ?? now,
-        lastSeenAt: now,
-        lastRemoteAddr: tunnel.remoteAddr,
-        lastCloseReason: null,
-        agentVersion: tunnel.agentVersion,
-      })
-      .where("id", "=", token.deviceId)
-      .returningAll()
-      .executeTakeFirst();
-    // Removed by another process since it was read.
-    if (row === undefined) return null;
-    await queries
-      .updateTable("deviceTokens")
-      .set({ lastUsedAt: now })
-      .where("ref", "=", ref)
-      .execute();
-    const ended = await queries
-      .updateTable("deviceTokens")
-      .set({ endedAt: now })
-      .where("deviceId", "=", token.deviceId)
-      .where("generation", "<", token.generation)
-      .where("endedAt", "is", null)
-      .returning("ref")
-      .execute();
-    const endedRefs = ended.map((older) => older.ref);
-    return { device: deviceOf(row), firstConnection: token.firstConnectedAt === null, endedRefs };
-  });
-}
-
 export type FoundToken = Awaited<ReturnType<typeof selectTokens>>[number];
 
 /** What is known of tokens, of their devices, owners and tenants, by reference. */
@@ -385,8 +327,7 @@ function selectTokens(queries: Queries, refs: readonly string[]) {
     .innerJoin("users", "users.id", "devices.ownerId")
     .innerJoin("tenants", "tenants.id", "devices.tenant")
     .selectAll("deviceTokens")
-    .select(["devices.ownerId", "devices.activateBy", "devices.firstConnectedAt", "devices.state"])
-    .select("devices.awaitsApproval")
+    .select(["devices.ownerId", "devices.activateBy", "devices.awaitsApproval"])
     .select(["users.disabledAt as userDisabledAt", "tenants.disabledAt as tenantDisabledAt"])
     .where("deviceTokens.ref", "in", refs)
     .execute();

@@ -74,7 +74,7 @@ export async function insertDevice(
 }
 
 /** The device of a row. */
-export function deviceOf(row: Selectable<DevicesTable>): Device {
+function deviceOf(row: Selectable<DevicesTable>): Device {
   return { ...row, tags: readList(row.tags) };
 }
 
@@ -271,21 +271,6 @@ export async function removeUnconnectedDevices(
   });
   if (late.length > 0) store.noteDevicesRemoved();
   return late;
-}
-
-/** Notes that a device's tunnel is gone. */
-export async function noteDeviceClosed(
-  store: Store,
-  tenant: TenantId,
-  id: string,
-  reason: string,
-): Promise<void> {
-  await store.query
-    .updateTable("devices")
-    .set({ lastSeenAt: store.now(), lastCloseReason: reason })
-    .where("tenant", "=", scoped(tenant))
-    .where("id", "=", id)
-    .execute();
 }
 
 /** Those of some ids that are devices of the tenant. */

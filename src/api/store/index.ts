@@ -10,7 +10,6 @@ export {
   hasApiKey,
   KEYS_PER_USER_MAX,
   LAST_USED_WRITE_MS,
-  listApiKeys,
   type NewApiKey,
   noteApiKeyUsed,
   queryApiKeys,
@@ -39,7 +38,7 @@ export {
   recheckTokens,
   SEEN_WRITE_MS,
 } from "./authorize-batch.ts";
-export { isReachable, isStoreAway } from "./availability.ts";
+export { isReachable, isStoreAway, STORE_RETRY_S } from "./availability.ts";
 export {
   addCliLogin,
   approveCliLogin,
@@ -58,8 +57,6 @@ export {
   createDeviceWithToken,
   type DeviceToken,
   listDeviceTokens,
-  type NotedConnection,
-  noteDeviceConnected,
   type ReplacedTokens,
   ROTATION_GRACE_MS,
   replaceDeviceTokens,
@@ -80,7 +77,6 @@ export {
   getDevice,
   listDevices,
   type NewDevice,
-  noteDeviceClosed,
   type RemovedDevice,
   removeUnconnectedDevices,
 } from "./devices.ts";
@@ -127,7 +123,6 @@ export {
   type LoginSession,
   listLoginSessions,
   type NewLoginSession,
-  rotateLoginSession,
   SESSIONS_PER_USER_MAX,
   startLoginSession,
   TOMBSTONE_MS,

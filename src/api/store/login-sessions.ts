@@ -242,30 +242,6 @@ export async function findLoginSession(
   return { ...session, lastSeenAt, amr: readList(session.amr) };
 }
 
-/**
- * Gives a session a new id after the person has authenticated anew or gained a privilege. The old id and the pending
- * sign-ins under it are gone in the same step; public id and absolute limit stay.
- *
- * @returns null where there is no session under the old key
- */
-export function rotateLoginSession(
-  store: Store,
-  oldKey: string,
-  change: Pick<LoginSession, "key" | "sealedTokens"> & { readonly authTime?: number },
-): Promise<LoginSession | null> {
-  return store.transaction(async (queries) => {
-    await queries.deleteFrom("pendingSignIns").where("browserKey", "=", oldKey).execute();
-    const session = await queries
-      .updateTable("loginSessions")
-      .set({ ...change, lastSeenAt: store.now() })
-      .where("key", "=", oldKey)
-      .where("absoluteExpiresAt", ">", store.now())
-      .returningAll()
-      .executeTakeFirst();
-    return session === undefined ? null : { ...session, amr: readList(session.amr) };
-  });
-}
-
 /** The live sessions of a user, the newest first. */
 export async function listLoginSessions(
   store: Store,

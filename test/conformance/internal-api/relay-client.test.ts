@@ -1,12 +1,11 @@
 import assert from "node:assert/strict";
-import { once } from "node:events";
 import type { IncomingMessage, ServerResponse } from "node:http";
-import { createServer } from "node:net";
 import { type TestContext, test } from "node:test";
 import { inspect } from "node:util";
 import { RelayCallError, RelayClient, type RelayClientOptions } from "../../../src/api/index.ts";
 import type { SessionSummary } from "../../../src/core/contract.ts";
 import { type ScriptedServer, startScriptedServer } from "../../support/api/scripted-server.ts";
+import { lendPort } from "../../support/ports.ts";
 import { until } from "../../support/until.ts";
 
 /** The rows K16, K17, F5, F6 and A4 of seed-contract section 3 that the client owes, by odd answers. */
@@ -209,12 +208,7 @@ test("K17: another status is an error that names call and status and carries 1,0
 });
 
 test("K17: a transport error and JSON that is none name the call and keep the cause", async (t) => {
-  const closed = createServer().listen(0, "127.0.0.1");
-  await once(closed, "listening");
-  const { port } = closed.address() as { port: number };
-  closed.close();
-  await once(closed, "close");
-  const refused = await failure(clientOf(t, `http://127.0.0.1:${port}`).get(REF));
+  const refused = await failure(clientOf(t, `http://127.0.0.1:${await lendPort()}`).get(REF));
   assert.equal(refused.code, "ERR_RELAY_CLIENT_TRANSPORT");
   assert.equal(refused.call, `GET /internal/session/${REF}`);
   assert.equal((refused.cause as NodeJS.ErrnoException).code, "ECONNREFUSED");

@@ -2,7 +2,6 @@ import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
 import { once } from "node:events";
 import { createServer } from "node:http";
-import { createServer as createTcpServer } from "node:net";
 import { extname } from "node:path";
 import { type TestContext, test } from "node:test";
 import { fileURLToPath } from "node:url";
@@ -17,6 +16,7 @@ import {
 } from "../../support/agent/local-service.ts";
 import { bodyOf } from "../../support/agent/mini-relay.ts";
 import { startPath, startService } from "../../support/agent/path.ts";
+import { lendPort } from "../../support/ports.ts";
 
 const MIB = 1024 * 1024;
 
@@ -169,13 +169,7 @@ test("a service that answers, ends and breaks off while the relay still sends: n
 });
 
 test("a service that does not listen: the stream is reset, one line says why, nothing is held", async (t) => {
-  const free = createTcpServer().listen(0, "127.0.0.1");
-  await once(free, "listening");
-  const address = free.address();
-  assert.ok(typeof address === "object" && address !== null);
-  free.close();
-  await once(free, "close");
-  const { tunnel, agent, log } = await startPath(t, { to: `http://127.0.0.1:${address.port}` });
+  const { tunnel, agent, log } = await startPath(t, { to: `http://127.0.0.1:${await lendPort()}` });
   for (let request = 0; request < 5; request += 1) {
     await assert.rejects(tunnel.request("/hello"), /./);
   }

@@ -7,8 +7,8 @@ import { join } from "node:path";
 import test, { type TestContext } from "node:test";
 import { DemoBrowser } from "../../../src/cli/demo-browser.ts";
 import { HELLO } from "../../../src/cli/demo-service.ts";
-import { freePort } from "../../../src/cli/free-ports.ts";
 import { CliProcess, runCli } from "../../support/cli.ts";
+import { lendPort } from "../../support/ports.ts";
 
 const PORTS = ["--api-port", "--api-internal-port", "--listen-port", "--internal-port"];
 const FREE_PORTS = PORTS.flatMap((flag) => [flag, "0"]);
@@ -91,7 +91,7 @@ test("hawser dev --once --public-client: PKCE alone is enough", async (t) => {
 
 test("hawser dev --once: a step that fails is named, with exit code 1, and everything is cleaned up", async (t) => {
   const TMPDIR = temporaryFolder(t);
-  const words = [...ONCE, "--to", `http://127.0.0.1:${await freePort()}`];
+  const words = [...ONCE, "--to", `http://127.0.0.1:${await lendPort()}`];
   const { code, stdout, stderr } = await runCli(t, words, { TMPDIR });
   assert.equal(code, 1);
   assert.match(stdout, /create an API key/);

@@ -1,6 +1,6 @@
 /** Servers as processes, ended in the middle of what they do. */
 import assert from "node:assert/strict";
-import { once } from "node:events";
+import { EventEmitter, once } from "node:events";
 import { readFileSync } from "node:fs";
 import { request, type ServerResponse } from "node:http";
 import { join } from "node:path";
@@ -81,32 +81,62 @@ test("hawser up: SIGTERM tells the audit log how tunnels ended, though a request
   assert.deepEqual(kept.sort(), events.sort(), "every line is a row");
 });
 
-for (const command of ["up", "relay", "api"] as const) {
+/** Stops a server by two signals, while a request that will not end runs. */
+async function stopTwice(server: CliProcess): Promise<void> {
+  server.child.kill("SIGTERM");
+  await server.printed(/"msg":"stopping"/);
+  server.child.kill("SIGTERM");
+  const { code, signal } = await server.finished();
+  assert.deepEqual([code, signal], [143, null]);
+}
+
+const apiSecrets = () => ({
+  HAWSER_SESSION_SECRETS: newKeyRing(),
+  HAWSER_TOKEN_ENC_KEYS: newKeyRing(),
+});
+
+for (const command of ["up", "api"] as const) {
   test(`hawser ${command}: a second SIGTERM does not wait`, async (t) => {
     const installation = await prepareInstallation(t);
-    const server = start(t, installation, [command], {
-      ...(command === "api"
-        ? { HAWSER_SESSION_SECRETS: newKeyRing(), HAWSER_TOKEN_ENC_KEYS: newKeyRing() }
-        : {}),
-      ...(command === "relay" ? { HAWSER_API: installation.internalUrls.api } : {}),
-    });
+    const server = start(t, installation, [command], command === "api" ? apiSecrets() : {});
     await server.printed(command === "api" ? /"msg":"API server listens"/ : RELAY_READY);
-    const base = command === "relay" ? installation.edgeUrl : installation.baseUrl;
-    // A request whose body never comes whole.
-    const call = request(`${base}/api/pairing/exchange`, {
+    // A request whose body never comes whole. That it is asked for is the sign that it runs.
+    const call = request(`${installation.baseUrl}/api/pairing/exchange`, {
       method: "POST",
-      headers: { "content-type": "application/json", "content-length": 10 },
+      headers: {
+        "content-type": "application/json",
+        "content-length": 10,
+        expect: "100-continue",
+      },
     });
     call.on("error", () => {});
     t.after(() => call.destroy());
-    call.write("{");
-    await once(call, "socket");
-    server.child.kill("SIGTERM");
-    await server.printed(/"msg":"stopping"/);
-    server.child.kill("SIGTERM");
-    assert.equal((await server.finished()).code, 143);
+    call.flushHeaders();
+    await once(call, "continue");
+    await stopTwice(server);
   });
 }
+
+test("hawser relay: a second SIGTERM does not wait", { timeout: 60_000 }, async (t) => {
+  const installation = await prepareInstallation(t);
+  const api = start(t, installation, ["api"], {
+    ...apiSecrets(),
+    HAWSER_TUNNEL_URL: installation.edgeUrl.replace("http:", "ws:"),
+  });
+  await api.printed(/"msg":"API server listens"/);
+  const relay = start(t, installation, ["relay"], { HAWSER_API: installation.internalUrls.api });
+  await relay.printed(RELAY_READY);
+  const paired = await pair(installation, await signIn(installation, "alice"));
+  // The device's service has the request, and never answers it.
+  const asked = new EventEmitter();
+  const running = once(asked, "request");
+  await connectDevice(t, paired, (incoming) => void asked.emit("request", incoming));
+  const url = `${installation.edgeUrl}/d/${paired.deviceId}/`;
+  const broken = assert.rejects(fetch(url, bearer(paired.key)));
+  await Promise.race([running, broken.then(() => assert.fail("the request has ended"))]);
+  await stopTwice(relay);
+  await broken;
+});
 
 test("hawser up: killed amid writes, it comes back whole: sessions, used codes, keys, the file", {
   timeout: 120_000,

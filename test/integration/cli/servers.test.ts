@@ -7,9 +7,9 @@ import { createServer } from "node:net";
 import { join } from "node:path";
 import test, { type TestContext } from "node:test";
 import type { TLSSocket } from "node:tls";
-import { freePort } from "../../../src/cli/free-ports.ts";
 import { newKeyRing } from "../../../src/config/index.ts";
 import { CliProcess, runCli } from "../../support/cli.ts";
+import { lendPort } from "../../support/ports.ts";
 import { skipWithoutPostgres, startPostgres } from "../../support/postgres.ts";
 import { makeCertificate } from "../../support/relay/certificate.ts";
 import {
@@ -201,7 +201,7 @@ test("hawser api: two servers on one PostgreSQL database are one installation", 
   const installation = await prepareInstallation(t);
   const postgres = await startPostgres();
   t.after(() => postgres.stop());
-  const [port, internalPort] = [await freePort(), await freePort()];
+  const [port, internalPort] = [await lendPort(), await lendPort()];
   const shared = {
     HAWSER_DATABASE_URL: await postgres.createSpace(),
     HAWSER_SESSION_SECRETS: newKeyRing(),

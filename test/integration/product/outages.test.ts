@@ -2,9 +2,10 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 import { API_DEFAULTS } from "../../../src/api/index.ts";
+import { lendPort } from "../../support/ports.ts";
 import { skipWithoutPostgres, startPostgres } from "../../support/postgres.ts";
 import { makeHoldings } from "../../support/product/holdings.ts";
-import { freePort, startProduct } from "../../support/product/product.ts";
+import { startProduct } from "../../support/product/product.ts";
 import { startTap } from "../../support/product/tap.ts";
 import { ask } from "../../support/relay/start-relay.ts";
 
@@ -15,7 +16,7 @@ test("a database that is away: 503 with Retry-After, devices go on, and it is fo
   const postgres = await startPostgres();
   t.after(() => postgres.stop());
   const direct = new URL(await postgres.createSpace());
-  const port = await freePort();
+  const port = await lendPort();
   const line = await startTap(t, port, Number(direct.port));
   const through = new URL(direct);
   through.port = String(port);

@@ -163,7 +163,10 @@ test("bodies of 2 GiB pass while slow receivers are held in bounded memory", {
     token: relay.token,
     to: `http://127.0.0.1:${port}`,
   });
+  let watch: NodeJS.Timeout | undefined;
   t.after(async () => {
+    // First: it reads of a process that is gone afterwards.
+    clearInterval(watch);
     await agent.close({ drainMs: 0 });
     service.closeAllConnections();
     service.close();
@@ -176,10 +179,9 @@ test("bodies of 2 GiB pass while slow receivers are held in bounded memory", {
   assert.equal(await upload(relay, 16 * MIB, false), expectedDigest(16 * MIB));
   const before = relay.rss();
   let peak = before;
-  const watch = setInterval(() => {
+  watch = setInterval(() => {
     peak = Math.max(peak, relay.rss());
   }, 100);
-  t.after(() => clearInterval(watch));
 
   const started = performance.now();
   const stalled = Array.from({ length: STALLED }, () => new Reader(relay, SLOW_BODY));
@@ -208,6 +210,7 @@ test("bodies of 2 GiB pass while slow receivers are held in bounded memory", {
     const minute = AbortSignal.timeout(Math.ceil(rest));
     await once(minute, "abort");
   }
+  clearInterval(watch);
   clearInterval(pace);
   const growth = peak - before;
   t.diagnostic(`relay RSS ${Math.round(before / MIB)} MiB, growth ${Math.round(growth / MIB)} MiB`);

@@ -9,6 +9,7 @@ import {
   type Script,
   ScriptedService,
 } from "../../support/forward/scripted-service.ts";
+import { lendPort } from "../../support/ports.ts";
 import { until } from "../../support/until.ts";
 
 interface Setup extends Harness {
@@ -397,11 +398,8 @@ for (const [name, start] of [
 }
 
 test("a local service that refuses is a 502 at stage open", async (t) => {
-  const service = await ScriptedService.start(says(HELLO));
   const harness = await startHarness(t);
-  const { port } = service;
-  await service.close();
-  await harness.agent(port);
+  await harness.agent(await lendPort());
   const answer = await rawRequest(harness.relay.port, harness.head("GET", "/"));
   assert.equal(answer.status, 502);
   assert.equal(problemOf(answer).stage, "open");

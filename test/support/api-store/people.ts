@@ -3,7 +3,6 @@ import {
   createPairingCode,
   exchangeCredential,
   type NewLoginSession,
-  noteDeviceConnected,
   noteSignIn,
   type Store,
   startLoginSession,
@@ -12,6 +11,7 @@ import {
   type User,
 } from "../../../src/api/store/index.ts";
 import { type MintedToken, mintToken } from "../../../src/core/token.ts";
+import { noteConnected } from "./tunnels.ts";
 
 export const ISS = "https://idp.example.org";
 export const TENANT = tenantId("tenant-one");
@@ -106,8 +106,6 @@ export const DEVICE = {
   requestId: "r1",
 } as const;
 
-export const TUNNEL = { remoteAddr: "198.51.100.7:4000", agentVersion: "1.0" } as const;
-
 /** Pairs a device for a user; it is pending. */
 export async function pairedDevice(
   store: Store,
@@ -127,6 +125,6 @@ export async function activeDevice(
   user: User,
 ): Promise<{ id: string; token: MintedToken }> {
   const device = await pairedDevice(store, user);
-  await noteDeviceConnected(store, device.token.ref, TUNNEL);
+  await noteConnected(store, device.token.ref);
   return device;
 }

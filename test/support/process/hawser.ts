@@ -2,11 +2,12 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { extname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { mintDeviceId, mintToken } from "../../../src/core/token.ts";
+import { lendPort } from "../ports.ts";
+import { Changes } from "../until.ts";
 
 const SECRET = "a-secret-of-the-tests-only-0123456789abcdef";
 
@@ -32,17 +33,6 @@ export function hawserMain(): string {
   return fileURLToPath(new URL(`../../../src/cli/main${extension}`, import.meta.url));
 }
 
-async function freePort(): Promise<number> {
-  const server = createServer();
-  server.listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const address = server.address();
-  if (address === null || typeof address === "string") throw new Error("no port");
-  server.close();
-  await once(server, "close");
-  return address.port;
-}
-
 /**
  * Starts `hawser relay` and waits until it is ready.
  *
@@ -66,8 +56,8 @@ export async function startRelayProcess(
     }),
     { mode: 0o600 },
   );
-  const port = await freePort();
-  const internalPort = await freePort();
+  const port = await lendPort();
+  const internalPort = await lendPort();
   const shell =
     descriptorsMax === 0 ? [] : ["/bin/sh", "-c", `ulimit -n ${descriptorsMax}; exec "$@"`, "sh"];
   const [command = "", ...words] = [...shell, process.execPath];
@@ -125,23 +115,32 @@ export async function startRelayProcess(
 
 /** Resolves when `/readyz` answers 200; rejects with what the process printed when it ends before. */
 async function whenReady(child: ChildProcess, internalPort: number): Promise<void> {
+  const changes = new Changes();
   let printed = "";
+  let lines = 0;
+  let isOver = false;
   const keep = (chunk: Buffer): void => {
     if (printed.length < 8_192) printed += chunk.toString();
-    child.emit("printed");
+    lines += 1;
+    changes.tell();
   };
   child.stdout?.on("data", keep);
   child.stderr?.on("data", keep);
+  child.once("close", () => {
+    isOver = true;
+    changes.tell();
+  });
   const url = `http://127.0.0.1:${internalPort}/readyz`;
   for (;;) {
+    const seen = lines;
     const ready = await fetch(url).then(
       (answer) => answer.status === 200,
       () => false,
     );
     if (ready) return;
-    if (child.exitCode !== null) throw new Error(`the relay ended at its start:\n${printed}`);
-    // It logs a line when it listens: look again at each.
-    await Promise.race([once(child, "printed"), once(child, "exit")]);
+    if (isOver) throw new Error(`the relay ended at its start:\n${printed}`);
+    // It logs a line when it listens: look again at each, and at those that came meanwhile.
+    await changes.until(() => isOver || lines > seen, "a relay that is ready");
   }
 }
 

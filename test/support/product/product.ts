@@ -1,9 +1,7 @@
-import { randomInt } from "node:crypto";
 import { once } from "node:events";
 import { mkdtemp, rm } from "node:fs/promises";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
-import { createServer as createTcpServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Writable } from "node:stream";
@@ -37,6 +35,7 @@ import {
   UserAgent,
 } from "../oidc/real-idp.ts";
 import { CLIENT_SECRET } from "../oidc/rig.ts";
+import { lendPort } from "../ports.ts";
 import { startTap, type Tapped } from "./tap.ts";
 
 /** The internal secret of a product under test. */
@@ -100,13 +99,14 @@ export interface Product {
 /** Starts it. Everything ends with the test. */
 export async function startProduct(t: TestContext, given: ProductOptions = {}): Promise<Product> {
   const folder = await mkdtemp(join(tmpdir(), "hawser-product-"));
-  t.after(() => rm(folder, { recursive: true, force: true }));
-  const baseUrl = `http://127.0.0.1:${await freePort()}`;
-  const edgePort = await freePort();
-  const relayInternalPort = await freePort();
+  // Hooks run in their order: the database in it is open until after this one.
+  t.after(() => rm(folder, { recursive: true, force: true, maxRetries: 5 }));
+  const baseUrl = `http://127.0.0.1:${await lendPort()}`;
+  const edgePort = await lendPort();
+  const relayInternalPort = await lendPort();
   const isTapped = given.tapped === true;
   /** Where a server listens that is found at `port`. */
-  const behind = async (port: number): Promise<number> => (isTapped ? await freePort() : port);
+  const behind = async (port: number): Promise<number> => (isTapped ? await lendPort() : port);
   const tap = async (port: number, to: number): Promise<Tapped | undefined> =>
     isTapped ? await startTap(t, port, to) : undefined;
   const idp = await startRealIdp(t, {
@@ -142,7 +142,7 @@ export async function startProduct(t: TestContext, given: ProductOptions = {}): 
   });
   const app = await startApi(given.api?.(options) ?? options, { logger });
   t.after(() => app.close());
-  const authorizePort = isTapped ? await freePort() : app.internalPort;
+  const authorizePort = isTapped ? await lendPort() : app.internalPort;
   const api = { origin: `http://127.0.0.1:${authorizePort}`, prefix: "" };
   const asking = { ...API_GATE_DEFAULTS, api, ca: null, secret: INTERNAL_SECRET };
   const gate = new ApiGate(asking, logger);
@@ -155,7 +155,8 @@ export async function startProduct(t: TestContext, given: ProductOptions = {}): 
       listenPort: await behind(edgePort),
       internalPort: await behind(relayInternalPort),
       internalSecret: INTERNAL_SECRET,
-      holdMs: 0,
+      // Long enough for an agent whose WebSocket uWS closed as it opened, and short for who is not there.
+      holdMs: 1_000,
     },
     {
       tunnelGate: gate,
@@ -305,25 +306,4 @@ async function connectAgent(
   });
   t.after(() => agent.close());
   return agent;
-}
-
-/** Below the ports that the system gives to outgoing connections, which would take one between its finding and its use. */
-const PORT_MIN = 20_000;
-const PORT_MAX = 32_000;
-
-/** A port that was free a moment ago. */
-export async function freePort(): Promise<number> {
-  for (;;) {
-    const port = randomInt(PORT_MIN, PORT_MAX);
-    const server = createTcpServer();
-    try {
-      server.listen(port, "127.0.0.1");
-      await once(server, "listening");
-    } catch {
-      continue;
-    }
-    server.close();
-    await once(server, "close");
-    return port;
-  }
 }

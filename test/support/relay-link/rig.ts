@@ -31,6 +31,7 @@ import {
   startRelay,
   TunnelReports,
 } from "../../../src/relay/index.ts";
+import { lendPort } from "../ports.ts";
 import { ask, SECRET } from "../relay/start-relay.ts";
 import { connectDevice, type DeviceBehaviour, type WsDevice } from "../relay/ws-device.ts";
 import { Changes } from "../until.ts";
@@ -130,6 +131,8 @@ export class Rig {
   }
 
   async start(): Promise<void> {
+    this.#apiPort = await lendPort();
+    this.#ports = { edge: await lendPort(), internal: await lendPort() };
     await this.startApi();
     await this.startRelay();
     this.#client = new RelayClient({
@@ -169,7 +172,6 @@ export class Rig {
         audit: { record: () => {} },
       },
     );
-    this.#apiPort = this.#api.port;
   }
 
   async stopApi(): Promise<void> {
@@ -213,7 +215,6 @@ export class Rig {
     gate.on("failClosed", () => relay.closeTunnels());
     gate.start(() => relay.liveTokens());
     this.#relay = relay;
-    this.#ports = { edge: relay.port, internal: relay.internalPort };
   }
 
   async stopRelay(): Promise<void> {
@@ -260,7 +261,7 @@ export class Rig {
   }
 }
 
-/** Starts all of it on free ports of the loopback; everything ends with the test. */
+/** Starts all of it on ports of its own; everything ends with the test. */
 export async function startRig(t: TestContext, options: RigOptions = {}): Promise<Rig> {
   const folder = await mkdtemp(join(tmpdir(), "hawser-relay-link-"));
   const store = options.store ?? (await openDatabase(`sqlite:${join(folder, "hawser.db")}`));

@@ -40,29 +40,28 @@ export interface WsDevice {
   close(): void;
 }
 
-/** Connects a device and resolves when its WebSocket is open. Rejects with the status when it is refused. */
+/** Dials until a WebSocket stays: uWS closes one in some thousands as it opens, where the token's verdict came late. */
+const DIALS_MAX = 3;
+
+/** Connects a device and resolves when its tunnel is up. Rejects with the status when it is refused. */
 export async function connectDevice(
   relayUrl: string,
   token: string,
   behaviour: DeviceBehaviour,
 ): Promise<WsDevice> {
-  const webSocket = new WebSocket(`${relayUrl}/tunnel/connect`, {
-    headers: { authorization: `Bearer ${token}` },
-    perMessageDeflate: false,
-    ...(behaviour.ca === undefined ? {} : { ca: behaviour.ca }),
-  });
   // The relay's first ping may come together with its 101, before this function goes on.
   const early: Buffer[] = [];
   let take = (data: Buffer): void => void early.push(data);
-  webSocket.on("message", (data: Buffer) => take(data));
-  await new Promise<void>((resolve, reject) => {
-    webSocket.once("open", resolve);
-    webSocket.once("unexpected-response", (_request, response) => {
-      response.resume();
-      reject(new Error(`refused with ${response.statusCode}`));
-    });
-    webSocket.once("error", reject);
-  });
+  let webSocket: WebSocket;
+  let closed: Promise<number>;
+  for (let dial = 1; ; dial++) {
+    webSocket = dialTunnel(relayUrl, token, behaviour.ca);
+    webSocket.on("message", (data: Buffer) => take(data));
+    closed = closeOf(webSocket);
+    if (await stays(webSocket, closed)) break;
+    if (dial === DIALS_MAX) throw new Error(`closed at once, ${dial} times`);
+    early.length = 0;
+  }
   const server = behaviour.http === undefined ? null : createServer(behaviour.http);
   const transport: Transport = {
     send: (message) => {
@@ -109,12 +108,9 @@ export async function connectDevice(
   );
   take = (data) => session.receive(new Uint8Array(data));
   for (const data of early) take(data);
-  const closed = new Promise<number>((resolve) => {
-    webSocket.once("close", (code) => {
-      session.transportClosed(code);
-      server?.close();
-      resolve(code);
-    });
+  void closed.then((code) => {
+    session.transportClosed(code);
+    server?.close();
   });
   webSocket.on("error", () => {});
   return {
@@ -125,4 +121,30 @@ export async function connectDevice(
     webSocket,
     close: () => webSocket.terminate(),
   };
+}
+
+function dialTunnel(relayUrl: string, token: string, ca: string | undefined): WebSocket {
+  return new WebSocket(`${relayUrl}/tunnel/connect`, {
+    headers: { authorization: `Bearer ${token}` },
+    perMessageDeflate: false,
+    ...(ca === undefined ? {} : { ca }),
+  });
+}
+
+function closeOf(webSocket: WebSocket): Promise<number> {
+  return new Promise((resolve) => void webSocket.once("close", resolve));
+}
+
+/** Whether it answers a ping of its own once it is open; false where it closes without a word instead. */
+function stays(webSocket: WebSocket, closed: Promise<number>): Promise<boolean> {
+  return new Promise((resolve, reject) => {
+    webSocket.once("open", () => webSocket.ping());
+    webSocket.once("pong", () => resolve(true));
+    void closed.then((code) => resolve(code !== 1006));
+    webSocket.once("unexpected-response", (_request, response) => {
+      response.resume();
+      reject(new Error(`refused with ${response.statusCode}`));
+    });
+    webSocket.once("error", reject);
+  });
 }

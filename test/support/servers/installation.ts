@@ -8,7 +8,7 @@ import type { TestContext } from "node:test";
 import { type Agent, connect } from "../../../src/agent/index.ts";
 import { DemoBrowser, type Page } from "../../../src/cli/demo-browser.ts";
 import { startDemoIdp } from "../../../src/cli/demo-idp.ts";
-import { freePort } from "../../../src/cli/free-ports.ts";
+import { lendPort } from "../ports.ts";
 
 /** What an operator has before the first start: a provider that knows the base URL, ports, an empty folder. */
 export interface Installation {
@@ -27,12 +27,13 @@ export interface Installation {
 
 export async function prepareInstallation(t: TestContext): Promise<Installation> {
   const folder = mkdtempSync(join(tmpdir(), "hawser-servers-"));
-  t.after(() => rmSync(folder, { recursive: true, force: true }));
+  // Hooks run in their order: servers that the test did not stop itself may still make files in it.
+  t.after(() => rmSync(folder, { recursive: true, force: true, maxRetries: 5 }));
   const [api, apiInternal, edge, internal] = await Promise.all([
-    freePort(),
-    freePort(),
-    freePort(),
-    freePort(),
+    lendPort(),
+    lendPort(),
+    lendPort(),
+    lendPort(),
   ]);
   const baseUrl = `http://127.0.0.1:${api}`;
   const idp = await startDemoIdp({ publicBaseUrl: baseUrl, publicClient: false });

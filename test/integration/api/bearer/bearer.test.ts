@@ -5,7 +5,6 @@ import {
   deleteDevice,
   disableUser,
   type NewApiKey,
-  noteDeviceConnected,
   revokeDeviceTokens,
   rotateDeviceToken,
   type User,
@@ -17,13 +16,8 @@ import {
   INTERNAL_SECRET,
   onEachRig,
 } from "../../../support/api/credentials-rig.ts";
-import {
-  activeDevice,
-  OTHER_TENANT,
-  person,
-  TENANT,
-  TUNNEL,
-} from "../../../support/api-store/people.ts";
+import { activeDevice, OTHER_TENANT, person, TENANT } from "../../../support/api-store/people.ts";
+import { noteConnected } from "../../../support/api-store/tunnels.ts";
 
 const UNAUTHENTICATED = 'Bearer realm="hawser", error="invalid_token"';
 
@@ -111,7 +105,7 @@ onEachRig("bearer: a rotated device token is good until the new one is used", as
   const fresh = mintToken("device");
   await rotateDeviceToken(rig.store, TENANT, id, fresh, { expiresAt: null });
   assert.equal((await rig.send("GET /api/probe/device", old.text)).status, 200);
-  await noteDeviceConnected(rig.store, fresh.ref, TUNNEL);
+  await noteConnected(rig.store, fresh.ref);
   assertUnauthenticated(await rig.send("GET /api/probe/device", old.text), "the old one");
   assert.equal((await rig.send("GET /api/probe/device", fresh.text)).status, 200);
 });
@@ -158,7 +152,7 @@ onEachRig("bearer: a key with a wrong checksum costs no look into the database",
   const known = await rig.send("GET /api/probe/key", key.text);
   assert.equal(known.status, 503);
   assert.equal(known.body.code, "unavailable");
-  assert.equal(known.headers.get("retry-after"), "5");
+  assert.equal(known.headers.get("retry-after"), "2");
   const last = key.text.slice(-1) === "0" ? "1" : "0";
   for (const token of [
     `${key.text.slice(0, -1)}${last}`,

@@ -2,14 +2,13 @@ import assert from "node:assert/strict";
 import {
   authorizeDeviceTokens,
   listDevices,
-  noteDeviceClosed,
-  noteDeviceConnected,
   ROTATION_GRACE_MS,
 } from "../../../../src/api/store/index.ts";
 import { isDeviceId, mintDeviceId, parseToken } from "../../../../src/core/token.ts";
 import { codeOf, type Issued, madeDevice, startRig } from "../../../support/api-devices/rig.ts";
 import { onEachDatabase } from "../../../support/api-store/each-database.ts";
-import { MINUTE_MS, TENANT, TUNNEL } from "../../../support/api-store/people.ts";
+import { MINUTE_MS, TENANT } from "../../../support/api-store/people.ts";
+import { noteClosed, noteConnected } from "../../../support/api-store/tunnels.ts";
 
 interface DeviceJson {
   readonly id: string;
@@ -81,12 +80,10 @@ onEachDatabase(
       devices: { edgeDomain: "d.test", edgeUrl: "https://x:8443" },
     });
     const { device_id: id, token } = await madeDevice(rig);
-    await noteDeviceConnected(rig.store, parsed(token).ref, {
-      remoteAddr: "[2001:db8::1]:0",
-      agentVersion: "1.2",
-    });
+    const { ref } = parsed(token);
+    await noteConnected(rig.store, ref, { remoteAddr: "[2001:db8::1]:0", agentVersion: "1.2" });
     on.clock.advance(MINUTE_MS);
-    await noteDeviceClosed(rig.store, TENANT, id, "ping_timeout");
+    await noteClosed(rig.store, ref, "ping_timeout");
     const { devices } = await rig.json<{ devices: Record<string, unknown>[] }>(
       200,
       "GET /api/devices",
@@ -190,7 +187,7 @@ onEachDatabase(
       ids.push((await madeDevice(rig, { name, tags })).device_id);
     }
     const active = await madeDevice(rig, { name: "active" }, "bob");
-    await noteDeviceConnected(rig.store, active.token_ref, TUNNEL);
+    await noteConnected(rig.store, active.token_ref);
     await madeDevice(rig, { name: "press of another tenant", tags: ["hall-1"] }, "eve");
     const walked: string[] = [];
     for (let path = "/api/devices?limit=2"; ; ) {
@@ -277,7 +274,7 @@ onEachDatabase(
         [token_ref, new Date(on.clock.now() + ROTATION_GRACE_MS).toISOString()],
       ],
     );
-    await noteDeviceConnected(rig.store, rotated.token_ref, TUNNEL);
+    await noteConnected(rig.store, rotated.token_ref);
     assert.equal((await rig.ask("GET /api/device", { as: token })).status, 401);
     assert.equal((await rig.ask("GET /api/device", { as: rotated.token })).status, 200);
   },

@@ -5,7 +5,6 @@ import {
   authorizeDeviceTokens,
   getDevice,
   listDevices,
-  noteDeviceConnected,
   queryAuditEvents,
   removeExpired,
 } from "../../../../src/api/store/index.ts";
@@ -21,13 +20,8 @@ import {
 } from "../../../support/api-devices/rig.ts";
 import { ask } from "../../../support/api-devices/server.ts";
 import { onEachDatabase } from "../../../support/api-store/each-database.ts";
-import {
-  IDLE_MS,
-  MINUTE_MS,
-  OTHER_TENANT,
-  TENANT,
-  TUNNEL,
-} from "../../../support/api-store/people.ts";
+import { IDLE_MS, MINUTE_MS, OTHER_TENANT, TENANT } from "../../../support/api-store/people.ts";
+import { noteConnected } from "../../../support/api-store/tunnels.ts";
 
 interface Code {
   readonly id: string;
@@ -251,7 +245,7 @@ onEachDatabase(
     const keptToken = parseToken(kept.token);
     assert.ok(lostToken.ok && keptToken.ok);
     on.clock.advance(ACTIVATION_MS - 1);
-    await noteDeviceConnected(rig.store, keptToken.ref, TUNNEL);
+    await noteConnected(rig.store, keptToken.ref);
     await removeLateDevices(rig.context);
     assert.deepEqual(rig.announced, []);
     on.clock.advance(1);

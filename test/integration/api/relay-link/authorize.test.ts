@@ -270,7 +270,7 @@ test("authorize: the database away is 503, so that the relay goes by what it kno
     devices: [],
     recheck: [],
   });
-  assert.deepEqual([status, headers["retry-after"]], [503, "1"]);
+  assert.deepEqual([status, headers["retry-after"]], [503, "2"]);
 });
 
 test("authorize: a full batch lets others be served meanwhile", async (t) => {

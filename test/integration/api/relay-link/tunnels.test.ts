@@ -213,6 +213,8 @@ onEachDatabase(
       "tunnel_closed",
       "authn_token_reuse",
       "tunnel_replaced",
+      // By which the device is active.
+      "tunnel_connected",
     ]);
     assert.deepEqual(noted.refusedRefs, ["vAc_00000000"]);
     assert.deepEqual(

@@ -6,7 +6,6 @@ import {
   createDeviceWithToken,
   ENDED_KEPT_MS,
   listDeviceTokens,
-  noteDeviceConnected,
   ROTATION_GRACE_MS,
   removeExpired,
   replaceDeviceTokens,
@@ -25,8 +24,8 @@ import {
   IDLE_MS,
   person,
   TENANT,
-  TUNNEL,
 } from "../../../support/api-store/people.ts";
+import { noteConnected } from "../../../support/api-store/tunnels.ts";
 
 async function good(store: Store, ...tokens: readonly TokenDigest[]): Promise<boolean[]> {
   return (await authorizeDeviceTokens(store, tokens)).map((device) => device !== null);
@@ -97,11 +96,11 @@ onEachDatabase("device token: the old one is good until the new one is first use
   const { id, token: old } = await activeDevice(store, await person(store, "ann"));
   const fresh = await rotate(store, id);
   assert.deepEqual(await good(store, old, fresh), [true, true]);
-  assert.deepEqual((await noteDeviceConnected(store, old.ref, TUNNEL))?.endedRefs, []);
+  assert.deepEqual((await noteConnected(store, old.ref)).endedRefs, []);
   assert.deepEqual(await good(store, old, fresh), [true, true]);
-  assert.deepEqual((await noteDeviceConnected(store, fresh.ref, TUNNEL))?.endedRefs, [old.ref]);
+  assert.deepEqual((await noteConnected(store, fresh.ref)).endedRefs, [old.ref]);
   assert.deepEqual(await good(store, old, fresh), [false, true]);
-  assert.equal(await noteDeviceConnected(store, old.ref, TUNNEL), null);
+  assert.deepEqual((await noteConnected(store, old.ref)).refusedRefs, [old.ref]);
 });
 
 onEachDatabase("device token: the old one is good for 24 hours at most", async (on) => {
@@ -127,7 +126,7 @@ onEachDatabase(
     const second = await rotate(store, id);
     on.clock.advance(1_000);
     const third = await rotate(store, id);
-    await noteDeviceConnected(store, second.ref, TUNNEL);
+    await noteConnected(store, second.ref);
     assert.deepEqual(await good(store, first, second, third), [false, true, true]);
     // The grace of a token runs from its own rotation.
     on.clock.advance(ROTATION_GRACE_MS - 1);
@@ -166,7 +165,7 @@ onEachDatabase("device token: one or all of a device are revoked at once, for go
   assert.deepEqual([...(ended ?? [])].sort(), [fresh.ref, last.ref].sort());
   assert.deepEqual(await good(store, old, fresh, last), [false, false, false]);
   assert.deepEqual(await revokeDeviceTokens(store, TENANT, id), []);
-  assert.equal(await noteDeviceConnected(store, last.ref, TUNNEL), null);
+  assert.deepEqual((await noteConnected(store, last.ref)).refusedRefs, [last.ref]);
   assert.equal(await revokeDeviceTokens(store, TENANT, "none"), null);
 });
 

@@ -8,8 +8,6 @@ import {
   findDeviceIds,
   getDevice,
   listDevices,
-  noteDeviceClosed,
-  noteDeviceConnected,
   queryAuditEvents,
   removeUnconnectedDevices,
 } from "../../../../src/api/store/index.ts";
@@ -21,8 +19,8 @@ import {
   pairedDevice,
   person,
   TENANT,
-  TUNNEL,
 } from "../../../support/api-store/people.ts";
+import { noteClosed, noteConnected, TUNNEL } from "../../../support/api-store/tunnels.ts";
 
 const NEW = { name: "press", tags: ["hall-1", "north"], model: "m1", serial: null };
 
@@ -50,7 +48,7 @@ onEachDatabase("device: one that is deleted takes its tokens along", async (on) 
   const { id, token } = await activeDevice(store, await person(store, "ann"));
   assert.deepEqual((await deleteDevice(store, TENANT, id))?.tokenRefs, [token.ref]);
   assert.deepEqual(await authorizeDeviceTokens(store, [token]), [null]);
-  assert.equal(await noteDeviceConnected(store, token.ref, TUNNEL), null);
+  assert.deepEqual((await noteConnected(store, token.ref)).refusedRefs, [token.ref]);
 });
 
 onEachDatabase("device: are listed page by page, by owner and by tag", async (on) => {
@@ -127,20 +125,17 @@ onEachDatabase("device: a paired one is active from its first connection", async
   const store = await on.open();
   const { id, token } = await pairedDevice(store, await person(store, "ann"));
   on.clock.advance(ACTIVATION_MS - 1);
-  const noted = await noteDeviceConnected(store, token.ref, TUNNEL);
-  assert.equal(noted?.firstConnection, true);
-  assert.deepEqual(noted?.endedRefs, []);
+  const noted = await noteConnected(store, token.ref);
+  assert.deepEqual([noted.endedRefs, noted.refusedRefs], [[], []]);
   const device = await getDevice(store, TENANT, id);
-  assert.deepEqual(device, noted?.device);
   assert.equal(device?.state, "active");
   assert.equal(device?.firstConnectedAt, store.now());
   assert.equal(device?.lastRemoteAddr, TUNNEL.remoteAddr);
   assert.equal(device?.agentVersion, TUNNEL.agentVersion);
   on.clock.advance(ACTIVATION_MS);
   assert.deepEqual(await removeUnconnectedDevices(store), []);
-  const again = await noteDeviceConnected(store, token.ref, TUNNEL);
-  assert.equal(again?.firstConnection, false);
-  await noteDeviceClosed(store, TENANT, id, "replaced");
+  await noteConnected(store, token.ref);
+  await noteClosed(store, token.ref, "replaced");
   const closed = await getDevice(store, TENANT, id);
   assert.equal(closed?.lastCloseReason, "replaced");
   assert.equal(closed?.firstConnectedAt, device?.firstConnectedAt);
@@ -157,7 +152,7 @@ onEachDatabase(
     on.clock.advance(1);
     // At once, before anything was cleaned up.
     assert.deepEqual(await authorizeDeviceTokens(store, [token]), [null]);
-    assert.equal(await noteDeviceConnected(store, token.ref, TUNNEL), null);
+    assert.deepEqual((await noteConnected(store, token.ref)).refusedRefs, [token.ref]);
     assert.deepEqual(await removeUnconnectedDevices(store), [
       { id, tenant: TENANT, name: "press", tokenRefs: [token.ref] },
     ]);

@@ -8,7 +8,6 @@ import {
   findLoginSession,
   listLoginSessions,
   removeExpired,
-  rotateLoginSession,
   SESSIONS_PER_USER_MAX,
   type Store,
   setUserRole,
@@ -113,34 +112,6 @@ onEachDatabase(
     assert.equal(await takePendingSignIn(store, digestOf("old"), "a"), null);
   },
 );
-
-onEachDatabase("login session: rotation keeps what it is and ends its old id", async (on) => {
-  const store = await on.open();
-  const started = await session(store, await person(store, "ann"), "old");
-  await addPendingSignIn(store, { browserKey: digestOf("old"), stateDigest: "a", sealed: "x" });
-  on.clock.advance(MINUTE_MS);
-  const now = store.now();
-  const change = { key: digestOf("new"), sealedTokens: "again", authTime: now };
-  const rotated = await rotateLoginSession(store, digestOf("old"), change);
-  assert.deepEqual(rotated, { ...started, ...change, lastSeenAt: now });
-  assert.equal(await find(store, "old"), null);
-  assert.ok((await find(store, "new")) !== null);
-  assert.equal(await takePendingSignIn(store, digestOf("old"), "a"), null);
-  assert.equal(await rotateLoginSession(store, digestOf("old"), change), null);
-});
-
-onEachDatabase("login session: of ten rotations of one id at once, one succeeds", async (on) => {
-  const store = await on.open();
-  await session(store, await person(store, "ann"), "old");
-  const rotations = Array.from({ length: 10 }, (_, index) =>
-    rotateLoginSession(store, digestOf("old"), {
-      key: digestOf(`new-${index}`),
-      sealedTokens: null,
-    }),
-  );
-  const done = (await Promise.all(rotations)).filter((rotated) => rotated !== null);
-  assert.equal(done.length, 1);
-});
 
 onEachDatabase("login session: the eleventh of a user ends the oldest", async (on) => {
   const store = await on.open();

@@ -3,12 +3,12 @@ import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { sql } from "kysely";
 import { isReachable, isStoreAway, openDatabase } from "../../../../src/api/store/index.ts";
+import { lendPort } from "../../../support/ports.ts";
 import {
   type PostgresServer,
   skipWithoutPostgres,
   startPostgres,
 } from "../../../support/postgres.ts";
-import { freePort } from "../../../support/product/product.ts";
 import { startTap } from "../../../support/product/tap.ts";
 
 const skip = skipWithoutPostgres();
@@ -28,7 +28,7 @@ test("connections that are cut in use end neither the process nor what comes aft
   skip,
 }, async (t) => {
   const url = await space();
-  const port = await freePort();
+  const port = await lendPort();
   const line = await startTap(t, port, Number(url.port));
   url.port = String(port);
   const store = await openDatabase(url.href);
@@ -63,7 +63,7 @@ test("connections that are cut in use end neither the process nor what comes aft
 test("a database that gives no answer is away after a while, and holds nobody up for longer", {
   skip,
 }, async (t) => {
-  const store = await openDatabase((await space()).href, { silenceMs: 200, connectionsMax: 2 });
+  const store = await openDatabase((await space()).href, { silenceMs: 1_000, connectionsMax: 2 });
   t.after(() => store.close());
   const silence = () => sql`select pg_sleep(60)`.execute(store.query);
   const asked = [silence(), silence(), silence()];

@@ -1,7 +1,6 @@
 import assert from "node:assert/strict";
 import { EventEmitter, once } from "node:events";
 import { mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import test from "node:test";
@@ -12,6 +11,7 @@ import { ConfigError } from "../../../../src/core/errors.ts";
 import { onEachDatabase } from "../../../support/api-store/each-database.ts";
 import { IDLE_MS, person, session, TENANT } from "../../../support/api-store/people.ts";
 import { startProcess } from "../../../support/api-store/processes.ts";
+import { lendPort } from "../../../support/ports.ts";
 
 async function refusal(url: string): Promise<string> {
   const error = await openDatabase(url).then(
@@ -62,13 +62,7 @@ test("store: a file that is no database is told plainly, and left alone", async 
 });
 
 test("store: a PostgreSQL server that is not there is told without the password", async () => {
-  const probe = createServer().listen(0, "127.0.0.1");
-  await once(probe, "listening");
-  const address = probe.address();
-  assert.ok(address !== null && typeof address === "object");
-  probe.close();
-  await once(probe, "close");
-  const message = await refusal(`postgres://u:p4ssw0rd@127.0.0.1:${address.port}/d`);
+  const message = await refusal(`postgres://u:p4ssw0rd@127.0.0.1:${await lendPort()}/d`);
   assert.equal(message, "database: the server cannot be reached (ECONNREFUSED)");
 });
 

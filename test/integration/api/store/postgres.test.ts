@@ -3,8 +3,8 @@ import assert from "node:assert/strict";
 import { type TestContext, test } from "node:test";
 import { CompiledQuery } from "kysely";
 import { isStoreAway, openDatabase } from "../../../../src/api/store/index.ts";
+import { lendPort } from "../../../support/ports.ts";
 import { skipWithoutPostgres, startPostgres } from "../../../support/postgres.ts";
-import { freePort } from "../../../support/product/product.ts";
 import { startTap } from "../../../support/product/tap.ts";
 
 const skip = skipWithoutPostgres();
@@ -41,10 +41,10 @@ test("postgres: a server that says nothing counts as away after a while, and is 
   skip,
 }, async (t) => {
   const url = new URL(await serverUrl(t));
-  const port = await freePort();
+  const port = await lendPort();
   const line = await startTap(t, port, Number(url.port));
   url.port = String(port);
-  const store = await openDatabase(url.href, { silenceMs: 250 });
+  const store = await openDatabase(url.href, { silenceMs: 1_000 });
   t.after(() => store.close());
   const ask = () => store.query.selectFrom("tenants").selectAll().execute();
   assert.equal((await ask()).length, 0);
