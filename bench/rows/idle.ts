@@ -126,11 +126,11 @@ const SETTLE_STEPS_MIN = 4;
 const SETTLE_STEPS_MAX = 15;
 const SETTLED_CHANGE = 0.002;
 
-/** Resident bytes once they have changed by less than 0.2 % for a second, four seconds after the call at the earliest. */
-export async function settledBytes(pid: number): Promise<number> {
+/** Resident bytes once they have changed by less than 0.2 % for a step, four steps after the call at the earliest. */
+export async function settledBytes(pid: number, stepMs: number = SETTLE_STEP_MS): Promise<number> {
   let last = residentBytes(pid);
   for (let step = 1; ; step++) {
-    await delay(SETTLE_STEP_MS);
+    await delay(stepMs);
     const now = residentBytes(pid);
     const still = Math.abs(now / last - 1) < SETTLED_CHANGE;
     if ((still && step >= SETTLE_STEPS_MIN) || step === SETTLE_STEPS_MAX) return now;

@@ -23,6 +23,9 @@ export interface DensityPlan {
   /** Connected and in use before the first reading: what they bring is not charged to the others. */
   readonly warmDevices: number;
   readonly idleSeconds: number;
+  /** Between two looks at resident memory until it is still, and how long a quiet relay is measured; a second and 4 s. */
+  readonly settleStepMs?: number;
+  readonly quietMs?: number;
 }
 
 /** What a relay spends on tunnels that do nothing, a tunnel or a connect each. */
@@ -62,10 +65,12 @@ const CHECKED = 20;
 export async function runDensity(context: RowContext, plan: DensityPlan): Promise<DensityResult> {
   const idle = await idleFigures(context, plan);
   const result: Partial<Record<RelayId, DensityFigures>> = {};
+  const { devices, quietMs } = plan;
+  const quiet = quietMs === undefined ? {} : { quietMs };
   for (const relay of context.relayIds) {
     const storm = (end: "SIGKILL" | "SIGTERM"): Promise<StormResult> => {
       context.note(`${relay}: ${plan.devices} devices come back after ${end}`);
-      return runStorm(context.tools, { relay, devices: plan.devices, end, live: true });
+      return runStorm(context.tools, { relay, devices, end, live: true, ...quiet });
     };
     const of = idle.get(relay);
     if (of === undefined) throw new Error(`nothing was measured of ${relay}`);
@@ -92,13 +97,17 @@ async function idleFigures(
   const hosts: Host[] = [];
   try {
     for (const id of context.relayIds) hosts.push(await startHost(context, plan, fleet, id));
-    const before = await eachAtOnce(hosts, ({ relay }) => settledBytes(relay.pid));
+    const before = await eachAtOnce(hosts, ({ relay }) =>
+      settledBytes(relay.pid, plan.settleStepMs),
+    );
     const connects: Pick<IdleFigures, "connectsPerS" | "connectCpuUs">[] = [];
     for (const host of hosts) {
       context.note(`${host.relay.id}: ${plan.devices} devices connect`);
       connects.push(await connectAll(context, plan, fleet, host));
     }
-    const after = await eachAtOnce(hosts, ({ relay }) => settledBytes(relay.pid));
+    const after = await eachAtOnce(hosts, ({ relay }) =>
+      settledBytes(relay.pid, plan.settleStepMs),
+    );
     context.note(`the fleets are idle for ${plan.idleSeconds} s`);
     const shares = await eachAtOnce(hosts, async ({ relay }) => {
       const spent = cpuSeconds(relay.pid);
@@ -187,7 +196,7 @@ async function heapPerTunnel(plan: DensityPlan, host: Host): Promise<number | nu
   const full = await liveHeapBytes(relay.pid, inspectorPort);
   await devices.pop()?.stop();
   // The relay has seen the end of each tunnel once its answers to the others are what they were.
-  await settledBytes(relay.pid);
+  await settledBytes(relay.pid, plan.settleStepMs);
   return (full - (await liveHeapBytes(relay.pid, inspectorPort))) / plan.devices;
 }
 

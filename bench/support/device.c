@@ -851,7 +851,8 @@ static int tunnel_read(struct tunnel *t) {
     ssize_t n = recv(t->fd, incoming, sizeof incoming, 0);
     if (n < 0 && errno == EAGAIN) return 0;
     if (n <= 0) {
-        lose(t, "the relay closed a tunnel");
+        if (n < 0 && retry_ms == 0) fprintf(stderr, "device: %s\n", strerror(errno));
+        lose(t, t->open ? "the relay closed a tunnel" : "the relay closed during the upgrade");
         return 0;
     }
     if (!t->open) {

@@ -30,6 +30,8 @@ export interface StormPlan {
   readonly end: "SIGKILL" | "SIGTERM";
   /** Small requests through devices that are back, from when half of all are. Needs wrk. */
   readonly live: boolean;
+  /** For how long the quiet relay is measured, after a rest of half of that; default 4 s. */
+  readonly quietMs?: number;
   /** More options of Hawser's relay. */
   readonly options?: readonly string[];
 }
@@ -79,8 +81,6 @@ const LIVE_DEVICES_MAX = 100;
 const LIVE_LEAST_MS = 1_000;
 const LIMIT_MS = 120_000;
 const PROBE_EVERY_MS = 20;
-/** After the last tunnel, before the relay counts as quiet, and how long it is measured then. */
-const QUIET_AFTER_MS = 2_000;
 const QUIET_MS = 4_000;
 
 /**
@@ -240,9 +240,10 @@ class Storm {
     target: { readonly port: number; readonly key: string },
     deviceIds: readonly string[],
   ): Promise<Sample> {
-    await delay(QUIET_AFTER_MS);
+    const { quietMs = QUIET_MS } = this.#plan;
+    await delay(quietMs / 2);
     const traffic = startLive(this.#tools, target, deviceIds);
-    await delay(QUIET_MS);
+    await delay(quietMs);
     return traffic.stop();
   }
 }

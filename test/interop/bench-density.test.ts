@@ -21,7 +21,13 @@ test(
   "density, run so small that its figures say nothing: each is there for both relays",
   needed,
   async (t) => {
-    const plan = { devices: 60, warmDevices: 20, idleSeconds: 0.5 };
+    const plan = {
+      devices: 60,
+      warmDevices: 20,
+      idleSeconds: 0.5,
+      settleStepMs: 100,
+      quietMs: 500,
+    };
     const note = (text: string): void => t.diagnostic(text);
     const tools = await prepareTools();
     const context = { tools, plan: TINY, relayIds: ["hawser", "reference"], note } as const;
