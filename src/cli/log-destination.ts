@@ -22,6 +22,7 @@ export class LogDestination implements DestinationStream {
     sync: false,
     maxLength: LOG_BYTES_MAX,
     minLength: BLOCK_BYTES,
+    maxWrite: 2 * BLOCK_BYTES,
     periodicFlush: WAIT_MS,
     contentMode: "buffer",
   });
