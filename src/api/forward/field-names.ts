@@ -67,7 +67,9 @@ export const requestNames = new NameRule(
  */
 const NOT_FROM_DEVICES: ReadonlySet<string> = new Set([
   ...HOP_BY_HOP,
+  // Said by the hop that writes the answer.
   "content-length",
+  "date",
   "set-cookie",
   "set-cookie2",
   "set-login",

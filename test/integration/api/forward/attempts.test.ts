@@ -98,6 +98,10 @@ test("attempts: pipelined requests are answered in their order, whatever comes f
   const bodies = [...text.matchAll(/slow|fast \/\w/g)].map(([found]) => found);
   assert.deepEqual(bodies, ["slow", "fast /a", "fast /b"]);
   assert.equal(text.split("HTTP/1.1 200 OK").length - 1, 3);
+  assert.equal(
+    text.split(/^(?:date|x-request-id|vary|content-security-policy): /im).length - 1,
+    12,
+  );
   assert.match(text, /connection: close\r\n\r\n/);
 });
 
