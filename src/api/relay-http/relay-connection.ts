@@ -1,4 +1,4 @@
-import { connect as connectTcp, type Socket } from "node:net";
+import { connect as connectTcp, isIP, type Socket } from "node:net";
 import { connect as connectTls } from "node:tls";
 import { AnswerFault } from "./answer-fault.ts";
 import type { AnswerHead, AnswerHeads } from "./answer-head.ts";
@@ -158,7 +158,8 @@ export class RelayConnection {
   }
 
   #openTls({ host, port }: RelayAddress): Socket {
-    const socket = connectTls({ host, port, servername: host });
+    // An address is no name to ask for.
+    const socket = connectTls({ host, port, servername: isIP(host) === 0 ? host : "" });
     socket.setNoDelay(true);
     socket.on("data", (bytes) => this.#read(bytes, bytes.length));
     return socket;

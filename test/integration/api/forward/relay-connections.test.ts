@@ -1,10 +1,17 @@
 import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
 import { once } from "node:events";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { createServer, type Socket } from "node:net";
+import { tmpdir } from "node:os";
+import { extname, join } from "node:path";
 import { type TestContext, test } from "node:test";
+import { createServer as createTlsServer } from "node:tls";
+import { fileURLToPath } from "node:url";
 import { RelayConnections } from "../../../../src/api/relay-http/index.ts";
 import { ManualClock } from "../../../../src/core/clock.ts";
 import { RelayCall } from "../../../support/forward/relay-call.ts";
+import { makeCertificate } from "../../../support/relay/certificate.ts";
 import { until } from "../../../support/until.ts";
 
 const GET = "GET / HTTP/1.1\r\nhost: x\r\n\r\n";
@@ -152,4 +159,40 @@ test("relay connections: an end waits for what runs, and cuts nothing", async (t
   await ended;
   assert.equal(isEnded, true);
   assert.equal(connections.counts.open, 0);
+});
+
+test("relay connections: over TLS, to a relay whose certificate is trusted, and to no other", async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), "hawser-relay-tls-"));
+  t.after(() => rmSync(folder, { recursive: true }));
+  const { certFile, keyFile } = makeCertificate(folder, "relay");
+  const tls = { cert: readFileSync(certFile), key: readFileSync(keyFile) };
+  const server = createTlsServer(tls, (socket) => {
+    socket.on("error", () => {});
+    socket.on("data", () => socket.write(OK));
+  });
+  server.on("tlsClientError", () => {});
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  t.after(() => server.close());
+  const address = server.address();
+  assert.ok(address !== null && typeof address === "object");
+  const program = fileURLToPath(
+    new URL(`../../../support/forward/tls-call${extname(import.meta.url)}`, import.meta.url),
+  );
+  const asked = async (environment: NodeJS.ProcessEnv): Promise<string> => {
+    const child = spawn(process.execPath, [program, `https://127.0.0.1:${address.port}`], {
+      env: { ...process.env, ...environment },
+      stdio: ["ignore", "pipe", "pipe"],
+    });
+    let output = "";
+    for (const stream of [child.stdout, child.stderr]) {
+      stream.setEncoding("utf8").on("data", (text: string) => {
+        output += text;
+      });
+    }
+    await once(child, "close");
+    return output;
+  };
+  assert.equal(await asked({ NODE_EXTRA_CA_CERTS: certFile }), "ok");
+  assert.equal(await asked({ NODE_EXTRA_CA_CERTS: "" }), "unreachable");
 });
