@@ -1,8 +1,8 @@
-/** A regression on purpose: while requests come, the event loop stands still for 2 ms, forty times a second. */
+/** A regression on purpose: while requests come, the event loop stands still for 2 ms, every four milliseconds. */
 import { Session } from "../../../src/mux/session.ts";
 
 const STALL_MS = 2;
-const EVERY_MS = 25;
+const EVERY_MS = 4;
 const cell = new Int32Array(new SharedArrayBuffer(4));
 let stalledAt = performance.now();
 
