@@ -13,7 +13,7 @@ import type { AuthorizeAnswer, SecretCheck } from "../src/core/contract.ts";
 import { mintToken } from "../src/core/token.ts";
 import { type Fleet, makeFleet } from "./support/fleet.ts";
 import { runSmall, type Sample, VoidRun } from "./support/load.ts";
-import { type RunningRelay, startDevice, startRelay } from "./support/relays.ts";
+import { type RunningRelay, startRedialingDevice, startRelay } from "./support/relays.ts";
 import { median, rounded } from "./support/stats.ts";
 import { prepareTools, type Tools, WORK_FOLDER } from "./support/tools.ts";
 import { helloBytes, type Target } from "./support/verify.ts";
@@ -187,7 +187,7 @@ const relay = await startRelay("hawser", tools, fleet, {
   gate: [`--api=${authorizer.url}`],
   environment: { HAWSER_INTERNAL_SECRET: SECRET },
 });
-const device = await startDevice(tools, relay, fleet.tokensFile, 1);
+const device = await startRedialingDevice(tools, relay, fleet.tokensFile);
 try {
   const target: Target = { port: relay.port, key: keys[0]?.text ?? "" };
   const load = { fleet, target, oneFile, manyFile };

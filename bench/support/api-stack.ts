@@ -8,7 +8,7 @@ import { startDemoIdp } from "../../src/cli/demo-idp.ts";
 import { newKeyRing } from "../../src/config/index.ts";
 import { lendPort } from "../../test/support/ports.ts";
 import { type Child, startChild } from "./child.ts";
-import { startDevice } from "./relays.ts";
+import { startRedialingDevice } from "./relays.ts";
 import type { Tools } from "./tools.ts";
 
 /** `hawser api`, `hawser relay --api` and the cheap device, each a process of its own, and a key that reaches the device. */
@@ -82,7 +82,7 @@ export async function startApiStack(
     const { deviceId, token, key } = await holdings(publicBaseUrl);
     const tokensFile = join(folder, "tokens");
     writeFileSync(tokensFile, `${token}\n`, { mode: 0o600 });
-    const device = await startDevice(tools, { port: ports.edge }, tokensFile, 1);
+    const device = await startRedialingDevice(tools, { port: ports.edge }, tokensFile);
     closing.push(() => device.stop());
     const check = (): void => {
       for (const { failure } of [api, relay, device])

@@ -148,6 +148,22 @@ export function startDevice(
   return startDeviceProgram(tools.device, { relay, tokensFile, count, skip, cores });
 }
 
+const REDIAL_MS = 50;
+
+/**
+ * Starts one cheap device that dials again what it loses, as agents do: at a relay that asks an API server uWS may close a
+ * tunnel as it opens (docs/adr/0002).
+ */
+export function startRedialingDevice(
+  tools: Pick<Tools, "device" | "pinning">,
+  relay: Pick<RunningRelay, "port">,
+  tokensFile: string,
+): Promise<Child> {
+  const cores = tools.pinning.load;
+  const spec = { relay, tokensFile, count: 1, retryMs: REDIAL_MS, cores };
+  return startDeviceProgram(tools.device, spec);
+}
+
 /**
  * Starts a device program, `tools.device` or `tools.godevice`, and waits until all its tunnels are up.
  *
