@@ -77,6 +77,10 @@ class TunnelEndpoint {
 
   register(app: TemplatedApp): void {
     const { muxOptions, uws } = this.#context;
+    // Compiled now: what V8 allocates for that must not fall into a late upgrade.
+    this.#isLate = true;
+    this.#onOpen(null);
+    this.#isLate = false;
     app.ws<TunnelSocket>(PATH, {
       compression: uws.DISABLED,
       sendPingsAutomatically: false,
@@ -87,17 +91,16 @@ class TunnelEndpoint {
       maxBackpressure: 16 << 20,
       closeOnBackpressureLimit: true,
       upgrade: (res, req, socketContext) => this.#upgrade(res, req, socketContext),
-      open: (ws) => {
-        this.#peers.upgraded();
-        if (this.#isLate) this.#lateSocket = ws;
-        else this.#open(ws);
-      },
+      open: this.#onOpen,
       message: (ws, message, isBinary) => {
         ws.getUserData().tunnel?.webSocketOnMessage(message, isBinary);
       },
       drain: (ws) => ws.getUserData().tunnel?.webSocketOnDrain(),
       close: (ws, code) => {
-        if (this.#lateSocket === ws) this.#lateSocket = null;
+        if (this.#lateSocket === ws) {
+          this.#lateSocket = null;
+          this.#peers.upgraded();
+        }
         ws.getUserData().tunnel?.webSocketOnClose(code);
       },
     });
@@ -250,7 +253,14 @@ class TunnelEndpoint {
     this.#context.tunnelLog.refused(error.code, error.status, requestId);
   }
 
+  /** Does as little as can be: it may run inside {@link TunnelEndpoint.#decideLate}'s `cork`. */
+  readonly #onOpen = (ws: WebSocket<TunnelSocket> | null): void => {
+    if (this.#isLate) this.#lateSocket = ws;
+    else if (ws !== null) this.#open(ws);
+  };
+
   #open(ws: WebSocket<TunnelSocket>): void {
+    this.#peers.upgraded();
     const { store, metrics, log, tunnelLog, forwarder } = this.#context;
     const handshake = this.#upgrading;
     const identity = this.#identity;
