@@ -72,12 +72,14 @@ export class Exchange implements Asker, AnsweredRequest {
 
   /** The response with the fields of every answer set on it, for whoever writes it. */
   get preparedResponse(): ServerResponse {
-    if (!this.#isPrepared) {
-      this.#isPrepared = true;
-      setHeaders(this.#response, this.#fixed.headers);
-      setHeaders(this.#response, this.#own);
-    }
+    if (!this.#isPrepared) this.#prepare();
     return this.#response;
+  }
+
+  #prepare(): void {
+    this.#isPrepared = true;
+    setHeaders(this.#response, this.#fixed.headers);
+    setHeaders(this.#response, this.#own);
   }
 
   /** The answer for a handler that has its bytes. */
@@ -111,8 +113,7 @@ export class Exchange implements Asker, AnsweredRequest {
     for (const name of response.getHeaderNames()) {
       if (name !== "connection") response.removeHeader(name);
     }
-    this.#isPrepared = false;
-    void this.preparedResponse;
+    this.#prepare();
   }
 
   ownLines(): string {

@@ -15,10 +15,6 @@ const BACKSLASH = 0x5c;
 const SPACE = 0x20;
 const DELETE = 0x7f;
 const ZERO = 0x30;
-/** A number beyond 31 bits is written in two parts, the second of so many digits. */
-const SPLIT_DIGITS = 6;
-const SPLIT = 10 ** SPLIT_DIGITS;
-const SPLIT_MAX = 2 ** 31 * SPLIT;
 const HEX = Buffer.from("0123456789abcdef", "latin1");
 
 /** A fixed part of lines. */
@@ -98,24 +94,14 @@ export class AsciiLines {
 
   /** A whole number that is not negative, in decimal. */
   number(value: number): void {
-    if (value <= 0x7fff_ffff) {
-      let digits = 1;
-      for (let limit = 10; value >= limit; limit *= 10) digits += 1;
-      this.#digits(value, digits);
-    } else if (value < SPLIT_MAX) {
-      // A time, most likely: each half fits a small integer.
-      const high = Math.floor(value / SPLIT);
-      this.number(high);
-      this.#digits(value - high * SPLIT, SPLIT_DIGITS);
-    } else {
+    if (value > 0x7fff_ffff) {
       this.text(String(value));
+      return;
     }
-  }
-
-  /** @param value below 2^31, of at most `count` digits; zeros are put in front of it */
-  #digits(value: number, count: number): void {
     const block = this.#block;
-    const end = this.#used + count;
+    let digits = 1;
+    for (let limit = 10; value >= limit; limit *= 10) digits += 1;
+    const end = this.#used + digits;
     let rest = value | 0;
     for (let at = end - 1; at >= this.#used; at--) {
       const next = (rest / 10) | 0;

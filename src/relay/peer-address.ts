@@ -4,9 +4,6 @@ import type { HttpResponse, TemplatedApp } from "uWebSockets.js";
 const REMEMBERED_MAX = 4_096;
 
 const ipv4Texts = new Map<number, string>();
-/** The one that was asked for last: behind a proxy it is that of every connection. */
-let lastIpv4 = 0;
-let lastIpv4Text = "0.0.0.0";
 
 /** Big-endian number of four bytes that exist. */
 function uint32At(bytes: Uint8Array, at: number): number {
@@ -17,15 +14,12 @@ function uint32At(bytes: Uint8Array, at: number): number {
 
 function ipv4Text(bytes: Uint8Array, at: number): string {
   const key = uint32At(bytes, at);
-  if (key === lastIpv4) return lastIpv4Text;
   let text = ipv4Texts.get(key);
   if (text === undefined) {
     text = bytes.subarray(at, at + 4).join(".");
     if (ipv4Texts.size >= REMEMBERED_MAX) ipv4Texts.clear();
     ipv4Texts.set(key, text);
   }
-  lastIpv4 = key;
-  lastIpv4Text = text;
   return text;
 }
 

@@ -227,9 +227,14 @@ class TunnelEndpoint {
     this.#isLate = false;
     const ws = this.#lateSocket;
     this.#lateSocket = null;
-    if (ws !== null) this.#open(ws);
-    this.#upgrading = null;
-    this.#identity = null;
+    if (ws !== null) {
+      this.#open(ws);
+    } else if (this.#identity !== null) {
+      const { deviceId, tokenRef } = this.#identity;
+      this.#context.log.warn({ device: deviceId, token: tokenRef }, "tunnel lost as it opened");
+      this.#upgrading = null;
+      this.#identity = null;
+    }
   }
 
   #refuse(res: HttpResponse, error: HttpError, isHead = false): void {
