@@ -218,7 +218,7 @@ export class AuthorizeQueue {
     this.#flying = [];
     this.#busy = false;
     if (this.#closed) return;
-    this.#waitMs = waitAfter(flying.length);
+    this.#waitMs = waitAfter(flying.length, this.#waitMs);
     const wasAway = this.away;
     this.#awaySince = -1;
     this.#backoff.reset();
@@ -273,8 +273,10 @@ export class AuthorizeQueue {
   }
 }
 
-function waitAfter(checks: number): number {
-  return STORM_WAITS.find(({ checksMin }) => checks >= checksMin)?.waitMs ?? WAIT_MS;
+/** Where few come after many the wait is halved, call by call: the last of a fleet come a few at a time for a second or two. */
+function waitAfter(checks: number, beforeMs: number): number {
+  const waitMs = STORM_WAITS.find(({ checksMin }) => checks >= checksMin)?.waitMs ?? WAIT_MS;
+  return Math.max(waitMs, Math.floor(beforeMs / 2));
 }
 
 function of(checks: readonly Check[], kind: keyof Replies): Check[] {
