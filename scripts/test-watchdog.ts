@@ -4,7 +4,7 @@
  */
 
 /** The longest files move gigabytes or wait out a limit of a minute. */
-const HANG_MS = 10 * 60_000;
+export const HANG_MS = 10 * 60_000;
 
 // The runner itself loads this file too and must live as long as it takes.
 if (process.env["NODE_TEST_CONTEXT"] !== undefined) {

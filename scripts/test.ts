@@ -1,5 +1,7 @@
 /**
- * The test runner: `node --import ./dist/scripts/test-watchdog.js dist/scripts/test.js [kind…] [--list]`.
+ * The test runner: `npm run test:run -- [kind…] [--list]`. Each file's process takes the flags of this one:
+ * `--import` the watchdog, and `--no-concurrent-recompilation`, since a runtime that ends while another thread compiles may
+ * wait for itself for ever: https://github.com/nodejs/node/issues/54918.
  *
  * Lists the test files of the kinds asked for (all by default) from the sources, so that a compiled
  * leftover of a removed test never runs, and gives them to `node:test` by name: Node 20 takes no globs.
@@ -11,11 +13,15 @@ import { join, relative } from "node:path";
 import { run } from "node:test";
 import { spec as Spec } from "node:test/reporters";
 import { fileURLToPath } from "node:url";
+import { killHungChildren } from "./test-hangs.ts";
+import { HANG_MS } from "./test-watchdog.ts";
 
 const KINDS = ["unit", "conformance", "fuzz", "sim", "integration", "interop"] as const;
 type Kind = (typeof KINDS)[number];
 
 const FILES_AT_ONCE = 2;
+/** A file's own watchdog comes first: it knows more. */
+const KILL_AFTER_MS = HANG_MS + 60_000;
 
 /** Skips that may happen in CI: the test's name and why it cannot run there. */
 const SKIPS_ALLOWED_IN_CI: ReadonlyMap<string, string> = new Map();
@@ -89,6 +95,7 @@ const skips: Skip[] = [];
 const totals: string[] = [];
 let failures = 0;
 
+killHungChildren(KILL_AFTER_MS, (text) => process.stderr.write(text));
 const events = run({ files, concurrency: FILES_AT_ONCE });
 events.on("test:pass", (data) => {
   if (data.skip === undefined || data.skip === false) return;
