@@ -1,8 +1,9 @@
 import { randomBytes } from "node:crypto";
-import { linkSync, mkdirSync, readFileSync, statSync, unlinkSync, writeFileSync } from "node:fs";
+import { linkSync, readFileSync, statSync, unlinkSync, writeFileSync } from "node:fs";
 import { homedir } from "node:os";
 import { join } from "node:path";
 import { ConfigError } from "../core/errors.ts";
+import { makeFolder } from "../core/folder.ts";
 import { type SettingName, type Values, variableName } from "./settings.ts";
 
 /** A secret and where it is from. */
@@ -39,7 +40,7 @@ export function dataFolder(
  */
 export function makeDataFolder(folder: string): void {
   try {
-    mkdirSync(folder, { recursive: true, mode: 0o700 });
+    makeFolder(folder, 0o700);
   } catch (error) {
     const problem = `the folder ${folder} cannot be made (${reason(error)})`;
     throw new ConfigError([{ setting: "dataDir", problem }]);

@@ -59,3 +59,13 @@ test("hawser --json: wrong usage as JSON", async (t) => {
   assert.equal(code, 2);
   assert.equal(JSON.parse(stderr).error.code, "ERR_CLI_USAGE");
 });
+
+test("hawser up: a data folder that cannot be made is told, and ends it with 2", async (t) => {
+  const words = ["--public-base-url", "http://127.0.0.1:3721", "--oidc-issuer", "https://idp.test"];
+  words.push("--oidc-client-id", "hawser", "--oidc-client-auth", "none");
+  for (const folder of ["/proc/hawser", join(root, "package.json")]) {
+    const { code, stdout, stderr } = await runCli(t, ["up", "--data-dir", folder, ...words]);
+    assert.deepEqual([code, stdout], [2, ""]);
+    assert.match(stderr, /^error: --data-dir: the folder \S+ cannot be made \(E[A-Z]+\)\n/);
+  }
+});
