@@ -2,13 +2,12 @@
  * `npm run bench:matrix`: every kind of request over few and many connections and devices, every answer compared. Its figures
  * are coarse; the published ones come from `npm run bench`.
  */
-import { mkdirSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { runMatrix, type ScenarioResult } from "./matrix/run-matrix.ts";
 import { SCENARIOS, scenarioName } from "./matrix/scenario.ts";
 import { shown } from "./rows/report.ts";
 import { rounded } from "./support/stats.ts";
-import { WORK_FOLDER } from "./support/tools.ts";
+import { makeWorkFolder } from "./support/tools.ts";
 
 const HELP = `Usage: npm run bench:matrix -- [options]
 
@@ -48,7 +47,7 @@ async function main(): Promise<void> {
   const asked = SCENARIOS.filter(
     (scenario) => values.only.length === 0 || values.only.includes(scenarioName(scenario)),
   );
-  mkdirSync(WORK_FOLDER, { recursive: true });
+  makeWorkFolder();
   const results = await runMatrix(asked, { seconds }, (text) => {
     process.stderr.write(`${text}\n`);
   });

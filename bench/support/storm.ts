@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
@@ -14,7 +14,7 @@ import {
   spawnDeviceProgram,
   startRelay,
 } from "./relays.ts";
-import { type Tools, WORK_FOLDER } from "./tools.ts";
+import { makeWorkFolder, type Tools } from "./tools.ts";
 import { helloEach, verify } from "./verify.ts";
 
 /** The programs of a storm: wrk for live traffic alone, the baseline for the Go relays alone. */
@@ -90,7 +90,7 @@ const QUIET_MS = 4_000;
  * @throws Error when not all of them come back in time; VoidRun when a live request failed
  */
 export async function runStorm(tools: StormTools, plan: StormPlan): Promise<StormResult> {
-  mkdirSync(WORK_FOLDER, { recursive: true });
+  makeWorkFolder();
   const folder = mkdtempSync(join(tmpdir(), "hawser-storm-"));
   const storm = new Storm(tools, plan, folder);
   try {

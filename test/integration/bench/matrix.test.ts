@@ -1,6 +1,5 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import { mkdirSync } from "node:fs";
 import { createServer, type RequestListener } from "node:http";
 import { type TestContext, test } from "node:test";
 import { runMatrix, runScenario } from "../../../bench/matrix/run-matrix.ts";
@@ -12,14 +11,14 @@ import {
   scenarioName,
 } from "../../../bench/matrix/scenario.ts";
 import { VoidRun } from "../../../bench/support/load.ts";
-import { WORK_FOLDER } from "../../../bench/support/tools.ts";
+import { makeWorkFolder } from "../../../bench/support/tools.ts";
 
 /** The matrix of the bench, run small: every scenario passes, and what is wrong is not counted. */
 
 test("every scenario gets right answers from the devices that it asks", {
   timeout: 55_000,
 }, async (t) => {
-  mkdirSync(WORK_FOLDER, { recursive: true });
+  makeWorkFolder();
   const results = await runMatrix(SCENARIOS, { requests: 64 }, (text) => t.diagnostic(text));
   assert.equal(results.length, REQUEST_KINDS.length * 2 * 2);
   assert.deepEqual(
