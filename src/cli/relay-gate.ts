@@ -12,7 +12,7 @@ import {
 /** Who may connect to a relay and who may call, from a file or from the API server. */
 export interface OpenGate {
   readonly gates: Pick<RelayDeps, "tunnelGate" | "callerGate" | "gateMemory" | "tunnelListener">;
-  /** Lets the gate close tunnels of a relay that runs. Call once. */
+  /** Lets the gate close tunnels and end requests of a relay that runs. Call once. */
   attach(relay: Relay): void;
   close(): Promise<void>;
 }
@@ -39,7 +39,7 @@ export async function openGate(values: Values, secret: string, logger: Logger): 
     attach: (relay) => {
       revoke(relay);
       gate.on("failClosed", () => relay.closeTunnels());
-      gate.start(() => relay.liveTokens());
+      gate.start(() => [...relay.liveTokens(), ...relay.runningKeys()]);
     },
     close: async () => {
       await gate.close();
@@ -61,7 +61,7 @@ async function openFile(path: string, logger: Logger): Promise<OpenGate> {
 }
 
 /**
- * Hears of revoked tokens from now on and closes their tunnels. What is revoked while the relay starts, when devices
+ * Hears of revoked tokens and keys from now on, closes their tunnels and ends their requests. What is revoked while the relay starts, when devices
  * may dial in already, is kept until the returned function is told of the relay.
  */
 function revoker(

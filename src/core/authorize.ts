@@ -17,6 +17,10 @@ import { isDeviceId, isSecretDigest, isTokenRef, type TokenKind } from "./token.
  */
 
 const ref = (kind?: TokenKind) => z.string().refine((text) => isTokenRef(text, kind));
+/** What a relay re-checks: tokens of live tunnels, and keys whose requests run. */
+const recheckable = z
+  .string()
+  .refine((text) => isTokenRef(text, "device") || isTokenRef(text, "key"));
 const deviceId = z.string().refine(isDeviceId);
 /** An id of a user or tenant: short and visible, since it stands in logs and listings. */
 const ownerId = z.string().regex(/^[!-~]{1,200}$/);
@@ -29,7 +33,7 @@ export const authorizeRequestSchema = z
     tokens: z.array(z.object({ ref: ref("device"), digest })),
     keys: z.array(z.object({ ref: ref("key"), digest })),
     devices: z.array(deviceId),
-    recheck: z.array(ref("device")).max(AUTHORIZE_RECHECK_MAX),
+    recheck: z.array(recheckable).max(AUTHORIZE_RECHECK_MAX),
   })
   .refine(
     ({ tokens, keys, devices }) =>
@@ -68,7 +72,7 @@ const answer = z.object({
     ]),
   ),
   devices: z.array(z.object({ tenant_id: ownerId }).nullable()),
-  revoked: z.array(ref("device")).max(AUTHORIZE_RECHECK_MAX),
+  revoked: z.array(recheckable).max(AUTHORIZE_RECHECK_MAX),
 });
 
 const changes = z

@@ -69,7 +69,7 @@ export interface AuthorizeRequest {
   readonly keys: readonly SecretCheck[];
   /** Device ids whose tenant the relay wants to know. */
   readonly devices: readonly string[];
-  /** References of live tunnels, to learn which of them are good no longer. */
+  /** Device tokens of live tunnels and keys whose requests run, by reference, to learn which are good no longer. */
   readonly recheck: readonly string[];
 }
 
@@ -121,7 +121,7 @@ export interface AuthorizeAnswer {
 
 /** Body of `POST /internal/changes` on the relay. */
 export interface CredentialChanges {
-  /** References that are good no longer: forgotten, and their live tunnels closed at once. */
+  /** References that are good no longer: forgotten, and their live tunnels and running requests ended at once. */
   readonly revoked: readonly string[];
   /** References whose answer has changed: forgotten, so that the next use asks. */
   readonly changed: readonly string[];

@@ -1,21 +1,30 @@
+import { isTokenRef } from "../core/token.ts";
 import type { RelayContext } from "./context.ts";
 import { CloseCode } from "./tunnel.ts";
 
 /**
- * Closes every tunnel of a token that is good no longer, at once, streams included, with code 4403: the registered one,
- * and displaced ones whose last requests still run.
+ * Ends at once what lives by tokens and keys that are good no longer. Of a token every tunnel is closed, streams
+ * included, with code 4403: the registered one, and displaced ones whose last requests still run. Of a key the requests
+ * at the edge end: 401 where no answer has begun, else the connection is cut.
  *
- * @param tokenRef public reference, `vAc_<id>`
- * @returns how many there were
+ * @param refs public references, `vAc_<id>` and `hwk_<id>`
+ * @returns how many tunnels there were
  */
-export function closeRevoked(context: RelayContext, tokenRef: string): number {
-  return closeAtOnce(context, tokenRef, CloseCode.REVOKED, "revoked");
+export function endRevoked(context: RelayContext, refs: readonly string[]): number {
+  const keys = new Set<string>();
+  let closed = 0;
+  for (const ref of refs) {
+    if (isTokenRef(ref, "key")) keys.add(ref);
+    else closed += closeAtOnce(context, ref, CloseCode.REVOKED, "revoked");
+  }
+  if (keys.size > 0) context.forwarder.endCallers(keys);
+  return closed;
 }
 
 /**
  * Closes the tunnels of a token that stays good, with code 4410: its device may dial again.
  *
- * @param drainMs 0 closes as {@link closeRevoked} does; otherwise the registered one takes no new streams, and its
+ * @param drainMs 0 closes as {@link endRevoked} does; otherwise the registered one takes no new streams, and its
  *   running ones may go on so long
  * @returns how many there were
  */

@@ -17,7 +17,7 @@ import type { Caller, CallerGate, DeviceIdentity, TunnelGate, Verdict } from "./
 export interface CredentialsFileEvents {
   /**
    * References, `vAc_<id>` and `hwk_<id>`, that are good no longer: taken out, changed, or expired. Their live tunnels
-   * are to be closed; callers in the cache are forgotten already.
+   * are to be closed and their running requests ended; callers in the cache are forgotten already.
    */
   revoked: [refs: readonly string[]];
   /** A changed file was read and its entries are in force. */

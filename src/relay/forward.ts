@@ -217,6 +217,16 @@ export class Forwarder implements ExchangeOwner {
     this.#endWhere(isTheirs, relayError("ERR_RELAY_UNAUTHORIZED"));
   }
 
+  /** References of the keys, `hwk_<id>`, for which something runs at the edge. It looks at every running exchange. */
+  runningKeys(): Set<string> {
+    const keys = new Set<string>();
+    for (let exchange = this.#first; exchange !== null; exchange = exchange.next) {
+      const { route } = exchange;
+      if (route?.front === Front.EDGE && route.keyId !== "") keys.add(route.keyId);
+    }
+    return keys;
+  }
+
   #endWhere(isMeant: (exchange: Exchange) => boolean, error: HttpError): void {
     let exchange = this.#first;
     while (exchange !== null) {

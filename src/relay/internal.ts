@@ -13,7 +13,7 @@ import {
 import { AppError, type HttpError } from "../core/errors.ts";
 import { RequestIds } from "../core/request-ids.ts";
 import { isDeviceId, isTokenRef } from "../core/token.ts";
-import { closeRevoked, disconnectTunnels } from "./close-tunnels.ts";
+import { disconnectTunnels, endRevoked } from "./close-tunnels.ts";
 import type { RelayContext } from "./context.ts";
 import { endAnswer } from "./end-answer.ts";
 import { relayError } from "./errors.ts";
@@ -265,12 +265,9 @@ class InternalApi {
         return;
       }
       const { revoked, changed, devices } = changes;
-      const { gateMemory, log, forwarder } = this.#context;
+      const { gateMemory, log } = this.#context;
       gateMemory?.forget([...revoked, ...changed], devices);
-      const keys = new Set(revoked.filter((ref) => ref.startsWith("hwk_")));
-      if (keys.size > 0) forwarder.endCallers(keys);
-      let closed = 0;
-      for (const tokenRef of revoked) closed += closeRevoked(this.#context, tokenRef);
+      const closed = endRevoked(this.#context, revoked);
       const counts = { revoked: revoked.length, changed: changed.length, devices: devices.length };
       log.info({ ...counts, closed }, "credentials changed");
       const answer: ChangesTaken = { closed };

@@ -8,7 +8,7 @@ import { TimerWheel } from "../core/timer-wheel.ts";
 import { type MuxOptions, MuxPools, muxOptions } from "../mux/index.ts";
 import { AccessLog } from "./access-log.ts";
 import { AsciiLines, type LineSink } from "./ascii-lines.ts";
-import { closeRevoked } from "./close-tunnels.ts";
+import { endRevoked } from "./close-tunnels.ts";
 import type { RelayContext } from "./context.ts";
 import { DescriptorGuard, type Pausable } from "./descriptor-guard.ts";
 import { DeviceFights } from "./device-fights.ts";
@@ -65,14 +65,17 @@ export interface Relay {
    */
   reloadTls(): void;
   /**
-   * Closes the tunnels of these tokens at once, streams included, displaced tunnels too, with code 4403.
+   * Closes the tunnels of these tokens at once, streams included, displaced tunnels too, with code 4403, and ends what
+   * runs at the edge for these keys: 401 where no answer has begun, else the connection is cut.
    *
-   * @param tokenRefs public references, `vAc_<id>`
+   * @param refs public references, `vAc_<id>` and `hwk_<id>`
    * @returns how many tunnels were closed
    */
-  revoke(tokenRefs: readonly string[]): number;
+  revoke(refs: readonly string[]): number;
   /** References of the tokens of all live tunnels, displaced ones that still serve requests included. */
   liveTokens(): string[];
+  /** References of the keys, `hwk_<id>`, for which a request runs at the edge. */
+  runningKeys(): string[];
   /**
    * Closes all tunnels at once, streams included, with code 1013: nobody can say any longer who may connect.
    *
@@ -320,10 +323,12 @@ class RunningRelay implements Relay {
     }
   }
 
-  revoke(tokenRefs: readonly string[]): number {
-    let closed = 0;
-    for (const tokenRef of tokenRefs) closed += closeRevoked(this.#context, tokenRef);
-    return closed;
+  revoke(refs: readonly string[]): number {
+    return endRevoked(this.#context, refs);
+  }
+
+  runningKeys(): string[] {
+    return [...this.#context.forwarder.runningKeys()];
   }
 
   liveTokens(): string[] {

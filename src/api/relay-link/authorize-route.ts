@@ -12,6 +12,7 @@ import {
   type SecretRefused,
   type TokenAccepted,
 } from "../../core/contract.ts";
+import { isTokenRef } from "../../core/token.ts";
 import type { ApiContext } from "../context.ts";
 import { apiError } from "../errors.ts";
 import { json } from "../reply.ts";
@@ -23,6 +24,7 @@ import {
   type CurrentApiKey,
   type DeviceOwner,
   deviceOwners,
+  findEndedPrincipals,
   noteApiKeysUsed,
   noteDevicesSeen,
   noteTunnels,
@@ -91,8 +93,27 @@ async function answerOf(context: ApiContext, asked: AuthorizeRequest): Promise<A
   };
 }
 
-/** Which of the tokens of live tunnels are good no longer. */
+/** Which tokens of live tunnels, and which keys whose requests run, are good no longer. */
 async function recheck(context: ApiContext, refs: readonly string[]): Promise<string[]> {
+  const isKey = (ref: string): boolean => isTokenRef(ref, "key");
+  const tokens = await recheckLive(
+    context,
+    refs.filter((ref) => !isKey(ref)),
+  );
+  return [...tokens, ...(await recheckKeys(context, refs.filter(isKey)))];
+}
+
+async function recheckKeys({ store }: ApiContext, refs: readonly string[]): Promise<string[]> {
+  const revoked: string[] = [];
+  for (let start = 0; start < refs.length; start += RECHECK_MAX) {
+    await turn();
+    const keys = refs.slice(start, start + RECHECK_MAX);
+    revoked.push(...(await findEndedPrincipals(store, { sessions: [], keys })));
+  }
+  return revoked;
+}
+
+async function recheckLive(context: ApiContext, refs: readonly string[]): Promise<string[]> {
   const revoked: string[] = [];
   for (let start = 0; start < refs.length; start += RECHECK_MAX) {
     if (start > 0) await turn();

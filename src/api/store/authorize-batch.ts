@@ -196,6 +196,7 @@ export async function findEndedPrincipals(
       .where("expiresAt", ">", now)
       .where("users.disabledAt", "is", null)
       .where("tenants.disabledAt", "is", null)
+      .whereRef("users.tenant", "=", "apiKeys.tenant")
       .execute();
     for (const { ref } of good) ended.delete(ref);
   }

@@ -19,7 +19,10 @@ import { expiryOf, type Refusal, refusalOf, UNAUTHORIZED, unavailable } from "./
 
 /** What the gate tells those who listen. */
 export interface ApiGateEvents {
-  /** References of device tokens that a re-check found to be good no longer: their live tunnels are to be closed. */
+  /**
+   * References of device tokens and keys that were found to be good no longer: their live tunnels are to be closed, their
+   * running requests to be ended.
+   */
   revoked: [refs: readonly string[]];
   /** The API server was away for too long: all live tunnels are to be closed. */
   failClosed: [];
@@ -32,8 +35,8 @@ const FRESH_SLACK_MS = 10_000;
 /**
  * Who may connect and who may call, asked of the API server in batches and remembered.
  *
- * - An answer is fresh for a minute. A live tunnel's token is re-checked each minute, a key in use asked about each
- *   minute while it stays good; others are asked about when they are presented again.
+ * - An answer is fresh for a minute. A live tunnel's token and a key whose requests run are re-checked each minute, a
+ *   key in use asked about each minute while it stays good; others are asked about when they are presented again.
  * - The API server is away: what was good stays good, whatever its age, until it expires; unknown tokens, keys and
  *   devices are answered 503 with `Retry-After`. With `failClosedAfterMs` nothing is good after that time.
  * - A token or key travels to the API server as reference and digest, and stays in this process otherwise.
@@ -52,7 +55,7 @@ export class ApiGate
   /** Of secrets, and of device ids that are none. */
   readonly #refusals: Refusals;
   readonly #keys: KeyChecks;
-  #liveTokens: () => Iterable<string> = () => [];
+  #liveRefs: () => Iterable<string> = () => [];
   #timer: unknown = null;
   #recheckAt = 0;
   #failedClosed = false;
@@ -80,16 +83,18 @@ export class ApiGate
     this.#known = new KnownDevices(all.knownTokensMax, all.knownDevicesMax);
     this.#refusals = new Refusals(all.clock, all.refusedMax, all.refusedMs);
     const tenantOf = (deviceId: string): string | null => this.#known.tenantOf(deviceId);
-    this.#keys = new KeyChecks(all, this.#queue, this.#refusals, tenantOf);
+    this.#keys = new KeyChecks(all, this.#queue, this.#refusals, tenantOf, (refs) => {
+      this.#tellRevoked(refs);
+    });
   }
 
   /**
    * Begins to re-check what lives, and asks the API server whether it is there.
    *
-   * @param liveTokens references of the tokens of live tunnels, at the time of asking
+   * @param liveRefs references of the tokens of live tunnels and of the keys whose requests run, at the time of asking
    */
-  start(liveTokens: () => Iterable<string>): void {
-    this.#liveTokens = liveTokens;
+  start(liveRefs: () => Iterable<string>): void {
+    this.#liveRefs = liveRefs;
     this.#recheckAt = this.#options.clock.now() + this.#options.recheckMs;
     this.#queue.ping();
     this.#schedule();
@@ -157,15 +162,23 @@ export class ApiGate
     const now = this.#options.clock.now();
     for (const ref of good) this.#known.confirm(ref, now);
     if (revoked.length === 0) return;
-    for (const ref of revoked) this.#known.forgetToken(ref);
-    this.#logger.info({ count: revoked.length }, "tokens of live tunnels are good no longer");
-    this.emit("revoked", revoked);
+    for (const ref of revoked) {
+      this.#known.forgetToken(ref);
+      this.#keys.forget(ref);
+    }
+    this.#tellRevoked(revoked);
   }
 
   queueOnBack(): void {
     this.#failedClosed = false;
     // Revocations may have been missed.
     this.#recheck();
+  }
+
+  #tellRevoked(refs: readonly string[]): void {
+    if (this.#closed) return;
+    this.#logger.info({ count: refs.length }, "tokens or keys in use are good no longer");
+    this.emit("revoked", refs);
   }
 
   #unavailable(): Refusal {
@@ -246,7 +259,7 @@ export class ApiGate
   #recheck(): void {
     this.#recheckAt = this.#options.clock.now() + this.#options.recheckMs;
     if (this.#queue.away) return;
-    this.#queue.recheck(this.#liveTokens());
+    this.#queue.recheck(this.#liveRefs());
     this.#queue.ping();
   }
 

@@ -16,20 +16,28 @@ export class KeyChecks {
   readonly #queue: AuthorizeQueue;
   readonly #refusals: Refusals;
   readonly #tenantOf: (deviceId: string) => string | null;
+  readonly #onEnded: (refs: readonly string[]) => void;
   readonly #keys: KnownKeys;
   readonly #limits: KeyLimits;
+  /** Keys to be told of. */
+  #ended: string[] = [];
 
-  /** @param tenantOf the tenant of a device, null where that is not known */
+  /**
+   * @param tenantOf the tenant of a device, null where that is not known
+   * @param onEnded hears the references of keys that were good and are so no longer
+   */
   constructor(
     options: ApiGateOptions,
     queue: AuthorizeQueue,
     refusals: Refusals,
     tenantOf: (deviceId: string) => string | null,
+    onEnded: (refs: readonly string[]) => void,
   ) {
     this.#options = options;
     this.#queue = queue;
     this.#refusals = refusals;
     this.#tenantOf = tenantOf;
+    this.#onEnded = onEnded;
     this.#keys = new KnownKeys(options.cachedKeysMax);
     this.#limits = new KeyLimits(options.clock, options.cachedKeysMax);
   }
@@ -61,9 +69,9 @@ export class KeyChecks {
   sweep(): void {
     const { clock, wallNow, recheckMs } = this.#options;
     const staleBefore = this.#queue.away ? Number.NEGATIVE_INFINITY : clock.now() - recheckMs;
-    for (const key of this.#keys.sweep(wallNow(), staleBefore, ASKED_PER_SWEEP_MAX)) {
-      void this.#ask(key.text, key.ref, key.digest);
-    }
+    const { expired, ask } = this.#keys.sweep(wallNow(), staleBefore, ASKED_PER_SWEEP_MAX);
+    for (const ref of expired) this.#tellEnded(ref);
+    for (const key of ask) void this.#ask(key.text, key.ref, key.digest);
   }
 
   #verify(text: string): Verdict<Caller> | Promise<Verdict<Caller>> {
@@ -84,7 +92,10 @@ export class KeyChecks {
     const { reply } = outcome;
     if (!reply.ok) {
       const refusal = refusalOf(reply);
-      if (known !== undefined && refusal.status !== 429) this.#keys.forget(ref);
+      if (known !== undefined && refusal.status !== 429) {
+        this.#keys.forget(ref);
+        this.#tellEnded(ref);
+      }
       return this.#refusals.add(secretName(ref, digest), refusal);
     }
     const limit = this.#limits.of(ref, reply.requests_per_minute);
@@ -101,5 +112,15 @@ export class KeyChecks {
       used: false,
     });
     return verdict;
+  }
+
+  /** The keys of one answer are told of together: whoever hears it looks at all that runs. */
+  #tellEnded(ref: string): void {
+    if (this.#ended.push(ref) > 1) return;
+    queueMicrotask(() => {
+      const ended = this.#ended;
+      this.#ended = [];
+      this.#onEnded(ended);
+    });
   }
 }

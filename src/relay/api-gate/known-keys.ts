@@ -17,6 +17,14 @@ export interface KnownKey {
   used: boolean;
 }
 
+/** What a sweep found. */
+export interface SweptKeys {
+  /** References of keys that have expired, and are forgotten. */
+  readonly expired: readonly string[];
+  /** Keys to be asked about. */
+  readonly ask: readonly KnownKey[];
+}
+
 /**
  * Good keys by their whole text, so that one that is known costs a Map look-up: no hash, no clock. A sweep, once a
  * second, does what the look-up leaves out: expiry, and asking again about keys in use.
@@ -62,15 +70,18 @@ export class KnownKeys {
    *
    * @param askMax how many to return at most; the rest has its turn at the next sweep
    */
-  sweep(wallNow: number, staleBefore: number, askMax: number): KnownKey[] {
+  sweep(wallNow: number, staleBefore: number, askMax: number): SweptKeys {
+    const expired: string[] = [];
     const ask: KnownKey[] = [];
     for (const [, key] of this.#byText.entries()) {
-      if (key.expiresAt <= wallNow) this.forget(key.ref);
-      else if (key.checkedAt <= staleBefore) {
+      if (key.expiresAt <= wallNow) {
+        this.forget(key.ref);
+        expired.push(key.ref);
+      } else if (key.checkedAt <= staleBefore) {
         if (!key.used) key.current = false;
         else if (ask.length < askMax) ask.push(key);
       }
     }
-    return ask;
+    return { expired, ask };
   }
 }

@@ -173,7 +173,9 @@ export class ApiStandIn {
         const tenant = this.devices.get(deviceId);
         return tenant === undefined ? null : { tenant_id: tenant };
       }),
-      revoked: asked.recheck.filter((ref) => this.tokens.get(ref)?.answer.ok !== true),
+      revoked: asked.recheck.filter(
+        (ref) => (this.tokens.get(ref) ?? this.keys.get(ref))?.answer.ok !== true,
+      ),
     };
   }
 }

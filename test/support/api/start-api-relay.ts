@@ -57,7 +57,7 @@ export async function startApiRelay(
   );
   gate.on("revoked", (refs) => relay.revoke(refs));
   gate.on("failClosed", () => relay.closeTunnels());
-  gate.start(() => relay.liveTokens());
+  gate.start(() => [...relay.liveTokens(), ...relay.runningKeys()]);
   t.after(async () => {
     await gate.close();
     await relay.close();

@@ -213,7 +213,7 @@ export class Rig {
     );
     gate.on("revoked", (refs) => relay.revoke(refs));
     gate.on("failClosed", () => relay.closeTunnels());
-    gate.start(() => relay.liveTokens());
+    gate.start(() => [...relay.liveTokens(), ...relay.runningKeys()]);
     this.#relay = relay;
   }
 

@@ -21,7 +21,12 @@ const DEVICE = "ptvc6yfze3cyql65";
 const NOTHING: AuthorizeRequest = { tokens: [], keys: [], devices: [], recheck: [] };
 
 test("authorize request: read with all its lists, unknown fields left out", () => {
-  const request = { tokens: [TOKEN], keys: [KEY], devices: [DEVICE], recheck: [TOKEN.ref] };
+  const request = {
+    tokens: [TOKEN],
+    keys: [KEY],
+    devices: [DEVICE],
+    recheck: [TOKEN.ref, KEY.ref],
+  };
   assert.deepEqual(parseAuthorizeRequest(JSON.stringify({ ...request, more: 1 })), request);
   assert.deepEqual(parseAuthorizeRequest(JSON.stringify(NOTHING)), NOTHING);
 });
@@ -35,7 +40,7 @@ test("authorize request: anything of another shape is none", () => {
     { ...NOTHING, keys: [TOKEN] },
     { ...NOTHING, tokens: [{ ...TOKEN, digest: DIGEST.toUpperCase() }] },
     { ...NOTHING, devices: ["UPPER"] },
-    { ...NOTHING, recheck: [KEY.ref] },
+    { ...NOTHING, recheck: ["hwe_7Gk2mP0q"] },
     { ...NOTHING, recheck: [`${TOKEN.ref}_${"x".repeat(49)}`] },
   ];
   for (const value of bad) {
@@ -62,13 +67,13 @@ test("authorize request: checks, re-checks and bytes are at their limits togethe
 });
 
 test("authorize answer: has an answer to each question, and revokes only what was asked about", () => {
-  const asked = { tokens: [TOKEN], keys: [KEY], devices: [DEVICE], recheck: [TOKEN.ref] };
+  const asked = { tokens: [TOKEN], keys: [KEY], devices: [DEVICE], recheck: [TOKEN.ref, KEY.ref] };
   const owner = { user_id: "u", tenant_id: "t" };
   const answer = {
     tokens: [{ ok: true, device_id: DEVICE, ...owner, expires_at: "2027-01-31T00:00:00Z" }],
     keys: [{ ok: false, status: 429, retry_after: 3 }],
     devices: [{ tenant_id: "t" }],
-    revoked: [TOKEN.ref],
+    revoked: [KEY.ref, TOKEN.ref],
   };
   const read = (value: unknown) => parseAuthorizeAnswer(JSON.stringify(value), asked);
   assert.deepEqual(read(answer), answer);
@@ -80,6 +85,7 @@ test("authorize answer: has an answer to each question, and revokes only what wa
     { ...answer, devices: [] },
     { ...answer, devices: [{}] },
     { ...answer, revoked: ["vAc_00000000"] },
+    { ...answer, revoked: ["hwk_00000000"] },
     { ...answer, keys: [{ ok: false, status: 200 }] },
     { ...answer, keys: [{ ok: true, user_id: "u" }] },
     { ...answer, keys: [{ ok: true, ...owner, devices: [...devices, DEVICE] }] },

@@ -125,7 +125,7 @@ onEachDatabase("authorize: what ended, expired or is disabled is refused", async
   const asked = {
     tokens: things.map(({ device }) => check(device.token)),
     keys: things.map(({ key }) => check(key)),
-    recheck: things.map(({ device }) => device.token.ref),
+    recheck: things.flatMap(({ device, key }) => [key.ref, device.token.ref]),
   };
   const before = await authorize(rig, asked);
   assert.ok([...before.tokens, ...before.keys].every(({ ok }) => ok));
@@ -139,12 +139,14 @@ onEachDatabase("authorize: what ended, expired or is disabled is refused", async
   assert.deepEqual(after.tokens, [REFUSED, REFUSED, REFUSED]);
   assert.deepEqual(after.keys, [REFUSED, REFUSED, REFUSED]);
   assert.deepEqual(
-    after.revoked,
-    [first, second, third].map(({ device }) => device.token.ref),
+    [...after.revoked].sort(),
+    [first, second, third].flatMap(({ device, key }) => [key.ref, device.token.ref]).sort(),
   );
   const late = await apiKey(store, ann, { expiresAt: store.now() + MINUTE_MS });
+  assert.deepEqual((await authorize(rig, { recheck: [late.ref] })).revoked, []);
   on.clock.advance(MINUTE_MS);
   assert.deepEqual((await authorize(rig, { keys: [check(late)] })).keys, [REFUSED]);
+  assert.deepEqual((await authorize(rig, { recheck: [late.ref] })).revoked, [late.ref]);
 });
 
 type Thing = Record<"device", Awaited<ReturnType<typeof activeDevice>>> & { key: MintedToken };

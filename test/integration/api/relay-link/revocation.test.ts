@@ -112,6 +112,26 @@ test("partition: the API server's word does not reach the relay: the re-check cl
   assert.equal(await tunnel.closed, 4403);
 });
 
+test("partition: the API server's word does not reach the relay: what runs for a key at the edge ends by the re-check", async (t) => {
+  const { rig, ann, device, key } = await rigWithDevice(t, { gate: { recheckMs: 50 } });
+  const tunnel = await rig.connect(t, device.token.text, {
+    http: (_request, response) => void response.write("begun"),
+  });
+  const other = await apiKey(rig.store, ann);
+  const [first, second] = [
+    await endless(rig, device.id, key.text),
+    await endless(rig, device.id, other.text),
+  ];
+  await revokeApiKey(rig.store, TENANT, key.ref);
+  await first.isOver;
+  assert.equal(first.response.complete, false);
+  assert.equal(second.response.closed, false);
+  await disableUser(rig.store, TENANT, ann.id);
+  await second.isOver;
+  assert.equal(second.response.complete, false);
+  assert.equal(await tunnel.closed, 4403);
+});
+
 test("partition: back again, the relay re-checks what lives at once", async (t) => {
   const { rig, device, ann } = await rigWithDevice(t);
   const tunnel = await rig.connect(t, device.token.text);

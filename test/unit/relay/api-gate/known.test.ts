@@ -69,7 +69,8 @@ test("known keys: a sweep drops the expired, returns those in use and marks the 
   keys.put(key("used too", { used: true }));
   keys.put(key("rested"));
   keys.put(key("fresh", { checkedAt: 50, used: true }));
-  const ask = keys.sweep(1_000, 40, 1);
+  const { expired, ask } = keys.sweep(1_000, 40, 1);
+  assert.deepEqual(expired, ["expired"]);
   assert.deepEqual(
     ask.map(({ ref }) => ref),
     ["used"],
