@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import { existsSync, mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -79,6 +79,47 @@ test("hawser relay: serves a device and stops with 0 at SIGTERM, its log complet
   assert.equal(access?.["device"], setup.deviceId);
   assert.equal(lines.at(-1)?.["msg"], "stopped");
   assert.ok(!stdout.includes(setup.key), "the key stands in no log line");
+});
+
+test("hawser relay: what runs for a key ends when the key is taken out of the file, and when it expires", async (t) => {
+  const setup = await setUp(t);
+  const words = ["token", "create", "--json", "--file", setup.credentials, "--kind", "key"];
+  const other = await runCli(t, words);
+  const [, port] = await startRelay(t, setup);
+  const service = createServer((_, response) => void response.write("begun"));
+  const agent = connect({
+    relay: `ws://127.0.0.1:${port}`,
+    tokenFile: setup.tokenFile,
+    server: service,
+  });
+  t.after(() => agent.close({ drainMs: 0 }));
+  await agent.ready();
+  const begun = async (key: string) => {
+    const answer = await fetch(`http://127.0.0.1:${port}/d/${setup.deviceId}/`, {
+      headers: { authorization: `Bearer ${key}` },
+    });
+    const reader = answer.body?.getReader();
+    assert.equal(Buffer.from((await reader?.read())?.value ?? []).toString(), "begun");
+    let isCut = false;
+    const cut = assert
+      .rejects(async () => reader?.read())
+      .then(() => {
+        isCut = true;
+      });
+    return { cut, isCut: () => isCut };
+  };
+  const file = JSON.parse(readFileSync(setup.credentials, "utf8"));
+  const write = (keys: unknown): void =>
+    writeFileSync(setup.credentials, JSON.stringify({ ...file, keys }));
+  const [, second] = file.keys;
+  const [goes, expires] = [await begun(setup.key), await begun(JSON.parse(other.stdout).token)];
+  write([second]);
+  await goes.cut;
+  assert.equal(expires.isCut(), false);
+  const expires_at = new Date(Date.now() + 1_500).toISOString();
+  write([{ ...second, expires_at }]);
+  await expires.cut;
+  assert.ok(Date.now() >= Date.parse(expires_at));
 });
 
 test("hawser relay: makes its internal secret at the first start, for its owner alone", async (t) => {
