@@ -6,6 +6,22 @@ const HOPS_MAX = 32;
 /** Peers remembered with their verdict; the table starts anew when it is full. */
 const PEERS_MAX = 4_096;
 
+/**
+ * Names besides `X-Forwarded-For` and `Forwarded` by which proxies tell whom they speak for, and servers take their word,
+ * in all spellings that a server may read as the same.
+ */
+const ADDRESS_FIELD =
+  /^(?:x[^0-9a-z](?:real|client|cluster[^0-9a-z]client)|(?:true|fastly)[^0-9a-z]client|cf[^0-9a-z]connecting)[^0-9a-z]ip$/;
+
+/**
+ * Whether a field tells a client's address, as proxies say it: `x-real-ip`, `true-client-ip` and the like.
+ *
+ * @param name in lower case
+ */
+export function tellsClientAddress(name: string): boolean {
+  return ADDRESS_FIELD.test(name);
+}
+
 /** The text of an IPv4 address that IPv6 carries in its last four bytes, or "". */
 function mappedIPv4(groups: readonly number[]): string {
   const [a = 0, b = 0, c = 0, d = 0, e = 0, f = 0, high = 0, low = 0] = groups;

@@ -1,3 +1,5 @@
+import { tellsClientAddress } from "../../core/client-address.ts";
+
 /**
  * Names of fields as the receiving side may read them: servers that hand fields on as variables make `_` of every
  * character that is neither letter nor digit, so all spellings of one name are one.
@@ -58,7 +60,11 @@ const NOT_TO_DEVICES: ReadonlySet<string> = new Set([
 
 /** Which fields of a request a device gets to see. */
 export const requestNames = new NameRule(
-  (name) => !NOT_TO_DEVICES.has(name) && !/^(?:x-hawser|x-forwarded|proxy)(?:-|$)/.test(name),
+  (name) =>
+    !NOT_TO_DEVICES.has(name) &&
+    !/^(?:x-hawser|x-forwarded|proxy)(?:-|$)/.test(name) &&
+    // The client's address is said in `X-Forwarded-For`, by us.
+    !tellsClientAddress(name),
 );
 
 /**

@@ -1,3 +1,4 @@
+import { tellsClientAddress } from "../../core/client-address.ts";
 import { SESSION_COOKIE } from "../../core/contract.ts";
 import type { HttpError } from "../../core/errors.ts";
 import { BYTE_CLASS, byteAt, LOWER_TOKEN } from "./bytes.ts";
@@ -23,6 +24,9 @@ const UNFRAMED: ReadonlySet<RequestErrorCode> = new Set([
  */
 const OURS = /^x[^0-9a-z](?:hawser|forwarded)(?:[^0-9a-z]|$)/;
 const X = 0x78;
+const P = 0x70;
+/** A name that is spelt in letters and hyphens, as everybody spells those that are known. */
+const PLAIN = /^[a-z-]+$/;
 const OWN_COOKIES: ReadonlySet<string> = new Set(Object.values(SESSION_COOKIE));
 /** As many digits as a number holds exactly. */
 const LENGTH = /^[0-9]{1,15}$/;
@@ -57,6 +61,8 @@ export class RequestFields {
   forwardedProto = "";
   via = "";
   requestId = "";
+  /** `X-Real-IP` and its like, as received, each `name: value\r\n`: what a trusted proxy may say of the client's address. */
+  addressText = "";
   /** The other fields, each `name: value\r\n`, as bytes: a character is one byte. */
   text = "";
   /** Takes one field; bound, so that it can be handed to `forEach`. */
@@ -95,6 +101,7 @@ export class RequestFields {
     this.forwardedProto = "";
     this.via = "";
     this.requestId = "";
+    this.addressText = "";
     this.text = "";
     this.connection = "";
     this.hasHost = false;
@@ -264,7 +271,14 @@ export class RequestFields {
       this.refuse("ERR_HTTP_REQUEST_FIELD_BYTES");
       return;
     }
-    if (this.ofStranger && name.charCodeAt(0) === X && OURS.test(name)) return;
+    if (this.ofStranger) {
+      if (name.charCodeAt(0) === X && OURS.test(name)) return;
+      // The last character first: few names end like that.
+      if (name.charCodeAt(name.length - 1) === P && tellsClientAddress(name)) {
+        if (PLAIN.test(name)) this.addressText += `${name}: ${value}\r\n`;
+        return;
+      }
+    }
     this.text += `${name}: ${value}\r\n`;
   }
 

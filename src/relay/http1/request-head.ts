@@ -121,7 +121,7 @@ function hopFields(fields: RequestFields, hop: RequestHop): string {
     `x-forwarded-host: ${trust && fields.forwardedHost !== "" ? fields.forwardedHost : host}\r\n` +
     `x-forwarded-proto: ${trust && fields.forwardedProto !== "" ? fields.forwardedProto : proto}\r\n` +
     `forwarded: ${elements}for=${forwardedNode(clientAddress)};host=${quoted(host)};proto=${proto}\r\n` +
-    `via: ${via}1.1 hawser\r\n`
+    `via: ${via}1.1 hawser\r\n${trust ? fields.addressText : ""}`
   );
 }
 

@@ -237,6 +237,8 @@ test("the request reaches the device as it is, less what belongs to the hop", as
     "X-Hawser-User: root",
     "X_Hawser_Tenant: t1",
     "X_Forwarded_For: 9.9.9.9",
+    "X-Real-IP: 9.9.9.9",
+    "True-Client-IP: 9.9.9.9",
     "Cookie: a=b",
     "Cookie: hawser_sid=v1.k1.x.y; c=d",
   );
@@ -263,6 +265,8 @@ test("the request reaches the device as it is, less what belongs to the hop", as
     "x-hawser-user",
     "x_hawser_tenant",
     "x_forwarded_for",
+    "x-real-ip",
+    "true-client-ip",
   ]) {
     assert.equal(got.fields.get(name), undefined, name);
   }
@@ -274,10 +278,11 @@ test("behind a trusted proxy the client's address and protocol are passed on", a
   const { relay, head, service } = await setup(t, says(HELLO), {
     trustedProxyCidrs: ["127.0.0.0/8"],
   });
-  const request = head("GET", "/", "X-Forwarded-For: 9.9.9.9", "X-Forwarded-Proto: https");
-  assert.equal((await rawRequest(relay.port, request)).status, 200);
+  const told = ["X-Forwarded-For: 9.9.9.9", "X-Forwarded-Proto: https", "X-Real-IP: 9.9.9.9"];
+  assert.equal((await rawRequest(relay.port, head("GET", "/", ...told))).status, 200);
   const [got] = service.requests;
   assert.equal(got?.fields.get("x-forwarded-for"), "9.9.9.9, 127.0.0.1");
+  assert.equal(got?.fields.get("x-real-ip"), "9.9.9.9");
   assert.equal(got?.fields.get("x-forwarded-proto"), "https");
 });
 

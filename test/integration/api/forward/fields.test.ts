@@ -56,6 +56,13 @@ test("request fields: credentials, the session and spoofed identity do not reach
     "X-Forwarded-User",
     "Forwarded",
     "X-Forwarded",
+    "X-Real-IP",
+    "X_Real_IP",
+    "X-Client-IP",
+    "X-Cluster-Client-IP",
+    "True-Client-IP",
+    "CF-Connecting-IP",
+    "Fastly-Client-IP",
     "Keep-Alive",
     "HTTP2-Settings",
     "Trailer",
@@ -67,6 +74,7 @@ test("request fields: credentials, the session and spoofed identity do not reach
     ...lines,
     "Connection: keep-alive, X-Nominated",
     "Accept: text/x-own",
+    "X-Original-URL: /elsewhere",
     "X-Own: one",
     "X-Own: two",
   ]);
@@ -79,6 +87,7 @@ test("request fields: credentials, the session and spoofed identity do not reach
   assert.deepEqual(fields.get("x-hawser-tenant"), [wireTenant(TENANT)]);
   assert.deepEqual(fields.get("accept"), ["text/x-own"]);
   assert.deepEqual(fields.get("x-own"), ["one", "two"]);
+  assert.deepEqual(fields.get("x-original-url"), ["/elsewhere"]);
   assert.equal(fields.get("authorization"), undefined);
 });
 

@@ -105,6 +105,39 @@ test("a stranger says nothing that the API server alone may say, in no spelling"
   assert.equal(collect(["x-hawser-user", "u1"]).text, "x-hawser-user: u1\r\n");
 });
 
+test("only a trusted proxy tells a client's address by X-Real-IP and its like, and in the one spelling", () => {
+  const names = [
+    ...["x-real-ip", "true-client-ip", "x-client-ip", "x-cluster-client-ip"],
+    ...["cf-connecting-ip", "fastly-client-ip"],
+  ];
+  const odd = ["x_real_ip", "x-real_ip", "true_client_ip", "x.client-ip"];
+  const others = [
+    "x-real-ipx",
+    "x-surreal-ip",
+    "real-ip",
+    "x-original-url",
+    "x-rewrite-url",
+    "sip",
+  ];
+  const fields = new RequestFields({ ofStranger: true });
+  for (const round of [1, 2]) {
+    fields.reset();
+    for (const name of [...names, ...odd, ...others]) fields.add(name, `6.6.6.${round}`);
+    fields.add("connection", "x-real-ip");
+    fields.finish();
+    assert.equal(fields.problem, null);
+    assert.equal(fields.text, others.map((name) => `${name}: 6.6.6.${round}\r\n`).join(""));
+    const lines = (trustForwarded: boolean) =>
+      requestHead("GET", "/", fields, { ...HOP, trustForwarded }).split("\r\n");
+    const told = (all: readonly string[]) =>
+      [...names, ...odd].filter((name) => all.includes(`${name}: 6.6.6.${round}`));
+    assert.deepEqual(told(lines(false)), []);
+    assert.deepEqual(told(lines(true)), names);
+  }
+  // The API server has made sure of what it says.
+  assert.equal(collect(["x-real-ip", "9.9.9.9"]).text, "x-real-ip: 9.9.9.9\r\n");
+});
+
 test("the login cookie of an API server on the same host goes to no device, other cookies do", () => {
   const cases: readonly (readonly [string, string | null])[] = [
     ["hawser_sid=v1.k.s.m", null],
