@@ -22,20 +22,28 @@ export function collect(problems: ConfigProblem[], check: () => readonly ConfigP
   }
 }
 
+/** In place of a secret that is made at the start: as long as such. */
+const STAND_IN = "x".repeat(43);
+
 /**
  * The internal secret as far as a check may look: nothing is made. Where it would be made, one as long stands in for it.
  *
  * @throws ConfigError where the one that is given cannot be used
  */
 export function secretForCheck(values: Values): string {
-  if (values.internalSecret === null && values.internalSecretFile === null) return "x".repeat(43);
+  if (values.internalSecret === null && values.internalSecretFile === null) return STAND_IN;
   return internalSecret(values, process.env).secret;
 }
 
 /** What does not go together, as config, relay and mux see it, by the names of settings. */
 export function relayProblems(values: Values): ConfigProblem[] {
   const problems = relaySettingsProblems(values);
-  collect(problems, () => relayOptionsProblems(relayOptions(values, secretForCheck(values))));
+  let secret = STAND_IN;
+  collect(problems, () => {
+    secret = secretForCheck(values);
+    return [];
+  });
+  collect(problems, () => relayOptionsProblems(relayOptions(values, secret)));
   if (values.api?.startsWith("https:") && process.env["NODE_TLS_REJECT_UNAUTHORIZED"] === "0") {
     const problem = "NODE_TLS_REJECT_UNAUTHORIZED=0 switches every check of certificates off";
     problems.push({ setting: "api", problem });

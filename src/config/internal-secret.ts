@@ -1,6 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { join } from "node:path";
 import { ConfigError } from "../core/errors.ts";
+import { isPlaceholder } from "../core/placeholder.ts";
 import { dataFolder, makeSecretOnce, readSecretFile } from "./secret-files.ts";
 
 /** Where the internal secret comes from. The first that is not null counts. */
@@ -21,6 +22,8 @@ export interface InternalSecret {
 
 /** 32 random bytes: what a listener on another address than loopback asks for. */
 const SECRET_BYTES = 32;
+/** The least that may be given, on loopback too: every program of the machine can try there. */
+const CHARACTERS_MIN = 16;
 const FILE_NAME = "internal.secret";
 
 /** Path of the secret that is made at the first start. */
@@ -32,7 +35,7 @@ export function internalSecretPath(folder: string): string {
  * Finds the shared secret of the internal API; at the first start makes one in the data folder (mode 0600).
  * Several processes that start at once agree on one.
  *
- * @throws ConfigError where the secret cannot be read, made or sent in a header
+ * @throws ConfigError where the secret cannot be read, made or sent in a header, is short or a placeholder
  */
 export function internalSecret(
   source: InternalSecretSource,
@@ -55,7 +58,18 @@ function fromFile(path: string): InternalSecret {
 
 /** It travels in a header: visible ASCII, no spaces. */
 function checked(secret: string, origin: string): string {
-  if (/^[\x21-\x7e]{1,1024}$/.test(secret)) return secret;
-  const problem = "wanted 1 to 1,024 visible ASCII characters on one line";
+  const problem = problemOf(secret);
+  if (problem === null) return secret;
   throw new ConfigError([{ setting: origin, problem }]);
 }
+
+function problemOf(secret: string): string | null {
+  if (!/^[\x21-\x7e]{0,1024}$/.test(secret)) {
+    return `wanted ${CHARACTERS_MIN} to 1,024 visible ASCII characters on one line`;
+  }
+  if (isPlaceholder(secret)) return `this is a placeholder, not a secret; ${ADVICE}`;
+  if (secret.length >= CHARACTERS_MIN) return null;
+  return `a secret of less than ${CHARACTERS_MIN} characters can be guessed; ${ADVICE}`;
+}
+
+const ADVICE = "take what `openssl rand -base64 32` prints, or leave it out: one is made then";

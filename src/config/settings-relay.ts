@@ -120,7 +120,7 @@ export const RELAY_SETTINGS = {
     "Who may connect and call",
     text("secret"),
     "the file",
-    "Shared secret of the internal API. Taken from the variable alone; wins over the file.",
+    "Shared secret of the internal API, of 16 characters or more. Taken from the variable alone; wins over the file.",
     { commands: SERVERS, secret: true },
   ),
   edgeDomain: optional(

@@ -114,7 +114,8 @@ const EXPIRED_AT_ONCE_MAX = 500;
 /** GoAways in a second while draining: a relay beside us must be able to take the devices in. */
 const GO_AWAYS_PER_SECOND = 1_000;
 const GO_AWAY_TICK_MS = 50;
-/** A secret shorter than this is accepted on loopback only. */
+/** What the secret must have at least: on loopback, and elsewhere. */
+const LOOPBACK_SECRET_BYTES_MIN = 16;
 const SECRET_BYTES_MIN = 32;
 
 /** Whether only this machine reaches the address. */
@@ -135,8 +136,9 @@ function isLoopback(host: string): boolean {
 export function relayOptionsProblems(options: RelayOptions): ConfigProblem[] {
   const problems: ConfigProblem[] = [];
   const secretBytes = Buffer.byteLength(options.internalSecret);
-  if (secretBytes === 0) {
-    problems.push({ setting: "internalSecret", problem: "the internal API needs a secret" });
+  if (secretBytes < LOOPBACK_SECRET_BYTES_MIN) {
+    const problem = `the internal API needs a secret of ${LOOPBACK_SECRET_BYTES_MIN} bytes or more`;
+    problems.push({ setting: "internalSecret", problem });
   } else if (secretBytes < SECRET_BYTES_MIN && !isLoopback(options.internalHost)) {
     const problem = `needs at least ${SECRET_BYTES_MIN} bytes when the internal API listens on ${options.internalHost}`;
     problems.push({ setting: "internalSecret", problem });

@@ -1,5 +1,6 @@
 import { createPrivateKey, type KeyObject } from "node:crypto";
 import { ConfigError, type ConfigProblem } from "../../core/errors.ts";
+import { isPlaceholder } from "../../core/placeholder.ts";
 import { Secret } from "./secret.ts";
 import {
   type AccessTokenSettings,
@@ -49,7 +50,6 @@ const ALGS = new Set(
 const ALGS_DEFAULT = "RS256,PS256,ES256,EdDSA";
 const SCOPES_DEFAULT = "openid profile email";
 const SCOPE_TOKEN = /^[\x21\x23-\x5b\x5d-\x7e]+$/;
-const PLACEHOLDER = /^(?:change[-_ ]?me|secret|password|example|placeholder|todo|xxx+)$/i;
 const RSA_BITS_MIN = 2_048;
 
 /**
@@ -104,11 +104,6 @@ export function checkOidcOptions(options: OidcOptions): OidcSettings {
     accessTokens,
     warnings: warningsOf(options, credentials),
   };
-}
-
-/** Whether a text stands where somebody was to put a secret. */
-export function isPlaceholder(text: string): boolean {
-  return PLACEHOLDER.test(text) || /^(.)\1*$/s.test(text);
 }
 
 type Report = (setting: keyof OidcOptions, text: string) => void;

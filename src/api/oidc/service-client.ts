@@ -1,5 +1,5 @@
 import { ConfigError, type ConfigProblem } from "../../core/errors.ts";
-import { isPlaceholder } from "./options.ts";
+import { isPlaceholder } from "../../core/placeholder.ts";
 import { Secret } from "./secret.ts";
 import type { OidcSettings } from "./settings.ts";
 

@@ -210,7 +210,7 @@ function rawStream(t: TestContext, started: TestRelay, ref: string): WebSocket {
   return ws;
 }
 
-test("A1: loopback by default, the secret always, 32 bytes of it elsewhere", async (t) => {
+test("A1: loopback by default, the secret always, of 16 bytes, 32 of them elsewhere", async (t) => {
   assert.equal(RELAY_DEFAULTS.internalHost, "127.0.0.1");
   const options = { ...RELAY_DEFAULTS, internalPort: 0, listenPort: 0, internalSecret: "" };
   const settingsOf = (internalHost: string, internalSecret: string): string[] =>
@@ -219,7 +219,8 @@ test("A1: loopback by default, the secret always, 32 bytes of it elsewhere", asy
     );
   assert.deepEqual(settingsOf("127.0.0.1", ""), ["internalSecret"]);
   for (const host of ["127.0.0.1", "127.8.8.8", "::1", "localhost"]) {
-    assert.deepEqual(settingsOf(host, "short"), []);
+    assert.deepEqual(settingsOf(host, "x".repeat(15)), ["internalSecret"]);
+    assert.deepEqual(settingsOf(host, "x".repeat(16)), []);
   }
   for (const host of ["0.0.0.0", "::", "192.0.2.1", "relay.example"]) {
     assert.deepEqual(settingsOf(host, "x".repeat(31)), ["internalSecret"]);

@@ -103,9 +103,14 @@ test("API server's configuration: what is broken is told by the operator's spell
     [{ HAWSER_DATABASE_URL: "mysql://u:canary-db@h/d" }, ["HAWSER_DATABASE_URL"]],
     [{ HAWSER_API_INTERNAL_HOST: "0.0.0.0" }, []],
     [
-      { HAWSER_API_INTERNAL_HOST: "0.0.0.0", HAWSER_INTERNAL_SECRET: "short-canary" },
+      {
+        HAWSER_API_INTERNAL_HOST: "0.0.0.0",
+        HAWSER_INTERNAL_SECRET: "a-canary-of-31-characters-only",
+      },
       ["HAWSER_API_INTERNAL_HOST"],
     ],
+    [{ HAWSER_INTERNAL_SECRET: "short-canary" }, ["HAWSER_INTERNAL_SECRET"]],
+    [{ HAWSER_INTERNAL_SECRET: "changeme-changeme-changeme" }, ["HAWSER_INTERNAL_SECRET"]],
     [{ HAWSER_DATABASE_URL: "postgres://db.example.org" }, ["HAWSER_DATABASE_URL"]],
     [{ HAWSER_DATABASE_URL: "sqlite:" }, ["HAWSER_DATABASE_URL"]],
     [{ HAWSER_DATABASE_URL: "sqlite:/srv/" }, ["HAWSER_DATABASE_URL"]],

@@ -25,11 +25,15 @@ function folderOf(t: TestContext): string {
 test("internal secret: the variable wins over the file, the file over the data folder", (t) => {
   const folder = folderOf(t);
   const path = join(folder, "secret");
-  writeFileSync(path, "from-file\n", { mode: 0o600 });
-  const all = { internalSecret: "from-variable", internalSecretFile: path, dataDir: folder };
-  assert.equal(internalSecret(all, {}).secret, "from-variable");
+  writeFileSync(path, "whole-from-the-file\n", { mode: 0o600 });
+  const all = {
+    internalSecret: "whole-from-the-variable",
+    internalSecretFile: path,
+    dataDir: folder,
+  };
+  assert.equal(internalSecret(all, {}).secret, "whole-from-the-variable");
   const { secret, origin, warning } = internalSecret({ ...all, internalSecret: null }, {});
-  assert.deepEqual([secret, origin, warning], ["from-file", path, null]);
+  assert.deepEqual([secret, origin, warning], ["whole-from-the-file", path, null]);
   assert.deepEqual(readdirSync(folder), ["secret"]);
 });
 
@@ -62,7 +66,7 @@ test("internal secret: the data folder follows the XDG rules", () => {
 
 test("internal secret: a file that others can open is warned of", (t) => {
   const path = join(folderOf(t), "secret");
-  writeFileSync(path, "abc");
+  writeFileSync(path, "0123456789abcdef");
   chmodSync(path, 0o644);
   const { warning } = internalSecret({ ...NOWHERE, internalSecretFile: path }, {});
   assert.equal(warning, `Other users can open ${path}; its mode should be 0600.`);
@@ -77,6 +81,35 @@ test("internal secret: what cannot travel in a header is refused without being s
       (error) => error instanceof ConfigError && (bad === "" || !error.message.includes(bad)),
     );
   }
+});
+
+test("internal secret: a placeholder, or less than 16 characters, is refused wherever it stands, unseen", (t) => {
+  const path = join(folderOf(t), "secret");
+  const table = [
+    ["changeme", /placeholder/],
+    ["ChangeMe-changeme-changeme", /placeholder/],
+    ["z".repeat(43), /placeholder/],
+    ["8f3a0c77d1e95b2", /less than 16 characters/],
+  ] as const;
+  for (const [text, why] of table) {
+    writeFileSync(path, text, { mode: 0o600 });
+    const given = [
+      ["HAWSER_INTERNAL_SECRET", { ...NOWHERE, internalSecret: text }],
+      [path, { ...NOWHERE, internalSecretFile: path }],
+    ] as const;
+    for (const [setting, source] of given) {
+      assert.throws(
+        () => internalSecret(source, {}),
+        (error) =>
+          error instanceof ConfigError &&
+          error.problems[0]?.setting === setting &&
+          why.test(error.problems[0].problem) &&
+          !error.message.includes(text),
+      );
+    }
+  }
+  const least = { ...NOWHERE, internalSecret: "8f3a0c77d1e95b26" };
+  assert.equal(internalSecret(least, {}).secret, least.internalSecret);
 });
 
 test("internal secret: a folder that cannot be made is a problem of dataDir", (t) => {
