@@ -47,6 +47,7 @@ export {
   relaySettingsProblems,
 } from "./relay.ts";
 export {
+  checkDataFolder,
   dataFolder,
   type FoundSecret,
   givenSecret,

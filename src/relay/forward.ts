@@ -204,10 +204,24 @@ export class Forwarder implements ExchangeOwner {
   /** Ends every running exchange: answered where the head is not out yet, cut otherwise. */
   close(): void {
     this.#closed = true;
+    this.#endWhere(() => true, relayError("ERR_RELAY_DRAINING", { retryAfter: 1 }));
+  }
+
+  /**
+   * Ends what runs for callers whose keys are good no longer, in the same way. It looks at every running exchange.
+   *
+   * @param keyIds public references, `hwk_<id>`
+   */
+  endCallers(keyIds: ReadonlySet<string>): void {
+    const isTheirs = ({ route }: Exchange): boolean => route !== null && keyIds.has(route.keyId);
+    this.#endWhere(isTheirs, relayError("ERR_RELAY_UNAUTHORIZED"));
+  }
+
+  #endWhere(isMeant: (exchange: Exchange) => boolean, error: HttpError): void {
     let exchange = this.#first;
     while (exchange !== null) {
       const { next } = exchange;
-      exchange.fail(relayError("ERR_RELAY_DRAINING", { retryAfter: 1 }));
+      if (isMeant(exchange)) exchange.fail(error);
       exchange = next;
     }
   }

@@ -1,3 +1,4 @@
+import { SESSION_COOKIE } from "../../core/contract.ts";
 import type { HttpError } from "../../core/errors.ts";
 import { BYTE_CLASS, byteAt, LOWER_TOKEN } from "./bytes.ts";
 import { type RequestErrorCode, requestError } from "./errors.ts";
@@ -22,6 +23,7 @@ const UNFRAMED: ReadonlySet<RequestErrorCode> = new Set([
  */
 const OURS = /^x[^0-9a-z](?:hawser|forwarded)(?:[^0-9a-z]|$)/;
 const X = 0x78;
+const OWN_COOKIES: ReadonlySet<string> = new Set(Object.values(SESSION_COOKIE));
 /** As many digits as a number holds exactly. */
 const LENGTH = /^[0-9]{1,15}$/;
 
@@ -144,6 +146,11 @@ export class RequestFields {
       case 6:
         if (name === "expect") {
           this.expectContinue ||= value.toLowerCase() === "100-continue";
+          return;
+        }
+        if (name === "cookie" && value.includes(SESSION_COOKIE.loopback)) {
+          const others = withoutOwnCookies(value);
+          if (others !== "") this.pass(name, others);
           return;
         }
         break;
@@ -292,6 +299,13 @@ export function framingProblem(req: {
   req.forEach(ownFields.add);
   ownFields.finish();
   return ownFields.unframed ? ownFields.problem : null;
+}
+
+/** The cookies without the API server's, which would make a device the person whose browser asks. */
+function withoutOwnCookies(value: string): string {
+  const nameOf = (pair: string): string => (pair.split("=", 1)[0] ?? "").trim();
+  const others = value.split(";").filter((pair) => !OWN_COOKIES.has(nameOf(pair)));
+  return others.join(";").trim();
 }
 
 function joined(before: string, value: string): string {

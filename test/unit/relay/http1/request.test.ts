@@ -105,6 +105,25 @@ test("a stranger says nothing that the API server alone may say, in no spelling"
   assert.equal(collect(["x-hawser-user", "u1"]).text, "x-hawser-user: u1\r\n");
 });
 
+test("the login cookie of an API server on the same host goes to no device, other cookies do", () => {
+  const cases: readonly (readonly [string, string | null])[] = [
+    ["hawser_sid=v1.k.s.m", null],
+    ["__Host-hawser_sid=v1.k.s.m; hawser_sid=x;", null],
+    ["a=b; __Host-hawser_sid=v1.k.s.m; c=d", "a=b; c=d"],
+    ["hawser_sid=v1.k.s.m;a=b", "a=b"],
+    ["a=b; \thawser_sid =x; hawser_sid", "a=b"],
+    [
+      "a=hawser_sid; my_hawser_sid=1; hawser_sid2=2",
+      "a=hawser_sid; my_hawser_sid=1; hawser_sid2=2",
+    ],
+    ["a=b; c=d", "a=b; c=d"],
+  ];
+  for (const [sent, passed] of cases) {
+    const text = passed === null ? "" : `cookie: ${passed}\r\n`;
+    assert.equal(collect(["cookie", sent]).text, text, sent);
+  }
+});
+
 test("a trusted proxy's word is kept and added to", () => {
   const fields = collect(
     ["host", "h"],
