@@ -77,7 +77,7 @@ class TunnelEndpoint {
 
   register(app: TemplatedApp): void {
     const { muxOptions, uws } = this.#context;
-    // Compiled now: what V8 allocates for that must not fall into a late upgrade.
+    // Compiled now: what V8 allocates for that must not fall into a late upgrade, see #decideLate.
     this.#isLate = true;
     this.#onOpen(null);
     this.#isLate = false;
@@ -218,8 +218,10 @@ class TunnelEndpoint {
 
   /**
    * Decides outside the route handler. The tunnel is made once `cork` has returned: where uWS finds the upgraded socket at the
-   * address of before, it still looks for the state of the HTTP response there, in memory that the upgrade has freed.
-   * Whatever is allocated meanwhile may come to lie in it, and can read as "close this connection".
+   * address of before, it still looks for the state of the HTTP response there. The adapted copy keeps that; otherwise it is
+   * memory that the upgrade has freed, and whatever is allocated meanwhile may read as "close this connection".
+   *
+   * @see docs/adr/0002-uwebsockets-package-and-glibc.md
    */
   #decideLate(res: HttpResponse, handshake: Handshake, verdict: Verdict<DeviceIdentity>): void {
     this.#isLate = true;
