@@ -18,9 +18,9 @@ import { makeWorkFolder } from "./support/tools.ts";
 
 const HELP = `Usage: npm run bench:matrix -- [options]
 
-Loads a relay with ${SCENARIOS.length} scenarios in turn: a small GET, a GET of 64 KiB, a POST of 1 KiB and one of 64 KiB, each over
-1 and 32 connections, to 1 and 20 devices. Every answer is compared. Any error, timeout, status other than 200 or wrong body
-ends it with exit code 1.
+Runs ${SCENARIOS.length} scenarios in turn. At the relay's edge: a small GET, a GET of 64 KiB, a POST of 1 KiB and one of 64 KiB, each over
+1 and 32 connections, to 1 and 20 devices. Through the API server: a small GET and a POST of 1 KiB to 1 device. Every answer is
+compared. Any error, timeout, status other than 200 or wrong body ends it with exit code 1.
 
 Options:
   --only <name>    one scenario; may be given again. For example ${SCENARIOS[0] === undefined ? "" : scenarioName(SCENARIOS[0])}
@@ -30,6 +30,7 @@ Options:
 
 Examples:
   npm run bench:matrix
+  npm run bench:matrix -- --only api_get_small_1dev_c32 --only get_small_1dev_c32
   npm run bench:matrix -- --only post_64k_20dev_c32 --seconds 10
 `;
 
