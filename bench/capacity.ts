@@ -5,9 +5,10 @@
 import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { root } from "../test/support/root.ts";
+import { ROW_IDS } from "./rows/table.ts";
 import { capacityParts, withParts } from "./support/capacity-page.ts";
 import { drawCharts } from "./support/charts.ts";
-import { runCommand } from "./support/command.ts";
+import { note, runCommand } from "./support/command.ts";
 import { FIGURE_FILES, RELEASE_FOLDER, RESULTS_FOLDER, readFigures } from "./support/release.ts";
 
 const HELP = `Usage: npm run bench:capacity -- [options]
@@ -30,6 +31,15 @@ const options = { from: { type: "string", default: RESULTS_FOLDER } } as const;
 
 await runCommand({ name: "bench:capacity", help: HELP, options }, ({ from }) => {
   const figures = readFigures(from);
+  const { rows, density } = figures;
+  const missing = ROW_IDS.filter((id) => !rows.rows.some((row) => row.id === id));
+  if (missing.length > 0)
+    note(`latest.json has no ${missing.join(", ")}: the page has no figure there`);
+  for (const name of ["commit", "node", "cpu"] as const) {
+    if (rows[name] !== density[name]) {
+      note(`the ${name} of latest.json is ${rows[name]}, that of density.json ${density[name]}`);
+    }
+  }
   mkdirSync(RELEASE_FOLDER, { recursive: true });
   for (const name of FIGURE_FILES) {
     const target = join(RELEASE_FOLDER, name);

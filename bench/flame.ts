@@ -35,7 +35,7 @@ Options:
   --help           this text
 
 Examples:
-  npm run flame                                      every picture, about 3 minutes
+  npm run flame                                      every picture, about 2 minutes
   npm run flame -- --only relay-small --seconds 20   one, from a longer load
   npm run flame -- --dry --seconds 1                 whether every load runs on this machine
 `;

@@ -2,7 +2,7 @@
  * `npm run bench:storm`: a fleet that comes back at once after its relay has ended. Relay and devices are processes of their
  * own, the API server and its SQLite database are in this one.
  */
-import { chosenOf, type FlagsOf, runCommand, wholeNumber } from "./support/command.ts";
+import { chosenOf, type FlagsOf, note, runCommand, wholeNumber } from "./support/command.ts";
 import { devicesOf } from "./support/file-limit.ts";
 import { RELAY_IDS } from "./support/relays.ts";
 import { runStorm, type StormResult } from "./support/storm.ts";
@@ -60,7 +60,7 @@ async function main(flags: FlagsOf<typeof options>): Promise<void> {
   const limit =
     flags.handshakes === undefined ? null : wholeNumber("--handshakes", flags.handshakes);
   const relayOptions = limit === null ? [] : [`--handshakes-per-second-max=${limit}`];
-  const plan = { relay, devices, end, live: true, options: relayOptions };
+  const plan = { relay, devices, end, live: true, note, options: relayOptions };
   const result = await runStorm(await prepareTools(), plan);
   const ok = holds(result);
   const text = flags.json ? JSON.stringify({ ...result, ok }) : flat({ ...result, ok }).join("\n");
