@@ -24,8 +24,8 @@ import { prepareTools } from "./support/tools.ts";
 
 const HELP = `Usage: npm run flame -- [options]
 
-Runs the relay and the API server under clinic and 0x and draws flamegraphs/<id>.svg. Installs both profilers into
-flamegraphs/node_modules where they are missing. Needs wrk, gcc and Go.
+Runs the relay and the API server under clinic and 0x, draws flamegraphs/<id>.svg and prints the name of each. Installs both
+profilers into flamegraphs/node_modules where they are missing. Needs wrk, gcc and Go.
 
 Options:
   --only <id>      one picture; may be given again. Pictures:
@@ -63,7 +63,9 @@ async function main(flags: FlagsOf<typeof options>): Promise<void> {
     note(`running ${scenario.id}`);
     const profiler = flags.dry ? "none" : scenario.profiler;
     const profiled = await scenario.run({ id: scenario.id, profiler, tools, seconds });
-    if (!flags.dry) draw(scenario, profiled);
+    if (flags.dry) continue;
+    draw(scenario, profiled);
+    process.stdout.write(`flamegraphs/${scenario.id}.svg\n`);
   }
 }
 
