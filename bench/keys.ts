@@ -199,8 +199,8 @@ async function main(flags: FlagsOf<typeof options>): Promise<void> {
       flags.json
         ? `${JSON.stringify(result)}\n`
         : `Relay CPU per request, ${CONNECTIONS} connections, 1 device, ${rounds} rounds of ${seconds} s in turn, medians\n` +
-            `  1 key        ${rounded(oneUs)} µs\n  ${keyCount} keys  ${rounded(manyUs)} µs\n` +
-            `  ratio        ${ratio.toFixed(3)} (at most ${limit}: ${ok ? "holds" : "does not hold"})\n`,
+            `  1 key         ${rounded(oneUs)} µs\n  ${`${keyCount} keys`.padEnd(12)}  ${rounded(manyUs)} µs\n` +
+            `  ratio         ${ratio.toFixed(3)} (at most ${limit}: ${ok ? "holds" : "does not hold"})\n`,
     );
     if (!ok) process.exitCode = 1;
   } finally {

@@ -5,6 +5,7 @@
 import { chosenOf, type FlagsOf, note, runCommand, wholeNumber } from "./support/command.ts";
 import { devicesOf } from "./support/file-limit.ts";
 import { RELAY_IDS } from "./support/relays.ts";
+import { rounded } from "./support/stats.ts";
 import { runStorm, type StormResult } from "./support/storm.ts";
 import { prepareTools } from "./support/tools.ts";
 
@@ -37,7 +38,8 @@ function flat(part: object, prefix = ""): string[] {
   return Object.entries(part).flatMap(([name, value]: [string, unknown]) => {
     const full = prefix === "" ? name : `${prefix}.${name}`;
     if (typeof value === "object" && value !== null) return flat(value, full);
-    return [`${full.padEnd(20)}${String(value).padStart(12)}`];
+    const isLong = typeof value === "number" && !Number.isInteger(value);
+    return [`${full.padEnd(20)}${String(isLong ? rounded(value) : value).padStart(12)}`];
   });
 }
 
