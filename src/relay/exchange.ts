@@ -1,11 +1,12 @@
 import type { HttpResponse } from "uWebSockets.js";
 import { ClosedError, type HttpError } from "../core/errors.ts";
+import { BodyKind } from "../core/http1/rules.ts";
 import type { Stream, StreamHandler } from "../mux/index.ts";
 import type { RelayContext } from "./context.ts";
 import { relayError } from "./errors.ts";
 import { isIdempotent, recordExchange } from "./exchange-record.ts";
 import type { ForwardRoute } from "./forward.ts";
-import { BodyKind, ResponseParser, type ResponseSink, requestHead } from "./http1/index.ts";
+import { ResponseParser, type ResponseSink, requestHead } from "./http1/index.ts";
 import { answerProblem } from "./problem.ts";
 import { RequestIn } from "./request-in.ts";
 import { keepsUntaken, ResponseOut, type ResponseOutOwner } from "./response-out.ts";

@@ -1,4 +1,4 @@
-import { byteAt } from "./bytes.ts";
+import { byteAt } from "../../core/http1/bytes.ts";
 
 /** Longer heads are read each time. */
 const REMEMBERED_BYTES_MAX = 1_024;

@@ -3,4 +3,4 @@ export { HTTP1_ERRORS } from "./errors.ts";
 export { framingProblem, RequestFields } from "./request-fields.ts";
 export { checkMethod, checkTarget, type RequestHop, requestHead } from "./request-head.ts";
 export type { HeadArena } from "./response-head.ts";
-export { BodyKind, ResponseParser, type ResponseSink } from "./response-parser.ts";
+export { ResponseParser, type ResponseSink } from "./response-parser.ts";

@@ -1,6 +1,7 @@
 import { SESSION_COOKIE } from "../../core/contract.ts";
 import type { HttpError } from "../../core/errors.ts";
-import { BYTE_CLASS, byteAt, LOWER_TOKEN } from "./bytes.ts";
+import { BYTE_CLASS, byteAt, LOWER_TOKEN } from "../../core/http1/bytes.ts";
+import { contentLengthOf } from "../../core/http1/rules.ts";
 import { type RequestErrorCode, requestError } from "./errors.ts";
 
 /** Anything that is not HTAB or visible ASCII or space. */
@@ -24,8 +25,6 @@ const UNFRAMED: ReadonlySet<RequestErrorCode> = new Set([
 const OURS = /^x[^0-9a-z](?:hawser|forwarded)(?:[^0-9a-z]|$)/;
 const X = 0x78;
 const OWN_COOKIES: ReadonlySet<string> = new Set(Object.values(SESSION_COOKIE));
-/** As many digits as a number holds exactly. */
-const LENGTH = /^[0-9]{1,15}$/;
 
 /**
  * Collects the fields of one request as uWS hands them over: names in lower case, values decoded as UTF-8.
@@ -231,7 +230,8 @@ export class RequestFields {
 
   private takeLength(value: string): void {
     this.once(1, "ERR_HTTP_REQUEST_CONTENT_LENGTH");
-    if (LENGTH.test(value)) this.contentLength = Number(value);
+    const length = contentLengthOf(value);
+    if (length >= 0) this.contentLength = length;
     else this.refuse("ERR_HTTP_REQUEST_CONTENT_LENGTH");
   }
 

@@ -1,4 +1,5 @@
 import type { HttpError } from "../../core/errors.ts";
+import { isToken } from "../../core/http1/rules.ts";
 import { requestError } from "./errors.ts";
 import { RequestFields } from "./request-fields.ts";
 
@@ -20,7 +21,6 @@ export interface RequestHop {
 }
 
 const TARGET_CHARACTERS_MAX = 16_384;
-const TOKEN_TEXT = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
 const NOT_VISIBLE = /[^\x21-\x7e]/;
 /** A backslash or NUL, raw or encoded. */
 const BACKSLASH_OR_NUL = /\\|%5c|%00/i;
@@ -78,7 +78,7 @@ function isPlain(target: string): boolean {
 
 /** Checks a method, as `getCaseSensitiveMethod` gives it: uWS takes any bytes for one. */
 export function checkMethod(method: string): HttpError | null {
-  if (method === "GET" || method === "POST" || TOKEN_TEXT.test(method)) return null;
+  if (method === "GET" || method === "POST" || isToken(method)) return null;
   return requestError("ERR_HTTP_REQUEST_METHOD");
 }
 
@@ -153,5 +153,5 @@ function forwardedNode(address: string): string {
 
 /** A value that is no token, such as a host with a port, is put in quotes. A host has neither quote nor backslash. */
 function quoted(value: string): string {
-  return TOKEN_TEXT.test(value) ? value : `"${value}"`;
+  return isToken(value) ? value : `"${value}"`;
 }

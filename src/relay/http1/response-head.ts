@@ -12,7 +12,8 @@ import {
   TAB,
   TOKEN,
   textEnd,
-} from "./bytes.ts";
+} from "../../core/http1/bytes.ts";
+import { isStatus, LENGTH_DIGITS_MAX } from "../../core/http1/rules.ts";
 import type { ResponseErrorCode } from "./errors.ts";
 import { HeadFacts, HeadMemory } from "./head-memory.ts";
 
@@ -51,8 +52,6 @@ const TIMEOUT = ascii("timeout");
 
 /** Options of `Connection` that name no field to be taken out. */
 const KNOWN_OPTIONS = ["close", "keep-alive", "upgrade"];
-/** More digits than a length that a number can hold exactly. */
-const LENGTH_DIGITS_MAX = 15;
 /** A day: a longer keep-alive time is as good as this one. */
 const KEEP_ALIVE_SECONDS_MAX = 86_400;
 
@@ -153,7 +152,7 @@ export class ResponseHead extends HeadFacts {
       if (digit < 0 || digit > 9) return this.bad("ERR_HTTP_RESPONSE_STATUS_LINE");
       status = status * 10 + digit;
     }
-    if (status < 100 || status > 599) return this.bad("ERR_HTTP_RESPONSE_STATUS_LINE");
+    if (!isStatus(status)) return this.bad("ERR_HTTP_RESPONSE_STATUS_LINE");
     if (at >= limit) return MORE;
     const byte = byteAt(bytes, at);
     if (byte !== SP && byte !== CR) {

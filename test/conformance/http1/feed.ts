@@ -1,4 +1,5 @@
-import { BodyKind, type HeadArena, ResponseParser } from "../../../src/relay/http1/index.ts";
+import { BodyKind } from "../../../src/core/http1/rules.ts";
+import { type HeadArena, ResponseParser } from "../../../src/relay/http1/index.ts";
 
 /** What a parser made of a response. */
 export interface Outcome {

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { BodyKind, ResponseParser } from "../../../../src/relay/http1/index.ts";
+import { BodyKind } from "../../../../src/core/http1/rules.ts";
+import { ResponseParser } from "../../../../src/relay/http1/index.ts";
 import {
   everyCut,
   type FeedOptions,
