@@ -95,12 +95,20 @@ export class AsciiLines {
   /** A whole number that is not negative, in decimal. */
   number(value: number): void {
     if (value > 0x7fff_ffff) {
-      this.text(String(value));
+      // A time: as text it would be made, and thrown away, for each line.
+      const millions = Math.floor(value / 1e6);
+      this.number(millions);
+      this.#digits(value - millions * 1e6, 6);
       return;
     }
-    const block = this.#block;
     let digits = 1;
     for (let limit = 10; value >= limit; limit *= 10) digits += 1;
+    this.#digits(value, digits);
+  }
+
+  /** Writes the last `digits` digits of a number below 2^31. */
+  #digits(value: number, digits: number): void {
+    const block = this.#block;
     const end = this.#used + digits;
     let rest = value | 0;
     for (let at = end - 1; at >= this.#used; at--) {
