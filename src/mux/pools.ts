@@ -1,4 +1,5 @@
 import { HEADER_BYTES, PONGS_WAITING_MAX } from "./constants.ts";
+import type { SessionCounters } from "./counters.ts";
 import { BATCH_BYTES } from "./options.ts";
 import type { Session } from "./session.ts";
 
@@ -56,6 +57,8 @@ export interface PoolLimits {
   maxRecvBufferBytes?: number;
   /** Batch buffers (4 or 64 KiB) that sessions may hold until their flush; beyond it writes leave at once. */
   batchBuffers?: number;
+  /** Counts what all sessions see and do, in place of 200 bytes of counts in each session that was ever used. */
+  tally?: SessionCounters;
 }
 
 /** What the sessions of one process share: buffers, and budgets of memory. */
@@ -63,6 +66,8 @@ export class MuxPools {
   readonly maxWindowPoolBytes: number;
   readonly maxRecvBufferBytes: number;
   readonly batchBuffersMax: number;
+  /** The counts of all sessions together; null where each has its own. */
+  readonly tally: SessionCounters | null;
   /** Scratch for the header of a frame that leaves by itself. */
   readonly header: Uint8Array = new Uint8Array(HEADER_BYTES);
   /** Growth drawn by all streams, bytes. */
@@ -83,6 +88,7 @@ export class MuxPools {
     this.maxWindowPoolBytes = limits.maxWindowPoolBytes ?? 256 * MIB;
     this.maxRecvBufferBytes = limits.maxRecvBufferBytes ?? 256 * MIB;
     this.batchBuffersMax = limits.batchBuffers ?? 1024;
+    this.tally = limits.tally ?? null;
   }
 
   /** True when so many batches wait for a flush that the next write had better leave at once. */
