@@ -49,6 +49,8 @@ const SMALL_BATCH_BYTES = 4 * 1024;
 /** Batch buffers of each size that stay for the next use: 4 MiB of either. */
 const SMALL_BATCHES_KEPT = 1024;
 const BATCHES_KEPT = 64;
+/** Rings of pongs that stay for the next use, some 400 bytes each: as many devices may ping in one turn. */
+const PONG_RINGS_KEPT = 256;
 
 export interface PoolLimits {
   /** Growth of receive windows beyond their initial size, whole process, bytes. */
@@ -138,7 +140,7 @@ export class MuxPools {
   givePongRing(ring: PongRing): void {
     ring.head = 0;
     ring.count = 0;
-    this.pongRings.push(ring);
+    if (this.pongRings.length < PONG_RINGS_KEPT) this.pongRings.push(ring);
   }
 
   /** Draws `bytes` of window growth; false when the process has none left. */
