@@ -3,6 +3,7 @@ import { type AsciiLines, LinePiece } from "./ascii-lines.ts";
 /** The two HTTP fronts by number. */
 export const FRONT_NAMES = ["edge", "internal"] as const;
 
+const BEFORE_TIME = '{"level":30,"time":';
 const EDGE = new LinePiece(`${FRONT_NAMES[0]}","request_id":"`);
 const INTERNAL = new LinePiece(`${FRONT_NAMES[1]}","request_id":"`);
 const DEVICE = new LinePiece('","device":"');
@@ -35,6 +36,7 @@ export class AccessLog {
   /** The line up to the front's name, for the millisecond `#time`: many lines share one. */
   #opening = new LinePiece("");
   #time = -1;
+  #timeDigits = 0;
 
   /**
    * @param lines other logs may write to them, too
@@ -117,8 +119,14 @@ export class AccessLog {
 
   #open(time: number): void {
     this.#time = time;
+    const digits = String(time).length;
+    if (digits === this.#timeDigits) {
+      this.#opening.putNumber(BEFORE_TIME.length, digits, time);
+      return;
+    }
+    this.#timeDigits = digits;
     this.#opening = new LinePiece(
-      `{"level":30,"time":${time}${this.#bindings},"msg":"request","front":"`,
+      `${BEFORE_TIME}${time}${this.#bindings},"msg":"request","front":"`,
     );
   }
 }

@@ -5,7 +5,13 @@ import type { RelayContext } from "./context.ts";
 import { relayError } from "./errors.ts";
 import { isIdempotent, recordExchange } from "./exchange-record.ts";
 import type { ForwardRoute } from "./forward.ts";
-import { BodyKind, ResponseParser, type ResponseSink, requestHead } from "./http1/index.ts";
+import {
+  BodyKind,
+  type HeadMemory,
+  ResponseParser,
+  type ResponseSink,
+  requestHead,
+} from "./http1/index.ts";
 import { answerProblem } from "./problem.ts";
 import { RequestIn } from "./request-in.ts";
 import { keepsUntaken, ResponseOut, type ResponseOutOwner } from "./response-out.ts";
@@ -25,6 +31,8 @@ function answerCorked(): void {
 /** Who owns exchanges: told when one needs a tunnel again, and when one is over. */
 export interface ExchangeOwner {
   readonly context: RelayContext;
+  /** Response heads that came before, of any device. */
+  readonly headMemory: HeadMemory;
   /** Coarse time in ms, at most one sweep old: for idle limits only. */
   readonly coarseNow: number;
   /** Sends the same request once more over whatever tunnel the device has now, or lets it wait for one. */
@@ -86,7 +94,7 @@ export class Exchange implements StreamHandler, ResponseSink, ResponseOutOwner, 
 
   constructor(owner: ExchangeOwner) {
     this.#owner = owner;
-    this.#parser = new ResponseParser(owner.context.options.headBytesMax);
+    this.#parser = new ResponseParser(owner.context.options.headBytesMax, owner.headMemory);
     this.#out = new ResponseOut(this, owner.context.pools);
     this.#in = new RequestIn(this);
     this.#onAborted = () => this.#aborted();
@@ -270,7 +278,7 @@ export class Exchange implements StreamHandler, ResponseSink, ResponseOutOwner, 
       if (this.#complete) this.#out.end();
       return;
     }
-    const head = arena.bytes.subarray(this.#parser.headStart, this.#parser.headEnd);
+    const head = this.#parser.headText(arena);
     const { draining } = this.#owner.context;
     if (this.#complete && !keepsUntaken(length, this.serial, draining)) {
       this.#taken(length);

@@ -4,7 +4,7 @@ import type { RelayContext } from "./context.ts";
 import { relayError } from "./errors.ts";
 import { Exchange, type ExchangeOwner } from "./exchange.ts";
 import { HoldQueue } from "./hold-queue.ts";
-import type { RequestFields, RequestHop } from "./http1/index.ts";
+import { HeadMemory, type RequestFields, type RequestHop } from "./http1/index.ts";
 import { KEEP_AWAKE_MS } from "./response-timeout.ts";
 import type { Tunnel } from "./tunnel.ts";
 
@@ -42,6 +42,7 @@ export interface ForwardRoute {
  */
 export class Forwarder implements ExchangeOwner {
   readonly context: RelayContext;
+  readonly headMemory = new HeadMemory();
   coarseNow = 0;
   readonly #spare: Exchange[] = [];
   readonly #holds: HoldQueue;

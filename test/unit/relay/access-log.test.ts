@@ -54,6 +54,21 @@ describe("AccessLog", () => {
     ]);
   });
 
+  it("says each line's own millisecond, also across a carry and another number of digits", (t) => {
+    const times = [0, 9, 1_699_999_999_999, 1_700_000_000_000, 1_700_000_000_001, 12];
+    t.mock.timers.enable({ apis: ["Date"], now: 0 });
+    const { log, lines } = setUp(',"pid":7');
+    for (const time of times) {
+      t.mock.timers.setTime(time);
+      log.request(0, "i", "d", "k", "GET", 200, null, 0, 0, 1, 1);
+    }
+    log.flush();
+    assert.deepEqual(
+      lines.all().map((line) => [line["time"], line["pid"], line["msg"]]),
+      times.map((time) => [time, 7, "request"]),
+    );
+  });
+
   it("names the stage of a failure and leaves out a first byte that never came", () => {
     const { log, lines } = setUp();
     log.request(1, "i", "", "", "POST", 503, "offline", 0, 0, -1, 2_000);
