@@ -269,7 +269,7 @@ export class Exchange implements StreamHandler, ResponseSink, ResponseOutOwner, 
       return;
     }
     const { arena } = this.#owner.context.turn;
-    const body = arena.bytes.subarray(this.#run.start, this.#run.end);
+    const body = this.#run.view(arena);
     const { length } = body;
     this.#run.clear();
     if (this.#out.begun) {
