@@ -33,6 +33,7 @@ export class AccessLog {
   enabled: boolean;
   readonly #lines: AsciiLines;
   readonly #bindings: string;
+  readonly #wallNow: () => number;
   /** The line up to the front's name, for the millisecond `#time`: many lines share one. */
   #opening = new LinePiece("");
   #time = -1;
@@ -41,8 +42,10 @@ export class AccessLog {
   /**
    * @param lines other logs may write to them, too
    * @param bindings pino's prepared bindings, `,"pid":1,"hostname":"x"`, or "" for none
+   * @param wallNow ms since the epoch
    */
-  constructor(lines: AsciiLines, enabled = true, bindings = "") {
+  constructor(lines: AsciiLines, enabled = true, bindings = "", wallNow = Date.now) {
+    this.#wallNow = wallNow;
     this.#lines = lines;
     this.enabled = enabled;
     this.#bindings = bindings;
@@ -76,7 +79,7 @@ export class AccessLog {
     totalMs: number,
   ): void {
     if (!this.enabled) return;
-    const time = Date.now();
+    const time = this.#wallNow();
     if (time !== this.#time) this.#open(time);
     const lines = this.#lines;
     const varying = requestId.length + deviceId.length + keyId.length + method.length;

@@ -115,7 +115,7 @@ export class Exchange implements StreamHandler, ResponseSink, ResponseOutOwner, 
     this.#run.clear();
     this.#bytesOut = 0;
     this.heldUntil = 0;
-    this.#startedAt = this.#owner.context.clock.now();
+    this.#startedAt = this.#owner.context.turn.now;
     this.#firstByteAt = 0;
     this.#activeAt = this.#owner.coarseNow;
     this.#idempotent = isIdempotent(route.method);
@@ -476,7 +476,7 @@ export class Exchange implements StreamHandler, ResponseSink, ResponseOutOwner, 
     if (this.route !== null) {
       const { context } = this.#owner;
       const stage = error === null ? null : error.stage;
-      const totalMs = context.clock.now() - this.#startedAt;
+      const totalMs = Math.max(context.turn.now, this.#firstByteAt) - this.#startedAt;
       const firstByteMs = this.#firstByteAt === 0 ? -1 : this.#firstByteAt - this.#startedAt;
       const { bytes } = this.#in;
       recordExchange(

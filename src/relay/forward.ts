@@ -43,20 +43,23 @@ export interface ForwardRoute {
 export class Forwarder implements ExchangeOwner {
   readonly context: RelayContext;
   readonly headMemory = new HeadMemory();
-  coarseNow = 0;
+  coarseNow: number;
   readonly #spare: Exchange[] = [];
   readonly #holds: HoldQueue;
   #first: Exchange | null = null;
   #running = 0;
   /** When uWS's timers were reset last: those of request bodies, those of responses. */
-  #requestsAwakeAt = 0;
-  #responsesAwakeAt = 0;
+  #requestsAwakeAt: number;
+  #responsesAwakeAt: number;
   #closed = false;
   #onIdle: (() => void) | null = null;
 
   constructor(context: RelayContext) {
     this.context = context;
     this.coarseNow = context.clock.now();
+    // Never a small integer: what V8 compiled for one would be thrown away with the first time that is none.
+    this.#requestsAwakeAt = this.coarseNow;
+    this.#responsesAwakeAt = this.coarseNow;
     this.#holds = new HoldQueue(context.options.holdQueueMax);
   }
 

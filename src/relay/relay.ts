@@ -149,6 +149,7 @@ export function relayOptionsProblems(options: RelayOptions): ConfigProblem[] {
 function lineLogsOf(
   logger: Logger,
   sink: LineSink | undefined,
+  turn: Turn,
 ): Pick<RelayContext, "accessLog" | "tunnelLog"> {
   const internals = logger as unknown as Record<symbol, unknown>;
   const destination = internals[pino.symbols.streamSym] as DestinationStream;
@@ -159,7 +160,7 @@ function lineLogsOf(
   const enabled = logger.isLevelEnabled("info");
   const prepared = typeof bindings === "string" ? bindings : "";
   return {
-    accessLog: new AccessLog(lines, enabled, prepared),
+    accessLog: new AccessLog(lines, enabled, prepared, () => turn.wallNow),
     tunnelLog: new TunnelLog(lines, enabled, prepared),
   };
 }
@@ -167,6 +168,7 @@ function lineLogsOf(
 function buildContext(options: RelayOptions, mux: MuxOptions, deps: RelayDeps): RelayContext {
   const clock = deps.clock ?? monotonicClock;
   const log = deps.logger;
+  const turn = new Turn(clock);
   const store = new InMemorySessionStore<Tunnel>(clock, {
     onCloseError: (tunnel, error) =>
       log.warn({ device: tunnel.deviceId, err: error }, "close failed"),
@@ -178,7 +180,7 @@ function buildContext(options: RelayOptions, mux: MuxOptions, deps: RelayDeps): 
     log,
     clock,
     metrics: new RelayMetrics(),
-    ...lineLogsOf(log, deps.accessLines),
+    ...lineLogsOf(log, deps.accessLines, turn),
     store,
     displaced: new Set(),
     handshakes: new HandshakeGuard(clock, {
@@ -192,7 +194,7 @@ function buildContext(options: RelayOptions, mux: MuxOptions, deps: RelayDeps): 
     tunnelListener: deps.tunnelListener ?? null,
     pools: new MuxPools(),
     wheel: new TimerWheel(clock.now()),
-    turn: new Turn(),
+    turn,
     clientAddress: new ClientAddressRule(options.trustedProxyCidrs),
     forwarder: null,
     responseAwakeMs: KEEP_AWAKE_MS.SHORT,

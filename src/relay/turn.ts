@@ -1,3 +1,4 @@
+import type { Clock } from "../core/clock.ts";
 import type { Session } from "../mux/index.ts";
 import type { HeadArena } from "./http1/index.ts";
 
@@ -28,9 +29,40 @@ export class Turn {
   #dirty: Session[] = [];
   #dirtySpare: Session[] = [];
   readonly #run: () => void;
+  readonly #clock: Clock;
+  #now: number;
+  #wallNow: number;
+  /** `#now` and `#wallNow` are of this turn. */
+  #timed = false;
 
-  constructor() {
+  constructor(clock: Clock) {
+    this.#clock = clock;
+    this.#now = clock.now();
+    this.#wallNow = Date.now();
     this.#run = () => this.#runAll();
+  }
+
+  /**
+   * Time of the turn, clock ms: when it was first asked for, and in the work at the end when that began. So many requests
+   * share two looks at the clock, and a request that waited in its socket for others of the turn is counted as waiting.
+   */
+  get now(): number {
+    if (!this.#timed) this.#readClocks();
+    return this.#now;
+  }
+
+  /** The same, wall clock ms since the epoch. */
+  get wallNow(): number {
+    if (!this.#timed) this.#readClocks();
+    return this.#wallNow;
+  }
+
+  #readClocks(): void {
+    this.#timed = true;
+    this.#now = this.#clock.now();
+    this.#wallNow = Date.now();
+    // The time is good until the turn ends: it has to end, whatever was the reason to ask.
+    if (!this.#scheduled) this.#schedule();
   }
 
   /** Runs `task` once at the end of this turn. */
@@ -51,6 +83,7 @@ export class Turn {
   }
 
   #runAll(): void {
+    this.#readClocks();
     this.#scheduled = false;
     const tasks = this.#tasks;
     this.#tasks = this.#tasksSpare;
@@ -64,6 +97,7 @@ export class Turn {
     for (const session of dirty) session.flush();
     dirty.length = 0;
     if (this.#tasks.length === 0) this.arena.clear();
+    this.#timed = false;
   }
 }
 
