@@ -34,6 +34,20 @@ export class LinePiece {
       this.words[at] = padded.readInt32LE(at * WORD_BYTES);
     }
   }
+
+  /** Writes a whole number that is not negative over the `count` characters from `at` on; it has so many digits. */
+  putNumber(at: number, count: number, value: number): void {
+    const { words } = this;
+    let rest = value;
+    for (let place = at + count - 1; place >= at; place--) {
+      const next = Math.floor(rest / 10);
+      const shift = 8 * (place % WORD_BYTES);
+      const word = Math.floor(place / WORD_BYTES);
+      words[word] =
+        ((words[word] as number) & ~(0xff << shift)) | ((ZERO + rest - next * 10) << shift);
+      rest = next;
+    }
+  }
 }
 
 /**

@@ -149,6 +149,7 @@ export function relayOptionsProblems(options: RelayOptions): ConfigProblem[] {
 function lineLogsOf(
   logger: Logger,
   sink: LineSink | undefined,
+  turn: Turn,
 ): Pick<RelayContext, "accessLog" | "tunnelLog"> {
   const internals = logger as unknown as Record<symbol, unknown>;
   const destination = internals[pino.symbols.streamSym] as DestinationStream;
@@ -159,7 +160,7 @@ function lineLogsOf(
   const enabled = logger.isLevelEnabled("info");
   const prepared = typeof bindings === "string" ? bindings : "";
   return {
-    accessLog: new AccessLog(lines, enabled, prepared),
+    accessLog: new AccessLog(lines, enabled, prepared, () => turn.wallNow),
     tunnelLog: new TunnelLog(lines, enabled, prepared),
   };
 }
@@ -183,6 +184,7 @@ function buildContext(options: RelayOptions, mux: MuxOptions, deps: RelayDeps): 
   const tally = new SessionCounters();
   const metrics = new RelayMetrics();
   addMuxCounters(metrics, tally);
+  const turn = new Turn(clock);
   const store = new InMemorySessionStore<Tunnel>(clock, {
     onCloseError: (tunnel, error) =>
       log.warn({ device: tunnel.deviceId, err: error }, "close failed"),
@@ -194,7 +196,7 @@ function buildContext(options: RelayOptions, mux: MuxOptions, deps: RelayDeps): 
     log,
     clock,
     metrics,
-    ...lineLogsOf(log, deps.accessLines),
+    ...lineLogsOf(log, deps.accessLines, turn),
     store,
     displaced: new Set(),
     handshakes: new HandshakeGuard(clock, {
@@ -208,7 +210,7 @@ function buildContext(options: RelayOptions, mux: MuxOptions, deps: RelayDeps): 
     tunnelListener: deps.tunnelListener ?? null,
     pools: new MuxPools({ tally }),
     wheel: new TimerWheel(clock.now()),
-    turn: new Turn(),
+    turn,
     clientAddress: new ClientAddressRule(options.trustedProxyCidrs),
     forwarder: null,
     responseAwakeMs: KEEP_AWAKE_MS.SHORT,

@@ -15,7 +15,7 @@ import {
 } from "../../core/http1/bytes.ts";
 import { isStatus, LENGTH_DIGITS_MAX } from "../../core/http1/rules.ts";
 import type { ResponseErrorCode } from "./errors.ts";
-import { HeadFacts, HeadMemory } from "./head-memory.ts";
+import { HeadFacts, type HeadMemory, RememberedHead } from "./head-memory.ts";
 
 /** Where finished heads are written: one buffer per loop turn, owned by the forwarder. */
 export interface HeadArena {
@@ -69,14 +69,23 @@ const REFUSE = 2;
 export class ResponseHead extends HeadFacts {
   /** Why the last `parse` gave `BAD`. */
   problem: ResponseErrorCode | null = null;
-  /** In `arena.bytes`: what is passed on, without a last CR LF. */
+  /** Where the arena was before the head. */
   start = 0;
-  end = 0;
+  /** In `arena.bytes` from `start` on: what is passed on, unless it is `recalled`. */
+  private end = 0;
+  /** The remembered head that this one is, of which nothing was written to the arena. */
+  private recalled: RememberedHead | null = null;
   /** `Connection` names a field to be taken out. */
   private nominates = false;
   /** Start of the bytes that are passed on and not yet written. */
   private runStart = 0;
-  private readonly memory = new HeadMemory();
+  private readonly memory: HeadMemory;
+
+  /** @param memory may be shared with others */
+  constructor(memory: HeadMemory) {
+    super();
+    this.memory = memory;
+  }
 
   /**
    * @param bytes borrowed; the head starts at `from` and lies before `limit`
@@ -84,24 +93,26 @@ export class ResponseHead extends HeadFacts {
    */
   parse(bytes: Uint8Array, from: number, limit: number, arena: HeadArena): number {
     const { memory } = this;
-    if (memory.matches(bytes, from, limit)) {
-      this.recall(memory, arena);
-      return from + memory.length;
+    const recalled = memory.find(bytes, from, limit);
+    this.recalled = recalled;
+    if (recalled !== null) {
+      this.problem = null;
+      this.copyFacts(recalled.facts);
+      this.start = arena.used;
+      return from + recalled.length;
     }
     const next = this.read(bytes, from, limit, arena);
     if (next >= 0 && memory.wants(next - from)) {
-      memory.note(this, bytes.subarray(from, next), arena.bytes.subarray(this.start, this.end));
+      const written = arena.bytes.subarray(this.start, this.end);
+      memory.note(new RememberedHead(this, bytes.subarray(from, next), written));
     }
     return next;
   }
 
-  /** What `read` would come to with the head that was read last. */
-  private recall(memory: HeadMemory, arena: HeadArena): void {
-    this.problem = null;
-    this.copyFacts(memory.facts);
-    this.start = arena.used;
-    append(arena, memory.written, 0, memory.writtenLength);
-    this.end = arena.used;
+  /** What is passed on, without a last CR LF. Borrowed until the next head is parsed or the arena is emptied. */
+  text(arena: HeadArena): Uint8Array {
+    const { recalled } = this;
+    return recalled === null ? arena.bytes.subarray(this.start, this.end) : recalled.written;
   }
 
   private read(bytes: Uint8Array, from: number, limit: number, arena: HeadArena): number {

@@ -3,6 +3,7 @@ import { BYTE_CLASS, byteAt, CR, LF, TEXT } from "../../core/http1/bytes.ts";
 import { ChunkedBody, type ChunkLimits } from "../../core/http1/chunked-body.ts";
 import { BodyKind, bodyKindOf } from "../../core/http1/rules.ts";
 import { type ResponseErrorCode, responseError } from "./errors.ts";
+import { HeadMemory } from "./head-memory.ts";
 import { BAD, type HeadArena, ResponseHead } from "./response-head.ts";
 
 /**
@@ -51,7 +52,7 @@ export class ResponseParser {
   bodyBytes = 0;
   /** At least one byte of this response was seen: the request must not be sent again. */
   received = false;
-  private readonly head = new ResponseHead();
+  private readonly head: ResponseHead;
   private readonly chunked = new ChunkedBody(CHUNK_LIMITS);
   private readonly headBytesMax: number;
   private phase: Phase = Phase.HEAD;
@@ -61,8 +62,10 @@ export class ResponseParser {
   private collecting: Uint8Array = NO_BYTES;
   private collected = 0;
 
-  constructor(headBytesMax: number) {
+  /** @param memory of heads; may be shared with other parsers */
+  constructor(headBytesMax: number, memory: HeadMemory = new HeadMemory()) {
     this.headBytesMax = headBytesMax;
+    this.head = new ResponseHead(memory);
   }
 
   /** Status of the final response, or of the last interim one before it; 0 before any. */
@@ -70,13 +73,9 @@ export class ResponseParser {
     return this.head.status;
   }
 
-  /** In the bytes of the arena: where the head text for one `writeStatus` call starts. */
-  get headStart(): number {
-    return this.head.start;
-  }
-
-  get headEnd(): number {
-    return this.head.end;
+  /** The head's text for one `writeStatus` call. Borrowed until the next `execute`, and no longer than the arena's turn. */
+  headText(arena: HeadArena): Uint8Array {
+    return this.head.text(arena);
   }
 
   /** The length to report for the body: as declared, -1 where it was not. With HEAD and 304 too. */
