@@ -4,7 +4,7 @@ import type { RelayContext } from "./context.ts";
 import { relayError } from "./errors.ts";
 import { Exchange, type ExchangeOwner } from "./exchange.ts";
 import { HoldQueue } from "./hold-queue.ts";
-import type { RequestFields, RequestHop } from "./http1/index.ts";
+import { HeadMemory, type RequestFields, type RequestHop } from "./http1/index.ts";
 import { KEEP_AWAKE_MS } from "./response-timeout.ts";
 import type { Tunnel } from "./tunnel.ts";
 
@@ -42,20 +42,24 @@ export interface ForwardRoute {
  */
 export class Forwarder implements ExchangeOwner {
   readonly context: RelayContext;
-  coarseNow = 0;
+  readonly headMemory = new HeadMemory();
+  coarseNow: number;
   readonly #spare: Exchange[] = [];
   readonly #holds: HoldQueue;
   #first: Exchange | null = null;
   #running = 0;
   /** When uWS's timers were reset last: those of request bodies, those of responses. */
-  #requestsAwakeAt = 0;
-  #responsesAwakeAt = 0;
+  #requestsAwakeAt: number;
+  #responsesAwakeAt: number;
   #closed = false;
   #onIdle: (() => void) | null = null;
 
   constructor(context: RelayContext) {
     this.context = context;
     this.coarseNow = context.clock.now();
+    // Never a small integer: what V8 compiled for one would be thrown away with the first time that is none.
+    this.#requestsAwakeAt = this.coarseNow;
+    this.#responsesAwakeAt = this.coarseNow;
     this.#holds = new HoldQueue(context.options.holdQueueMax);
   }
 

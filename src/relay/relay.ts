@@ -5,7 +5,7 @@ import { ClientAddressRule } from "../core/client-address.ts";
 import { type Clock, monotonicClock } from "../core/clock.ts";
 import { ConfigError, type ConfigProblem } from "../core/errors.ts";
 import { TimerWheel } from "../core/timer-wheel.ts";
-import { type MuxOptions, MuxPools, muxOptions } from "../mux/index.ts";
+import { type MuxOptions, MuxPools, muxOptions, SessionCounters } from "../mux/index.ts";
 import { AccessLog } from "./access-log.ts";
 import { AsciiLines, type LineSink } from "./ascii-lines.ts";
 import { endRevoked } from "./close-tunnels.ts";
@@ -65,8 +65,7 @@ export interface Relay {
    */
   reloadTls(): void;
   /**
-   * Closes the tunnels of these tokens at once, streams included, displaced tunnels too, with code 4403, and ends what
-   * runs at the edge for these keys: 401 where no answer has begun, else the connection is cut.
+   * Closes the tunnels of these tokens at once, displaced ones too, with code 4403, and ends what runs for these keys.
    *
    * @param refs public references, `vAc_<id>` and `hwk_<id>`
    * @returns how many tunnels were closed
@@ -74,7 +73,7 @@ export interface Relay {
   revoke(refs: readonly string[]): number;
   /** References of the tokens of all live tunnels, displaced ones that still serve requests included. */
   liveTokens(): string[];
-  /** References of the keys, `hwk_<id>`, for which a request runs at the edge. */
+  /** References of the keys for which a request runs at the edge. */
   runningKeys(): string[];
   /**
    * Closes all tunnels at once, streams included, with code 1013: nobody can say any longer who may connect.
@@ -114,9 +113,8 @@ const EXPIRED_AT_ONCE_MAX = 500;
 /** GoAways in a second while draining: a relay beside us must be able to take the devices in. */
 const GO_AWAYS_PER_SECOND = 1_000;
 const GO_AWAY_TICK_MS = 50;
-/** What the secret must have at least: on loopback, and elsewhere. */
-const LOOPBACK_SECRET_BYTES_MIN = 16;
-const SECRET_BYTES_MIN = 32;
+/** What the secret must have at least. */
+const SECRET_BYTES_MIN = { loopback: 16, elsewhere: 32 };
 
 /** Whether only this machine reaches the address. */
 function isLoopback(host: string): boolean {
@@ -135,12 +133,9 @@ function isLoopback(host: string): boolean {
  */
 export function relayOptionsProblems(options: RelayOptions): ConfigProblem[] {
   const problems: ConfigProblem[] = [];
-  const secretBytes = Buffer.byteLength(options.internalSecret);
-  if (secretBytes < LOOPBACK_SECRET_BYTES_MIN) {
-    const problem = `the internal API needs a secret of ${LOOPBACK_SECRET_BYTES_MIN} bytes or more`;
-    problems.push({ setting: "internalSecret", problem });
-  } else if (secretBytes < SECRET_BYTES_MIN && !isLoopback(options.internalHost)) {
-    const problem = `needs at least ${SECRET_BYTES_MIN} bytes when the internal API listens on ${options.internalHost}`;
+  const bytesMin = SECRET_BYTES_MIN[isLoopback(options.internalHost) ? "loopback" : "elsewhere"];
+  if (Buffer.byteLength(options.internalSecret) < bytesMin) {
+    const problem = `needs at least ${bytesMin} bytes when the internal API listens on ${options.internalHost}`;
     problems.push({ setting: "internalSecret", problem });
   }
   if ((options.tlsCertFile === null) !== (options.tlsKeyFile === null)) {
@@ -154,6 +149,7 @@ export function relayOptionsProblems(options: RelayOptions): ConfigProblem[] {
 function lineLogsOf(
   logger: Logger,
   sink: LineSink | undefined,
+  turn: Turn,
 ): Pick<RelayContext, "accessLog" | "tunnelLog"> {
   const internals = logger as unknown as Record<symbol, unknown>;
   const destination = internals[pino.symbols.streamSym] as DestinationStream;
@@ -164,14 +160,31 @@ function lineLogsOf(
   const enabled = logger.isLevelEnabled("info");
   const prepared = typeof bindings === "string" ? bindings : "";
   return {
-    accessLog: new AccessLog(lines, enabled, prepared),
+    accessLog: new AccessLog(lines, enabled, prepared, () => turn.wallNow),
     tunnelLog: new TunnelLog(lines, enabled, prepared),
   };
+}
+
+function addMuxCounters(metrics: RelayMetrics, tally: SessionCounters): void {
+  metrics.addCounter(
+    "hawser_relay_window_stalls_total",
+    "Times that a stream to a device ran out of credit.",
+    () => tally.windowStalls,
+  );
+  metrics.addCounter(
+    "hawser_relay_protocol_errors_total",
+    "Tunnels closed because their device broke a rule of yamux.",
+    () => tally.protocolErrors,
+  );
 }
 
 function buildContext(options: RelayOptions, mux: MuxOptions, deps: RelayDeps): RelayContext {
   const clock = deps.clock ?? monotonicClock;
   const log = deps.logger;
+  const tally = new SessionCounters();
+  const metrics = new RelayMetrics();
+  addMuxCounters(metrics, tally);
+  const turn = new Turn(clock);
   const store = new InMemorySessionStore<Tunnel>(clock, {
     onCloseError: (tunnel, error) =>
       log.warn({ device: tunnel.deviceId, err: error }, "close failed"),
@@ -182,8 +195,8 @@ function buildContext(options: RelayOptions, mux: MuxOptions, deps: RelayDeps): 
     uws: loadUws({ headBytesMax: options.headBytesMax }),
     log,
     clock,
-    metrics: new RelayMetrics(),
-    ...lineLogsOf(log, deps.accessLines),
+    metrics,
+    ...lineLogsOf(log, deps.accessLines, turn),
     store,
     displaced: new Set(),
     handshakes: new HandshakeGuard(clock, {
@@ -195,9 +208,9 @@ function buildContext(options: RelayOptions, mux: MuxOptions, deps: RelayDeps): 
     callerGate: deps.callerGate,
     gateMemory: deps.gateMemory ?? null,
     tunnelListener: deps.tunnelListener ?? null,
-    pools: new MuxPools(),
+    pools: new MuxPools({ tally }),
     wheel: new TimerWheel(clock.now()),
-    turn: new Turn(),
+    turn,
     clientAddress: new ClientAddressRule(options.trustedProxyCidrs),
     forwarder: null,
     responseAwakeMs: KEEP_AWAKE_MS.SHORT,

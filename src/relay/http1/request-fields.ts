@@ -1,7 +1,8 @@
 import { tellsClientAddress } from "../../core/client-address.ts";
 import { SESSION_COOKIE } from "../../core/contract.ts";
 import type { HttpError } from "../../core/errors.ts";
-import { BYTE_CLASS, byteAt, LOWER_TOKEN } from "./bytes.ts";
+import { BYTE_CLASS, byteAt, LOWER_TOKEN } from "../../core/http1/bytes.ts";
+import { contentLengthOf } from "../../core/http1/rules.ts";
 import { type RequestErrorCode, requestError } from "./errors.ts";
 
 /** Anything that is not HTAB or visible ASCII or space. */
@@ -28,8 +29,6 @@ const P = 0x70;
 /** A name that is spelt in letters and hyphens, as everybody spells those that are known. */
 const PLAIN = /^[a-z-]+$/;
 const OWN_COOKIES: ReadonlySet<string> = new Set(Object.values(SESSION_COOKIE));
-/** As many digits as a number holds exactly. */
-const LENGTH = /^[0-9]{1,15}$/;
 
 /**
  * Collects the fields of one request as uWS hands them over: names in lower case, values decoded as UTF-8.
@@ -238,7 +237,8 @@ export class RequestFields {
 
   private takeLength(value: string): void {
     this.once(1, "ERR_HTTP_REQUEST_CONTENT_LENGTH");
-    if (LENGTH.test(value)) this.contentLength = Number(value);
+    const length = contentLengthOf(value);
+    if (length >= 0) this.contentLength = length;
     else this.refuse("ERR_HTTP_REQUEST_CONTENT_LENGTH");
   }
 

@@ -39,10 +39,10 @@ test("the head of a plain request, byte for byte", () => {
   assert.equal(fields.problem, null);
   assert.equal(
     requestHead("GET", "/a?b", fields, HOP),
-    "GET /a?b HTTP/1.1\r\nhost: x.example:3800\r\nuser-agent: curl/8\r\naccept: */*\r\n" +
+    "GET /a?b HTTP/1.1\r\nhost: x.example:3800\r\n" +
       "x-forwarded-for: 10.0.0.1\r\nx-forwarded-host: x.example:3800\r\nx-forwarded-proto: http\r\n" +
       'forwarded: for=10.0.0.1;host="x.example:3800";proto=http\r\n' +
-      "via: 1.1 hawser\r\nx-request-id: r1\r\n\r\n",
+      "via: 1.1 hawser\r\nx-request-id: r1\r\nuser-agent: curl/8\r\naccept: */*\r\n\r\n",
   );
 });
 
