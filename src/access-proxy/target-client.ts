@@ -1,0 +1,171 @@
+import http, { type ClientRequest, type IncomingMessage } from "node:http";
+import https from "node:https";
+import type { Destination } from "./destinations.ts";
+import { AccessProxyError } from "./errors.ts";
+import { checkLiteral, guardedLookup } from "./guarded-lookup.ts";
+
+export interface TargetClientOptions {
+  readonly connectTimeoutMs: number;
+  /** From the last byte of the request that could be sent to the head of the answer; 0 for no limit. */
+  readonly headTimeoutMs: number;
+  /** Certificates in PEM, beside those of Node's list, that targets are checked against; null for none. */
+  readonly ca: string | null;
+  /** How targets behind devices are reached; null where none are. */
+  readonly edge: EdgeAccess | null;
+}
+
+/** The edge of a relay, and what this proxy identifies itself with there. */
+export interface EdgeAccess {
+  readonly url: URL;
+  /** API key. */
+  readonly key: string;
+}
+
+/** A request to a target whose body is still to be written. */
+export interface TargetRequest {
+  readonly out: ClientRequest;
+  /**
+   * The head of the answer; its body is the caller's to read or to destroy.
+   *
+   * @throws AccessProxyError rows E3 and E22 to E24
+   */
+  readonly response: Promise<IncomingMessage>;
+}
+
+/** Failures of the network; whatever else goes wrong before a head is the target's. */
+const UNREACHABLE: ReadonlySet<string> = new Set([
+  "ENOTFOUND",
+  "EAI_AGAIN",
+  "ECONNREFUSED",
+  "ECONNRESET",
+  "EHOSTUNREACH",
+  "ENETUNREACH",
+  "EPIPE",
+  "ETIMEDOUT",
+]);
+
+/** Connections to one target at a time; more requests wait for one. */
+const SOCKETS_PER_TARGET_MAX = 1_024;
+
+function isReset(error: NodeJS.ErrnoException): boolean {
+  return error.code === "ECONNRESET" && error.message !== "socket hang up";
+}
+
+function failure(error: NodeJS.ErrnoException): AccessProxyError {
+  if (error instanceof AccessProxyError) return error;
+  const code = error.code ?? "";
+  const isNetwork = UNREACHABLE.has(code) && (code !== "ECONNRESET" || isReset(error));
+  return new AccessProxyError(
+    isNetwork ? "ERR_ACCESS_PROXY_UNREACHABLE" : "ERR_ACCESS_PROXY_BAD_ANSWER",
+    [],
+    { cause: error },
+  );
+}
+
+type Agents = Readonly<Record<"http:" | "https:", http.Agent>>;
+
+/**
+ * Requests to targets, over connections that are kept. Redirects are not followed, proxies of the environment not asked, and a name
+ * is resolved once: what is connected to is what was checked.
+ *
+ * @see TA cooperation, sections 4.6, 4.9 and 14.2
+ */
+export class TargetClient {
+  readonly #options: TargetClientOptions;
+  /** A connection to an address that was not checked is never used where one must be. */
+  readonly #open: Agents;
+  readonly #guarded: Agents;
+
+  constructor(options: TargetClientOptions) {
+    this.#options = options;
+    this.#open = this.#agents({});
+    this.#guarded = this.#agents({ lookup: guardedLookup() });
+  }
+
+  #agents(extra: object): Agents {
+    const options = {
+      keepAlive: true,
+      maxSockets: SOCKETS_PER_TARGET_MAX,
+      scheduling: "lifo" as const,
+      ...extra,
+    };
+    const { ca } = this.#options;
+    return {
+      "http:": new http.Agent(options),
+      "https:": new https.Agent({ ...options, ...(ca === null ? {} : { ca }) }),
+    };
+  }
+
+  /**
+   * Begins a request.
+   *
+   * @param fields of the request, names and values in turn, `Host` among them
+   * @throws AccessProxyError row E3
+   */
+  send(
+    method: string,
+    url: URL,
+    fields: readonly string[],
+    { allowPrivate, device }: Destination,
+  ): TargetRequest {
+    const { edge } = this.#options;
+    const isViaEdge = device !== null && edge !== null;
+    if (!isViaEdge && !allowPrivate) checkLiteral(url.hostname);
+    const base = isViaEdge ? edge.url : url;
+    const protocol = base.protocol === "http:" ? "http:" : "https:";
+    const { hostname } = base;
+    const out = (protocol === "http:" ? http : https).request({
+      agent: (isViaEdge || allowPrivate ? this.#open : this.#guarded)[protocol],
+      protocol,
+      host: hostname.startsWith("[") ? hostname.slice(1, -1) : hostname,
+      port: base.port,
+      method,
+      path: url.pathname + url.search,
+      // Node takes them as they are: order and duplicates stay.
+      headers: (isViaEdge
+        ? [...fields, "X-Hawser-Device", device, "Proxy-Authorization", `Bearer ${edge.key}`]
+        : fields) as unknown as http.OutgoingHttpHeaders,
+    });
+    return { out, response: this.#response(out) };
+  }
+
+  close(): void {
+    for (const agents of [this.#open, this.#guarded]) {
+      for (const agent of Object.values(agents)) agent.destroy();
+    }
+  }
+
+  #response(out: ClientRequest): Promise<IncomingMessage> {
+    const { connectTimeoutMs, headTimeoutMs } = this.#options;
+    let timer: NodeJS.Timeout | undefined;
+    const limit = (ms: number, error: () => Error): void => {
+      clearTimeout(timer);
+      if (ms > 0) timer = setTimeout(() => out.destroy(error()), ms);
+    };
+    const isSent = () =>
+      limit(headTimeoutMs, () => new AccessProxyError("ERR_ACCESS_PROXY_TIMEOUT"));
+    return new Promise((resolve, reject) => {
+      out.once("socket", (socket) => {
+        if (!socket.connecting) return isSent();
+        limit(connectTimeoutMs, () =>
+          Object.assign(new Error("connect timeout"), { code: "ETIMEDOUT" }),
+        );
+        socket.once("encrypted" in socket ? "secureConnect" : "connect", isSent);
+      });
+      out.on("drain", isSent);
+      out.once("finish", isSent);
+      out.once("response", (message) => {
+        clearTimeout(timer);
+        resolve(message);
+      });
+      out.on("error", (error) => {
+        clearTimeout(timer);
+        reject(failure(error));
+      });
+      out.once("close", () => {
+        clearTimeout(timer);
+        reject(failure(new Error("closed without an answer")));
+      });
+    });
+  }
+}
