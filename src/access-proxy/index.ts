@@ -1,7 +1,7 @@
 /** The access proxy: the calling side of TA cooperation, as a handler for `node:http` and a server. */
 export type { Accounts, Principal, RelatedAccount } from "./accounts.ts";
 export type { CallPath } from "./call.ts";
-export { type CallerAuth, localCallers, namingUs } from "./callers.ts";
+export { type CallerAuth, localCallers, namingUs, unixSocketCallers } from "./callers.ts";
 export type { Destination, DestinationPolicy } from "./destinations.ts";
 export {
   ACCESS_PROXY_ERRORS,
