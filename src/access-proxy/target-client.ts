@@ -3,6 +3,7 @@ import https from "node:https";
 import type { Destination } from "./destinations.ts";
 import { AccessProxyError } from "./errors.ts";
 import { checkLiteral, guardedLookup } from "./guarded-lookup.ts";
+import { trusting } from "./trust.ts";
 
 export interface TargetClientOptions {
   readonly connectTimeoutMs: number;
@@ -103,7 +104,10 @@ export class TargetClient {
     const { ca } = this.#options;
     return {
       "http:": new http.Agent(options),
-      "https:": new https.Agent({ ...options, ...(ca === null ? {} : { ca }) }),
+      "https:": new https.Agent({
+        ...options,
+        ...(ca === null ? {} : { secureContext: trusting(ca) }),
+      }),
     };
   }
 
