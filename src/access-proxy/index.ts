@@ -49,6 +49,7 @@ export {
   openSessionStore,
   openTokenStore,
   type SessionStoreOptions,
+  type Source,
   type SqliteSessions,
   type SqliteTokens,
   STORE_FILES,

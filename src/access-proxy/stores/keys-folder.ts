@@ -115,7 +115,11 @@ function namesIn(folder: string): string[] {
   try {
     return keyFiles(readdirSync(folder));
   } catch (error) {
-    const problem = `the folder cannot be read (${systemCode(error)})`;
+    const code = systemCode(error);
+    const problem =
+      code === "ENOENT"
+        ? "does not exist; hawser access-proxy keys new makes it, with a key"
+        : `the folder cannot be read (${code})`;
     throw new ConfigError([{ setting: folder, problem }]);
   }
 }
