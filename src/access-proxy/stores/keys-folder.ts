@@ -1,4 +1,11 @@
-import { createPrivateKey, type JsonWebKey, type KeyObject } from "node:crypto";
+import {
+  createPrivateKey,
+  createPublicKey,
+  type JsonWebKey,
+  type KeyObject,
+  sign,
+  verify,
+} from "node:crypto";
 import { readdirSync, statSync } from "node:fs";
 import { readdir } from "node:fs/promises";
 import { basename, extname, join } from "node:path";
@@ -46,6 +53,17 @@ function keyProblem(key: KeyObject): string | null {
   return type === "ec" && isCurve ? null : "is neither an RSA key nor one of P-256, P-384 or P-521";
 }
 
+/** Whether what the private part signs is good by the public one: a key is taken however its members fit together. */
+function signs(key: KeyObject, { d: _, ...publicPart }: JWK): boolean {
+  const text = Buffer.from("probe");
+  try {
+    const publicKey = createPublicKey({ key: publicPart as JsonWebKey, format: "jwk" });
+    return verify("sha256", text, publicKey, sign("sha256", text, key));
+  } catch {
+    return false;
+  }
+}
+
 /** Gives the key as a JWK that is checked, or tells why there is none. */
 function fromJwk(value: unknown): JWK | string {
   if (!isObject(value)) return "is no JWK";
@@ -61,7 +79,7 @@ function fromJwk(value: unknown): JWK | string {
   } catch {
     return "is not a private key that can be read";
   }
-  return keyProblem(key) ?? jwk;
+  return keyProblem(key) ?? (signs(key, jwk) ? jwk : "has a private part that is not its own");
 }
 
 /** The kid of a key in PEM is the file's name without its ending. */

@@ -1,9 +1,11 @@
+import type { EventEmitter } from "node:events";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { TestContext } from "node:test";
 import { type Logger, pino } from "pino";
 import { ConfigError, type ConfigProblem } from "../../../src/core/errors.ts";
+import { until } from "../until.ts";
 
 /** A folder for one test. */
 export function testFolder(t: TestContext): string {
@@ -29,4 +31,13 @@ export async function problemsOf(act: () => unknown): Promise<readonly ConfigPro
     throw error;
   }
   throw new Error("no problem was found");
+}
+
+/** Resolves with the next event of that name. What watches files keeps no process alive; this does. */
+export async function told(emitter: EventEmitter, event: string): Promise<void> {
+  let isTold = false;
+  emitter.once(event, () => {
+    isTold = true;
+  });
+  await until(() => isTold, event);
 }
