@@ -63,6 +63,8 @@ export interface AccessProxyApp {
 }
 
 const SWEEP_EVERY_MS = 600_000;
+/** What the last answers need to leave, once all calls are over. */
+const FLUSH_MS = 200;
 
 /** The stores, open. */
 interface Stores {
@@ -165,6 +167,7 @@ class App implements AccessProxyApp {
   readonly #hosts: Set<string>;
   readonly #running = new Set<ServerResponse>();
   readonly #sweep: NodeJS.Timeout;
+  #lastEnded: () => void = () => {};
   #stopped: Promise<void> | null = null;
   #closed: Promise<void> | null = null;
   port = 0;
@@ -285,8 +288,10 @@ class App implements AccessProxyApp {
     if (this.#stopped !== null) answer.shouldKeepAlive = false;
     answer.once("close", () => {
       this.#running.delete(answer);
+      if (this.#stopped === null) return;
       // Its connection is idle once this turn is over.
-      if (this.#stopped !== null) setImmediate(() => this.#server.closeIdleConnections());
+      setImmediate(() => this.#server.closeIdleConnections());
+      if (this.#running.size === 0) this.#lastEnded();
     });
   }
 
@@ -298,7 +303,14 @@ class App implements AccessProxyApp {
     if (running > 0) this.#logger.info({ running }, "waiting for running calls");
     let timer: NodeJS.Timeout | undefined;
     const limit = new Promise<void>((resolve) => {
-      timer = setTimeout(resolve, this.#options.drainMs);
+      const endIn = (ms: number): void => {
+        clearTimeout(timer);
+        timer = setTimeout(resolve, ms);
+      };
+      endIn(this.#options.drainMs);
+      // What is left are connections on which nothing was asked.
+      this.#lastEnded = () => endIn(FLUSH_MS);
+      if (running === 0) this.#lastEnded();
     });
     await Promise.race([isOver, limit]);
     clearTimeout(timer);

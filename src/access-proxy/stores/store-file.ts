@@ -52,6 +52,18 @@ export interface Statements {
   run(sql: string, ...values: Value[]): number;
 }
 
+/**
+ * Makes an empty file of mode 0600 where there is none: SQLite would make it as the umask says, and its companions like it.
+ * One that is there is not opened, since closing it would end all locks that this process has on it.
+ */
+function makeEmpty(path: string): void {
+  try {
+    closeSync(openSync(path, "wx", 0o600));
+  } catch (error) {
+    if (systemCode(error) !== "EEXIST") throw error;
+  }
+}
+
 /** The SQLite file of tokens and sessions, and the key that both are encrypted with. */
 export class StoreFile implements Statements {
   readonly box: SealedBox;
@@ -75,8 +87,7 @@ export class StoreFile implements Statements {
     try {
       mkdirSync(folder, { recursive: true, mode: 0o700 });
       makeOnce(keyPath, newBoxKey);
-      // SQLite would make it as the umask says, and its companions like it.
-      closeSync(openSync(path, "a", 0o600));
+      makeEmpty(path);
       chmodSync(path, 0o600);
       const key = readText(keyPath).trim();
       if (!isBoxKey(key)) {

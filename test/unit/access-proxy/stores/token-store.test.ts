@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
 import { readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import test from "node:test";
@@ -42,6 +43,25 @@ test("token store: what another one writes to the same folder is seen at once", 
   assert.equal(await other.removeToken("", "abc"), true);
   assert.equal(await other.removeToken("", "abc"), false);
   assert.equal(await one.getByTag("", "abc"), undefined);
+});
+
+test("token store: opening it once more in one process does not hide what other processes write", async (t) => {
+  const folder = testFolder(t);
+  const [one, other] = [await openTokenStore(folder), await openTokenStore(folder)];
+  t.after(() => [one, other].map((store) => store.close()));
+  const { pathname } = new URL("../../../../src/access-proxy/index.js", import.meta.url);
+  const write = (work: string): void => {
+    const lines = `const { openTokenStore } = await import(${JSON.stringify(pathname)});
+      const store = await openTokenStore(${JSON.stringify(folder)}); ${work}; store.close();`;
+    execFileSync(process.execPath, ["--input-type=module", "-e", lines]);
+  };
+  const token = async () => (await one.getByTag("", "a"))?.token;
+  assert.equal(await token(), undefined);
+  write(`await store.putToken("", ${JSON.stringify(record("a"))})`);
+  assert.equal(await token(), "token-of-a");
+  // The process that ends takes the log of the database away with it, unless it sees that others have it open.
+  write('await store.removeToken("", "a")');
+  assert.equal(await token(), undefined);
 });
 
 test("token store: no file shows a token, and files are their owner's alone", async (t) => {
