@@ -13,18 +13,21 @@ export interface CallerAuth {
   readonly credentialField: string | null;
 }
 
-/** Whether a socket's peer is on this host: a loopback address, or a Unix socket, which has none. */
+/** Whether a socket's peer is on this host. One that has reset its connection already has no address any more. */
 function isLocal(address: string | undefined): boolean {
-  if (address === undefined) return true;
+  if (address === undefined) return false;
   const bare = address.startsWith("::ffff:") ? address.slice(7) : address;
   return bare === "::1" || (isIP(bare) === 4 && bare.startsWith("127."));
 }
 
-/** Trusts whoever calls from this host. The peer of the socket counts, never a field. */
+/** Trusts whoever calls from this host over TCP. The peer of the socket counts, never a field. */
 export const localCallers: CallerAuth = {
   credentialField: null,
   scopeOf: ({ socket }) => (isLocal(socket.remoteAddress) ? "" : null),
 };
+
+/** Trusts whoever may open the Unix socket that the server listens on: for such a server alone. */
+export const unixSocketCallers: CallerAuth = { credentialField: null, scopeOf: () => "" };
 
 /**
  * The same callers, if they name this listener by one of its own names: a browser that was led here by a name of somebody's own

@@ -17,7 +17,7 @@ export interface Destination {
   readonly device: string | null;
 }
 
-/** Which destinations may be called: those listed, or any at all. */
+/** Which destinations may be called: those listed, or any at all. Read at each call, so that a list may change meanwhile. */
 export interface DestinationPolicy {
   readonly destinations: readonly Destination[];
   /** For tests alone: any origin, any TA, any address. */
@@ -37,7 +37,7 @@ function isBelow(path: string, prefix: string): boolean {
 const HIDDEN_SEPARATOR = /%(?:25)*(?:2f|5c|2e)/i;
 
 /** The path as servers may read it; null where readers could differ. */
-function settledPath(path: string): string | null {
+export function settledPath(path: string): string | null {
   return HIDDEN_SEPARATOR.test(path) || path.includes("//") ? null : path;
 }
 

@@ -1,6 +1,7 @@
 import { Agent, type Dispatcher } from "undici";
 import { AccessProxyError } from "./errors.ts";
 import type { IdpRecord } from "./ports.ts";
+import { trusting } from "./trust.ts";
 import { isObject } from "./unsigned-jwt.ts";
 
 export interface IdpClientOptions {
@@ -46,7 +47,7 @@ export class IdpClient {
       connections: 64,
       connect: {
         timeout: options.timeoutMs,
-        ...(options.ca === null ? {} : { ca: options.ca }),
+        ...(options.ca === null ? {} : { secureContext: trusting(options.ca) }),
       },
     });
   }

@@ -1,7 +1,8 @@
-/** The access proxy: the calling side of TA cooperation, as a handler for `node:http` and a server. */
+/** The access proxy: the calling side of TA cooperation, as a handler for `node:http`, and as a server with stores of its own. */
 export type { Accounts, Principal, RelatedAccount } from "./accounts.ts";
+export { type AccessProxyApp, type AccessProxyAppOptions, startAccessProxy } from "./app.ts";
 export type { CallPath } from "./call.ts";
-export { type CallerAuth, localCallers, namingUs } from "./callers.ts";
+export { type CallerAuth, localCallers, namingUs, unixSocketCallers } from "./callers.ts";
 export type { Destination, DestinationPolicy } from "./destinations.ts";
 export {
   ACCESS_PROXY_ERRORS,
@@ -29,5 +30,30 @@ export type {
   TokenStore,
 } from "./ports.ts";
 export { type AccessProxyServerOptions, accessProxyServer } from "./server.ts";
+export {
+  ACCESS_PROXY_STORE_ERRORS,
+  type AccessProxyStoreErrorCode,
+  type CallerEntry,
+  CallersFile,
+  callersSource,
+  DestinationsFile,
+  destinationsSource,
+  IdpsFile,
+  idpsSource,
+  KeysFolder,
+  keysSource,
+  type ListedToken,
+  type NewKey,
+  type NewToken,
+  newSigningKey,
+  openSessionStore,
+  openTokenStore,
+  type SessionStoreOptions,
+  type Source,
+  type SqliteSessions,
+  type SqliteTokens,
+  STORE_FILES,
+  type TokenStoreOptions,
+} from "./stores/index.ts";
 export type { EdgeAccess } from "./target-client.ts";
 export { readUnsignedJwt, writeUnsignedJwt } from "./unsigned-jwt.ts";

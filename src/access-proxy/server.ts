@@ -46,7 +46,11 @@ export function accessProxyServer(proxy: AccessProxy, options: AccessProxyServer
       answerError(answer, new AccessProxyError("ERR_ACCESS_PROXY_ENDPOINT"));
     } else proxy.handle(request, answer);
   };
-  const server = http.createServer({ maxHeaderSize: HEAD_BYTES_MAX, noDelay: true }, serve);
+  // A head has a minute; a body takes as long as it takes, as long as somebody reads and writes it.
+  const server = http.createServer(
+    { maxHeaderSize: HEAD_BYTES_MAX, noDelay: true, headersTimeout: 60_000, requestTimeout: 0 },
+    serve,
+  );
   server.on("clientError", (error: NodeJS.ErrnoException, socket) => {
     if (!socket.writable || error.code === "ECONNRESET") socket.destroy();
     else socket.end(error.code === "HPE_HEADER_OVERFLOW" ? LARGE_HEAD : BAD_HEAD);

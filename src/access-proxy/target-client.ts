@@ -3,6 +3,7 @@ import https from "node:https";
 import type { Destination } from "./destinations.ts";
 import { AccessProxyError } from "./errors.ts";
 import { checkLiteral, guardedLookup } from "./guarded-lookup.ts";
+import { trusting } from "./trust.ts";
 
 export interface TargetClientOptions {
   readonly connectTimeoutMs: number;
@@ -62,6 +63,17 @@ function failure(error: NodeJS.ErrnoException): AccessProxyError {
   );
 }
 
+/** The fields for the edge: it alone is told which device is meant, and by whom; the caller has no say in that. */
+function edgeFields(fields: readonly string[], device: string, key: string): string[] {
+  const out: string[] = [];
+  for (let at = 0; at < fields.length; at += 2) {
+    const field = fields[at] as string;
+    if (!/^x-hawser-/i.test(field)) out.push(field, fields[at + 1] as string);
+  }
+  out.push("X-Hawser-Device", device, "Proxy-Authorization", `Bearer ${key}`);
+  return out;
+}
+
 type Agents = Readonly<Record<"http:" | "https:", http.Agent>>;
 
 /**
@@ -92,7 +104,10 @@ export class TargetClient {
     const { ca } = this.#options;
     return {
       "http:": new http.Agent(options),
-      "https:": new https.Agent({ ...options, ...(ca === null ? {} : { ca }) }),
+      "https:": new https.Agent({
+        ...options,
+        ...(ca === null ? {} : { secureContext: trusting(ca) }),
+      }),
     };
   }
 
@@ -100,7 +115,7 @@ export class TargetClient {
    * Begins a request.
    *
    * @param fields of the request, names and values in turn, `Host` among them
-   * @throws AccessProxyError row E3
+   * @throws AccessProxyError row E3; E22 for a device where there is no edge
    */
   send(
     method: string,
@@ -108,8 +123,10 @@ export class TargetClient {
     fields: readonly string[],
     { allowPrivate, device }: Destination,
   ): TargetRequest {
-    const { edge } = this.#options;
-    const isViaEdge = device !== null && edge !== null;
+    const edge = device === null ? null : this.#options.edge;
+    const isViaEdge = edge !== null;
+    // Whoever has the address of a device's origin is not the device.
+    if (device !== null && !isViaEdge) throw new AccessProxyError("ERR_ACCESS_PROXY_UNREACHABLE");
     if (!isViaEdge && !allowPrivate) checkLiteral(url.hostname);
     const base = isViaEdge ? edge.url : url;
     const protocol = base.protocol === "http:" ? "http:" : "https:";
@@ -123,7 +140,7 @@ export class TargetClient {
       path: url.pathname + url.search,
       // Node takes them as they are: order and duplicates stay.
       headers: (isViaEdge
-        ? [...fields, "X-Hawser-Device", device, "Proxy-Authorization", `Bearer ${edge.key}`]
+        ? edgeFields(fields, device as string, edge.key)
         : fields) as unknown as http.OutgoingHttpHeaders,
     });
     return { out, response: this.#response(out) };

@@ -1,0 +1,32 @@
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { TestContext } from "node:test";
+import { type Logger, pino } from "pino";
+import { ConfigError, type ConfigProblem } from "../../../src/core/errors.ts";
+
+/** A folder for one test. */
+export function testFolder(t: TestContext): string {
+  const folder = mkdtempSync(join(tmpdir(), "hawser-access-proxy-"));
+  t.after(() => rmSync(folder, { recursive: true, force: true }));
+  return folder;
+}
+
+export const silent: Logger = pino({ level: "silent" });
+
+/** A logger whose lines are kept as they are written. */
+export function recordingLogger(): { readonly logger: Logger; readonly lines: string[] } {
+  const lines: string[] = [];
+  return { logger: pino({}, { write: (line: string) => void lines.push(line) }), lines };
+}
+
+/** The problems of the ConfigError that `act` throws. */
+export async function problemsOf(act: () => unknown): Promise<readonly ConfigProblem[]> {
+  try {
+    await act();
+  } catch (error) {
+    if (error instanceof ConfigError) return error.problems;
+    throw error;
+  }
+  throw new Error("no problem was found");
+}
