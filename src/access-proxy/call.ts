@@ -1,17 +1,16 @@
 import type { ClientRequest, IncomingMessage, ServerResponse } from "node:http";
 import type { Logger } from "pino";
-import { type Accounts, readAccounts } from "./accounts.ts";
+import type { Addressing, Addressings } from "./addressing.ts";
 import { pumpBody, writeAll } from "./body-pump.ts";
 import { BodyRecord } from "./body-record.ts";
 import { readGrantedSession } from "./cookies.ts";
 import { type Destination, findDestination } from "./destinations.ts";
 import { AccessProxyError } from "./errors.ts";
-import { type Framing, forwardFields, relayFields, valuesOf } from "./forward-fields.ts";
+import { type Framing, forwardFields, relayFields } from "./forward-fields.ts";
 import type { Mediator } from "./mediation.ts";
 import type { AccessProxyOptions } from "./options.ts";
 import type { ProxySession, SessionStore } from "./ports.ts";
-import { sessionKey } from "./session-key.ts";
-import { readTarget, type Target } from "./target.ts";
+import type { Target } from "./target.ts";
 import type { TargetClient, TargetRequest } from "./target-client.ts";
 
 /** What all calls share. */
@@ -20,6 +19,7 @@ export interface CallContext {
   readonly mediator: Mediator;
   readonly targets: TargetClient;
   readonly sessions: SessionStore;
+  readonly addressings: Addressings;
   readonly logger: Logger;
   /** Milliseconds since 1970. */
   readonly wallNow: () => number;
@@ -63,9 +63,12 @@ export class Call {
   readonly #context: CallContext;
   readonly #request: IncomingMessage;
   readonly #answer: ServerResponse;
-  readonly #abort = new AbortController();
-  readonly #accounts: Accounts;
-  readonly #target: Target;
+  /** Ends the requests to ID providers; made when there are any. */
+  #abort: AbortController | null = null;
+  /** The request to the target that runs. */
+  #out: ClientRequest | null = null;
+  #isAborted = false;
+  readonly #addressing: Addressing;
   readonly #destination: Destination;
   readonly #callerScope: string;
   readonly #credentialField: string | null;
@@ -86,27 +89,23 @@ export class Call {
     this.#answer = answer;
     this.#callerScope = caller.scope;
     this.#credentialField = caller.credentialField;
-    const { rawHeaders } = request;
-    this.#target = readTarget(
-      valuesOf(rawHeaders, "x-access-proxy-to"),
-      valuesOf(rawHeaders, "x-access-proxy-to-id"),
-    );
-    const users = valuesOf(rawHeaders, "x-access-proxy-users");
-    if (users.length > 1) throw new AccessProxyError("ERR_ACCESS_PROXY_USERS");
-    this.#accounts = readAccounts(users[0]);
+    this.#addressing = context.addressings.read(request.rawHeaders);
     const { options } = context;
-    if (this.#target.toTaId === options.selfId) throw new AccessProxyError("ERR_ACCESS_PROXY_SELF");
-    this.#destination = findDestination(options.destinationPolicy, this.#target);
+    const { target } = this.#addressing;
+    if (target.toTaId === options.selfId) throw new AccessProxyError("ERR_ACCESS_PROXY_SELF");
+    this.#destination = findDestination(options.destinationPolicy, target);
     this.#body = bodyOf(request);
   }
 
   get target(): Target {
-    return this.#target;
+    return this.#addressing.target;
   }
 
   /** The caller has left: ends what runs. */
   abort(): void {
-    this.#abort.abort();
+    this.#isAborted = true;
+    this.#abort?.abort();
+    this.#out?.destroy();
   }
 
   /**
@@ -132,14 +131,9 @@ export class Call {
   /** Where a session of this call is kept; null where sessions do not serve it. Section 9.2. */
   #sessionKey(): string | null {
     const { selfId, sessionForRelatedUsers } = this.#context.options;
-    if (this.#accounts.related.length > 0 && !sessionForRelatedUsers) return null;
-    return sessionKey({
-      selfId,
-      callerScope: this.#callerScope,
-      toTaId: this.#target.toTaId,
-      targetOrigin: this.#target.url.origin,
-      accounts: this.#accounts,
-    });
+    const { accounts } = this.#addressing;
+    if (accounts.related.length > 0 && !sessionForRelatedUsers) return null;
+    return this.#addressing.sessionKey(selfId, this.#callerScope);
   }
 
   async #usableSession(key: string): Promise<ProxySession | null> {
@@ -179,9 +173,11 @@ export class Call {
 
   async #runMediated(key: string | null): Promise<void> {
     const { mediator } = this.#context;
+    this.#abort = new AbortController();
+    if (this.#isAborted) this.#abort.abort();
     const codeTokens = await mediator.mediate({
-      accounts: this.#accounts,
-      toTaId: this.#target.toTaId,
+      accounts: this.#addressing.accounts,
+      toTaId: this.#addressing.target.toTaId,
       callerScope: this.#callerScope,
       signal: this.#abort.signal,
     });
@@ -210,7 +206,7 @@ export class Call {
   #send(sessionId: string | null, codeTokens: readonly string[]): TargetRequest {
     const { targets, options } = this.#context;
     const { method = "GET", rawHeaders } = this.#request;
-    const { url } = this.#target;
+    const { url } = this.#addressing.target;
     const fields = forwardFields({
       fields: rawHeaders,
       host: url.host,
@@ -221,13 +217,8 @@ export class Call {
       framing: this.#body.framing,
     });
     const sent = targets.send(method, url, fields, this.#destination);
-    const { signal } = this.#abort;
-    if (signal.aborted) sent.out.destroy();
-    else {
-      const onAbort = (): void => void sent.out.destroy();
-      signal.addEventListener("abort", onAbort, { once: true });
-      sent.out.once("close", () => signal.removeEventListener("abort", onAbort));
-    }
+    this.#out = sent.out;
+    if (this.#isAborted) sent.out.destroy();
     return sent;
   }
 

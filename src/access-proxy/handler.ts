@@ -1,6 +1,7 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { performance } from "node:perf_hooks";
 import type { Logger } from "pino";
+import { Addressings } from "./addressing.ts";
 import { Call, type CallContext, type CallPath } from "./call.ts";
 import type { CallerAuth } from "./callers.ts";
 import { ClientAssertions } from "./client-assertion.ts";
@@ -89,6 +90,7 @@ export class AccessProxy {
     this.#context = {
       options,
       sessions: parts.sessions,
+      addressings: new Addressings(),
       logger: parts.logger,
       wallNow,
       targets: new TargetClient(options),

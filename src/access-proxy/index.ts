@@ -3,21 +3,44 @@ export type { Accounts, Principal, RelatedAccount } from "./accounts.ts";
 export { type AccessProxyApp, type AccessProxyAppOptions, startAccessProxy } from "./app.ts";
 export type { CallPath } from "./call.ts";
 export { type CallerAuth, localCallers, namingUs, unixSocketCallers } from "./callers.ts";
+export {
+  CLIENT_ASSERTION_TYPE,
+  ClientAssertions,
+  type ClientAssertionsOptions,
+} from "./client-assertion.ts";
+export { withoutCookie } from "./cookies.ts";
 export type { Destination, DestinationPolicy } from "./destinations.ts";
 export {
   ACCESS_PROXY_ERRORS,
   AccessProxyError,
   type AccessProxyErrorCode,
   type AccessProxyErrorRow,
+  type OAuthErrorCode,
+  printableAscii,
 } from "./errors.ts";
-export { accountHash, HASH_ALGORITHMS, type HashAlgorithm, referralHash } from "./half-hash.ts";
+export {
+  accountHash,
+  HASH_ALGORITHMS,
+  type HashAlgorithm,
+  halfHash,
+  halfHashLength,
+  isHashAlgorithm,
+  referralHash,
+} from "./half-hash.ts";
 export {
   AccessProxy,
   type AccessProxyParts,
   type CallObserver,
   type CallOutcome,
 } from "./handler.ts";
-export { SIGNING_ALGORITHMS, type SigningAlgorithm } from "./key-choice.ts";
+export { readKeys } from "./idp-keys.ts";
+export {
+  chooseKey,
+  isSigningAlgorithm,
+  type KeyWish,
+  SIGNING_ALGORITHMS,
+  type SigningAlgorithm,
+} from "./key-choice.ts";
 export { MemorySessions } from "./memory-sessions.ts";
 export { ACCESS_PROXY_DEFAULTS, type AccessProxyOptions } from "./options.ts";
 export type {
@@ -29,6 +52,7 @@ export type {
   TokenRecord,
   TokenStore,
 } from "./ports.ts";
+export { randomString } from "./random-string.ts";
 export { type AccessProxyServerOptions, accessProxyServer } from "./server.ts";
 export {
   ACCESS_PROXY_STORE_ERRORS,
@@ -56,4 +80,10 @@ export {
   type TokenStoreOptions,
 } from "./stores/index.ts";
 export type { EdgeAccess } from "./target-client.ts";
-export { readUnsignedJwt, writeUnsignedJwt } from "./unsigned-jwt.ts";
+export {
+  decodePart,
+  isObject,
+  readUnsignedJwt,
+  type UnsignedJwt,
+  writeUnsignedJwt,
+} from "./unsigned-jwt.ts";

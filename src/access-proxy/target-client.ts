@@ -3,6 +3,7 @@ import https from "node:https";
 import type { Destination } from "./destinations.ts";
 import { AccessProxyError } from "./errors.ts";
 import { checkLiteral, guardedLookup } from "./guarded-lookup.ts";
+import { HeadLimits } from "./head-limits.ts";
 import { trusting } from "./trust.ts";
 
 export interface TargetClientOptions {
@@ -87,9 +88,11 @@ export class TargetClient {
   /** A connection to an address that was not checked is never used where one must be. */
   readonly #open: Agents;
   readonly #guarded: Agents;
+  readonly #limits: HeadLimits;
 
   constructor(options: TargetClientOptions) {
     this.#options = options;
+    this.#limits = new HeadLimits(options);
     this.#open = this.#agents({});
     this.#guarded = this.#agents({ lookup: guardedLookup() });
   }
@@ -147,41 +150,25 @@ export class TargetClient {
   }
 
   close(): void {
+    this.#limits.close();
     for (const agents of [this.#open, this.#guarded]) {
       for (const agent of Object.values(agents)) agent.destroy();
     }
   }
 
   #response(out: ClientRequest): Promise<IncomingMessage> {
-    const { connectTimeoutMs, headTimeoutMs } = this.#options;
-    let timer: NodeJS.Timeout | undefined;
-    const limit = (ms: number, error: () => Error): void => {
-      clearTimeout(timer);
-      if (ms > 0) timer = setTimeout(() => out.destroy(error()), ms);
-    };
-    const isSent = () =>
-      limit(headTimeoutMs, () => new AccessProxyError("ERR_ACCESS_PROXY_TIMEOUT"));
+    const isAwaited = this.#limits.begin(out);
     return new Promise((resolve, reject) => {
-      out.once("socket", (socket) => {
-        if (!socket.connecting) return isSent();
-        limit(connectTimeoutMs, () =>
-          Object.assign(new Error("connect timeout"), { code: "ETIMEDOUT" }),
-        );
-        socket.once("encrypted" in socket ? "secureConnect" : "connect", isSent);
-      });
-      out.on("drain", isSent);
-      out.once("finish", isSent);
-      out.once("response", (message) => {
-        clearTimeout(timer);
+      out.on("response", (message) => {
+        this.#limits.end(isAwaited);
         resolve(message);
       });
       out.on("error", (error) => {
-        clearTimeout(timer);
+        this.#limits.end(isAwaited);
         reject(failure(error));
       });
-      out.once("close", () => {
-        clearTimeout(timer);
-        reject(failure(new Error("closed without an answer")));
+      out.on("close", () => {
+        if (this.#limits.end(isAwaited)) reject(failure(new Error("closed without an answer")));
       });
     });
   }
