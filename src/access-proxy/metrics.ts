@@ -4,6 +4,12 @@ import type { CallObserver, CallOutcome } from "./handler.ts";
 /** Seconds: a call with a live session, one that asks ID providers, up to the longest time limit. */
 const BUCKETS_S = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60];
 
+/** What counts calls of one way and result. */
+interface OverMetrics {
+  readonly calls: Counter.Internal;
+  readonly durations: Histogram.Internal<"path">;
+}
+
 /** What {@link AccessProxyMetrics} is told. */
 export interface AccessProxyMetricsOptions {
   /** Also what Node tells of the process: for one such object a process. Default true. */
@@ -17,6 +23,8 @@ export class AccessProxyMetrics implements CallObserver {
   readonly #registry = new Registry();
   readonly #calls: Counter<"path" | "result">;
   readonly #durations: Histogram<"path">;
+  /** The two above by way and result, so that a call does not look labels up; as few as there are of these. */
+  readonly #over = new Map<string, OverMetrics>();
   readonly #rejected: Counter<"what">;
 
   constructor({ withProcess = true, runningCalls, storedSessions }: AccessProxyMetricsOptions) {
@@ -62,8 +70,18 @@ export class AccessProxyMetrics implements CallObserver {
   }
 
   callEnded({ path, code, durationMs }: CallOutcome): void {
-    this.#calls.inc({ path, result: code ?? "relayed" });
-    this.#durations.observe({ path }, durationMs / 1_000);
+    const result = code ?? "relayed";
+    const label = `${path} ${result}`;
+    let over = this.#over.get(label);
+    if (over === undefined) {
+      over = {
+        calls: this.#calls.labels({ path, result }),
+        durations: this.#durations.labels({ path }),
+      };
+      this.#over.set(label, over);
+    }
+    over.calls.inc();
+    over.durations.observe(durationMs / 1_000);
   }
 
   /** @param what one of a few words of ours */
