@@ -4,15 +4,22 @@
  */
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { parseArgs } from "node:util";
 import { root } from "../test/support/root.ts";
 import { FULL } from "./rows/plan.ts";
 import { provenance } from "./rows/report.ts";
+import {
+  chosenOf,
+  type FlagsOf,
+  note,
+  positiveNumber,
+  runCommand,
+  SEVERAL,
+} from "./support/command.ts";
 import { runDensity } from "./support/density.ts";
 import { densityFile, densityTable } from "./support/density-report.ts";
 import { devicesOf } from "./support/file-limit.ts";
 import { touchPageCache } from "./support/page-cache.ts";
-import { RELAY_IDS, type RelayId } from "./support/relays.ts";
+import { RELAY_IDS } from "./support/relays.ts";
 import { prepareTools, WORK_FOLDER } from "./support/tools.ts";
 
 const HELP = `Usage: npm run bench:density -- [options]
@@ -29,38 +36,26 @@ Options:
   --relay <id>        measure only these relays (${RELAY_IDS.join(", ")}); may be given again. Default: hawser, reference
   --json              print the JSON instead of the table
   --help              this text
+
+Examples:
+  npm run bench:density                                        10,000 devices on both relays
+  npm run bench:density -- --devices 1000 --idle-seconds 10    a short look
 `;
 
 const WARM_DEVICES = 500;
 const DEVICES_LEAST = 20;
 
-async function main(): Promise<void> {
-  const { values } = parseArgs({
-    options: {
-      devices: { type: "string", default: "10000" },
-      "idle-seconds": { type: "string", default: "60" },
-      relay: { type: "string", multiple: true, default: [] },
-      json: { type: "boolean", default: false },
-      help: { type: "boolean", default: false },
-    },
-  });
-  if (values.help) {
-    process.stdout.write(HELP);
-    return;
-  }
-  const devices = devicesOf(values.devices, DEVICES_LEAST);
-  const idleSeconds = Number(values["idle-seconds"]);
-  if (!(idleSeconds > 0)) throw new Error("--idle-seconds takes a number above 0");
-  const unknown = values.relay.find((name) => !RELAY_IDS.some((id) => id === name));
-  if (unknown !== undefined)
-    throw new Error(`--relay ${unknown}: known are ${RELAY_IDS.join(", ")}`);
-  const relayIds: readonly RelayId[] =
-    values.relay.length === 0
-      ? ["hawser", "reference"]
-      : RELAY_IDS.filter((id) => values.relay.includes(id));
-  const note = (text: string): void => {
-    process.stderr.write(`${text}\n`);
-  };
+const options = {
+  devices: { type: "string", default: "10000" },
+  "idle-seconds": { type: "string", default: "60" },
+  relay: SEVERAL,
+  json: { type: "boolean", default: false },
+} as const;
+
+async function main(flags: FlagsOf<typeof options>): Promise<void> {
+  const devices = devicesOf(flags.devices, DEVICES_LEAST);
+  const idleSeconds = positiveNumber("--idle-seconds", flags["idle-seconds"]);
+  const relayIds = chosenOf("--relay", flags.relay, RELAY_IDS, ["hawser", "reference"]);
   const tools = await prepareTools();
   touchPageCache(WORK_FOLDER);
   const warmDevices = Math.min(WARM_DEVICES, devices);
@@ -70,12 +65,7 @@ async function main(): Promise<void> {
   const folder = join(root, "bench", "results");
   mkdirSync(folder, { recursive: true });
   writeFileSync(join(folder, "density.json"), `${JSON.stringify(file, null, 2)}\n`);
-  process.stdout.write(values.json ? `${JSON.stringify(file)}\n` : densityTable(file));
+  process.stdout.write(flags.json ? `${JSON.stringify(file)}\n` : densityTable(file));
 }
 
-try {
-  await main();
-} catch (error) {
-  process.stderr.write(`bench: ${error instanceof Error ? error.message : String(error)}\n`);
-  process.exitCode = 1;
-}
+await runCommand({ name: "bench:density", help: HELP, options }, main);

@@ -5,7 +5,6 @@
 import { execFileSync } from "node:child_process";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { parseArgs } from "node:util";
 import { gzipSync } from "node:zlib";
 import { root } from "../test/support/root.ts";
 import { doctorData, doctorPicture } from "./flame/doctor.ts";
@@ -13,12 +12,20 @@ import { type Caption, flamePicture } from "./flame/picture.ts";
 import { findingsOf, installProfilers, type Profiled } from "./flame/profilers.ts";
 import { SCENARIOS, type Scenario } from "./flame/scenarios.ts";
 import { folded, pruned, stacksOf, type Tick } from "./flame/stacks.ts";
+import {
+  chosenOf,
+  type FlagsOf,
+  note,
+  runCommand,
+  SEVERAL,
+  wholeNumber,
+} from "./support/command.ts";
 import { prepareTools } from "./support/tools.ts";
 
 const HELP = `Usage: npm run flame -- [options]
 
-Runs the relay and the API server under clinic and 0x and draws flamegraphs/<id>.svg. Installs both profilers into
-flamegraphs/node_modules where they are missing. Needs wrk, gcc and Go.
+Runs the relay and the API server under clinic and 0x, draws flamegraphs/<id>.svg and prints the name of each. Installs both
+profilers into flamegraphs/node_modules where they are missing. Needs wrk, gcc and Go.
 
 Options:
   --only <id>      one picture; may be given again. Pictures:
@@ -26,41 +33,39 @@ Options:
   --seconds <n>    seconds of load (default 10)
   --dry            without profilers and pictures: runs the load and ends
   --help           this text
+
+Examples:
+  npm run flame                                      every picture, about 2 minutes
+  npm run flame -- --only relay-small --seconds 20   one, from a longer load
+  npm run flame -- --dry --seconds 1                 whether every load runs on this machine
 `;
 
 /** Stacks of a profile that is kept beside its picture. */
 const KEPT_NODES_MAX = 4_000;
 
-async function main(): Promise<void> {
-  const { values } = parseArgs({
-    options: {
-      only: { type: "string", multiple: true, default: [] },
-      seconds: { type: "string", default: "10" },
-      dry: { type: "boolean", default: false },
-      help: { type: "boolean", default: false },
-    },
-  });
-  if (values.help) {
-    process.stdout.write(HELP);
-    return;
-  }
-  const seconds = Number(values.seconds);
-  if (!Number.isInteger(seconds) || seconds < 1) throw new Error("--seconds takes a number from 1");
-  const unknown = values.only.find((name) => !SCENARIOS.some(({ id }) => id === name));
-  if (unknown !== undefined) {
-    throw new Error(`--only ${unknown}: known are ${SCENARIOS.map(({ id }) => id).join(", ")}`);
-  }
-  const chosen = SCENARIOS.filter(({ id }) => values.only.length === 0 || values.only.includes(id));
-  const note = (text: string): void => {
-    process.stderr.write(`${text}\n`);
-  };
+const options = {
+  only: SEVERAL,
+  seconds: { type: "string", default: "10" },
+  dry: { type: "boolean", default: false },
+} as const;
+
+async function main(flags: FlagsOf<typeof options>): Promise<void> {
+  const seconds = wholeNumber("--seconds", flags.seconds);
+  const ids = chosenOf(
+    "--only",
+    flags.only,
+    SCENARIOS.map(({ id }) => id),
+  );
+  const chosen = SCENARIOS.filter(({ id }) => ids.includes(id));
   const tools = await prepareTools();
-  if (!values.dry) await installProfilers(note);
+  if (!flags.dry) await installProfilers(note);
   for (const scenario of chosen) {
     note(`running ${scenario.id}`);
-    const profiler = values.dry ? "none" : scenario.profiler;
+    const profiler = flags.dry ? "none" : scenario.profiler;
     const profiled = await scenario.run({ id: scenario.id, profiler, tools, seconds });
-    if (!values.dry) draw(scenario, profiled);
+    if (flags.dry) continue;
+    draw(scenario, profiled);
+    process.stdout.write(`flamegraphs/${scenario.id}.svg\n`);
   }
 }
 
@@ -89,9 +94,4 @@ function originOf({ id, profiler }: Scenario): string {
   return `npm run flame -- --only ${id} (${profiler}), commit ${commit}, Node ${process.version}`;
 }
 
-try {
-  await main();
-} catch (error) {
-  process.stderr.write(`flame: ${error instanceof Error ? error.message : String(error)}\n`);
-  process.exitCode = 1;
-}
+await runCommand({ name: "flame", help: HELP, options }, main);

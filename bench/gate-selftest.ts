@@ -1,46 +1,47 @@
 /** `npm run bench:gate:selftest`: makes the build worse on purpose, and shows that the gate refuses it for the right figure. */
-import { parseArgs } from "node:util";
 import { REGRESSIONS, runRegression, type SelftestResult } from "./gate/selftest.ts";
+import { chosenOf, type FlagsOf, note, runCommand, SEVERAL } from "./support/command.ts";
 
 const HELP = `Usage: npm run bench:gate:selftest -- [options]
 
 Runs the gate on builds with a regression made on purpose, and ends with exit code 1 where the gate lets one pass or
-refuses it for another figure. Takes a few minutes.
+refuses it for another figure. Takes a minute.
 
 Options:
   --only <name>   one regression; may be given again: ${REGRESSIONS.map(({ name }) => name).join(", ")}
   --json          print JSON
   --help          this text
+
+Examples:
+  npm run bench:gate:selftest                          every regression
+  npm run bench:gate:selftest -- --only copy-per-chunk one
 `;
 
-const { values: flags } = parseArgs({
-  options: {
-    only: { type: "string", multiple: true, default: [] },
-    json: { type: "boolean", default: false },
-    help: { type: "boolean", default: false },
-  },
-});
-const unknown = flags.only.find((wanted) => !REGRESSIONS.some(({ name }) => name === wanted));
-if (flags.help) {
-  process.stdout.write(HELP);
-} else if (unknown !== undefined) {
-  process.stderr.write(`--only ${unknown}: see --help\n`);
-  process.exitCode = 2;
-} else {
+const options = {
+  only: SEVERAL,
+  json: { type: "boolean", default: false },
+} as const;
+
+async function main(flags: FlagsOf<typeof options>): Promise<void> {
+  const names = chosenOf(
+    "--only",
+    flags.only,
+    REGRESSIONS.map(({ name }) => name),
+  );
   const results: SelftestResult[] = [];
   for (const regression of REGRESSIONS) {
-    if (flags.only.length > 0 && !flags.only.includes(regression.name)) continue;
-    process.stderr.write(`the gate with ${regression.what}\n`);
+    if (!names.includes(regression.name)) continue;
+    note(`the gate with ${regression.what}`);
     results.push(await runRegression(regression));
   }
-  if (flags.json) {
-    process.stdout.write(`${JSON.stringify(results)}\n`);
-  } else {
-    for (const { regression, failed, ok } of results) {
-      const verdict = ok ? "refused" : "NOT AS IT SHOULD BE";
-      const told = `wanted ${regression.fails.join(", ")}; failed ${failed.join(", ") || "nothing"}`;
-      process.stdout.write(`${regression.name.padEnd(22)} ${verdict}: ${told}\n`);
-    }
-  }
+  process.stdout.write(flags.json ? `${JSON.stringify(results)}\n` : results.map(lineOf).join(""));
   if (results.some(({ ok }) => !ok)) process.exitCode = 1;
 }
+
+function lineOf({ regression, failed, ok }: SelftestResult): string {
+  const verdict = ok ? "refused" : "NOT AS IT SHOULD BE";
+  const told = `wanted ${regression.fails.join(", ")}; failed ${failed.join(", ") || "nothing"}`;
+  return `${regression.name.padEnd(22)} ${verdict}: ${told}\n`;
+}
+
+await runCommand({ name: "bench:gate:selftest", help: HELP, options, failureCode: 2 }, main);

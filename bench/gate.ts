@@ -2,10 +2,18 @@
  * `npm run bench:gate`: refuses a build that is slower than main, allocates more, copies more or calls the system more often.
  * docs/performance.md says what it compares and how a failure is read.
  */
-import { parseArgs } from "node:util";
 import { measureFigures } from "./gate/measure.ts";
 import { GATE_IDS, type GateId } from "./gate/table.ts";
 import { adviceOn, type GateVerdict, gateTable, gateVerdict } from "./gate/verdict.ts";
+import {
+  chosenOf,
+  type FlagsOf,
+  note,
+  positiveNumber,
+  runCommand,
+  SEVERAL,
+  wholeNumber,
+} from "./support/command.ts";
 import { median, rounded } from "./support/stats.ts";
 
 const HELP = `Usage: npm run bench:gate -- [options]
@@ -26,10 +34,6 @@ Examples:
   npm run bench:gate -- --only copied_up --only decode_go   two figures
   npm run bench:gate -- --base-against-base 5               where tolerances come from
 `;
-
-const note = (text: string): void => {
-  process.stderr.write(`${text}\n`);
-};
 
 /** A figure that fails is measured once more, by itself. */
 async function judged(ids: readonly GateId[], deadlineMs: number): Promise<GateVerdict[]> {
@@ -71,34 +75,20 @@ async function spreads(ids: readonly GateId[], runs: number, json: boolean): Pro
   }
 }
 
-function failure(sentence: string): void {
-  process.stderr.write(`bench:gate: ${sentence}\n`);
-  process.exitCode = 2;
-}
+const options = {
+  only: SEVERAL,
+  seconds: { type: "string", default: "300" },
+  "base-against-base": { type: "string" },
+  json: { type: "boolean", default: false },
+} as const;
 
-async function main(): Promise<void> {
-  const { values: flags } = parseArgs({
-    options: {
-      only: { type: "string", multiple: true, default: [] },
-      seconds: { type: "string", default: "300" },
-      "base-against-base": { type: "string" },
-      json: { type: "boolean", default: false },
-      help: { type: "boolean", default: false },
-    },
-  });
-  if (flags.help) {
-    process.stdout.write(HELP);
-    return;
+async function main(flags: FlagsOf<typeof options>): Promise<void> {
+  const ids = chosenOf("--only", flags.only, GATE_IDS);
+  const seconds = positiveNumber("--seconds", flags.seconds);
+  const runs = flags["base-against-base"];
+  if (runs !== undefined) {
+    return spreads(ids, wholeNumber("--base-against-base", runs), flags.json);
   }
-  const unknown = flags.only.find((id) => !GATE_IDS.some((known) => known === id));
-  if (unknown !== undefined) return failure(`--only ${unknown}: known are ${GATE_IDS.join(", ")}`);
-  const seconds = Number(flags.seconds);
-  const runs = Number(flags["base-against-base"] ?? 1);
-  if (!(seconds > 0) || !Number.isInteger(runs) || runs < 1) {
-    return failure("--seconds and --base-against-base take a number above 0");
-  }
-  const ids = flags.only.length === 0 ? GATE_IDS : GATE_IDS.filter((id) => flags.only.includes(id));
-  if (flags["base-against-base"] !== undefined) return spreads(ids, runs, flags.json);
   const startedAt = performance.now();
   const verdicts = await judged(ids, startedAt + 1_000 * seconds);
   const failed = verdicts.filter(({ ok }) => !ok);
@@ -106,15 +96,11 @@ async function main(): Promise<void> {
   const names = failed.map(({ id }) => id);
   const result = { node: process.version, tookSeconds, failed: names, figures: verdicts };
   process.stdout.write(flags.json ? `${JSON.stringify(result)}\n` : gateTable(verdicts));
-  for (const verdict of failed) process.stderr.write(`bench:gate: ${adviceOn(verdict)}\n`);
+  for (const verdict of failed) note(`bench:gate: ${adviceOn(verdict)}`);
   const verdict = failed.length > 0 ? `failed: ${names.join(", ")}` : "passed";
-  process.stderr.write(`bench:gate: ${verdict}, after ${tookSeconds} s\n`);
+  note(`bench:gate: ${verdict}, after ${tookSeconds} s`);
   if (failed.length > 0) process.exitCode = 1;
 }
 
-try {
-  await main();
-} catch (error) {
-  const cause = error instanceof Error && error.cause instanceof Error ? error.cause.message : "";
-  failure(`${error instanceof Error ? error.message : String(error)} ${cause}`.trim());
-}
+// 1 says that a figure failed, and nothing else.
+await runCommand({ name: "bench:gate", help: HELP, options, failureCode: 2 }, main);

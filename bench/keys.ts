@@ -7,10 +7,10 @@ import { rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
-import { parseArgs } from "node:util";
 import { parseAuthorizeRequest } from "../src/core/authorize.ts";
 import type { AuthorizeAnswer, SecretCheck } from "../src/core/contract.ts";
 import { mintToken } from "../src/core/token.ts";
+import { type FlagsOf, note, positiveNumber, runCommand, wholeNumber } from "./support/command.ts";
 import { type Fleet, makeFleet } from "./support/fleet.ts";
 import { runSmall, type Sample, VoidRun } from "./support/load.ts";
 import { type RunningRelay, startRedialingDevice, startRelay } from "./support/relays.ts";
@@ -30,6 +30,10 @@ Options:
   --limit <ratio>  most that many keys may cost, one key being 1 (default 1.1)
   --json           print JSON
   --help           this text
+
+Examples:
+  npm run bench:keys                               10,000 keys, about 3 minutes
+  npm run bench:keys -- --rounds 3 --seconds 2     a short look
 `;
 
 const CONNECTIONS = 128;
@@ -116,7 +120,7 @@ async function measure(
         return await runSmall(tools, relay, target, small);
       } catch (error) {
         if (!(error instanceof VoidRun) || attempt === ATTEMPTS) throw error;
-        process.stderr.write(`void run, repeated: ${error.message}\n`);
+        note(`void run, repeated: ${error.message}`);
       }
     }
   };
@@ -151,67 +155,60 @@ function costsOf({ one, many }: Figures): Costs {
   return { oneUs: median(ofEach(one)), manyUs: median(ofEach(many)), ratio: median(ratios) };
 }
 
-const { values: flags } = parseArgs({
-  options: {
-    keys: { type: "string", default: "10000" },
-    rounds: { type: "string", default: "9" },
-    seconds: { type: "string", default: "4" },
-    limit: { type: "string", default: "1.1" },
-    json: { type: "boolean", default: false },
-    help: { type: "boolean", default: false },
-  },
-});
-if (flags.help) {
-  process.stdout.write(HELP);
-  process.exit(0);
-}
-const keyCount = Number(flags.keys);
-const rounds = Number(flags.rounds);
-const seconds = Number(flags.seconds);
-const limit = Number(flags.limit);
-if (![keyCount, rounds, seconds].every((n) => Number.isInteger(n) && n > 0) || !(limit > 0)) {
-  process.stderr.write("--keys, --rounds and --seconds are whole numbers above 0, --limit too\n");
-  process.exit(2);
+const options = {
+  keys: { type: "string", default: "10000" },
+  rounds: { type: "string", default: "9" },
+  seconds: { type: "string", default: "4" },
+  limit: { type: "string", default: "1.1" },
+  json: { type: "boolean", default: false },
+} as const;
+
+async function main(flags: FlagsOf<typeof options>): Promise<void> {
+  const keyCount = wholeNumber("--keys", flags.keys);
+  const rounds = wholeNumber("--rounds", flags.rounds);
+  const seconds = wholeNumber("--seconds", flags.seconds);
+  const limit = positiveNumber("--limit", flags.limit);
+  const tools = await prepareTools();
+  const fleet = makeFleet(WORK_FOLDER, "keys", 1);
+  const keys = Array.from({ length: keyCount }, () => mintToken("key"));
+  const oneFile = join(WORK_FOLDER, "keys-one.txt");
+  const manyFile = join(WORK_FOLDER, "keys-many.txt");
+  writeFileSync(manyFile, keys.map(({ text }) => `${text}\n`).join(""), { mode: 0o600 });
+  writeFileSync(oneFile, `${keys[0]?.text}\n`, { mode: 0o600 });
+  const digests = new Map(keys.map(({ ref, secretDigest }) => [ref, secretDigest]));
+  const authorizer = await startAuthorizer(fleet, digests);
+  const relay = await startRelay("hawser", tools, fleet, {
+    gate: [`--api=${authorizer.url}`],
+    environment: { HAWSER_INTERNAL_SECRET: SECRET },
+  });
+  const device = await startRedialingDevice(tools, relay, fleet.tokensFile);
+  try {
+    const target: Target = { port: relay.port, key: keys[0]?.text ?? "" };
+    const load = { fleet, target, oneFile, manyFile };
+    const isWarm = (): boolean => authorizer.seen.size === keyCount;
+    const plan = { rounds, seconds, isWarm };
+    let costs = costsOf(await measure(tools, relay, load, plan));
+    if (costs.ratio > limit) {
+      note(`ratio ${costs.ratio.toFixed(3)}, over the limit: measured once more`);
+      costs = costsOf(await measure(tools, relay, load, plan));
+    }
+    const { oneUs, manyUs, ratio } = costs;
+    const ok = ratio <= limit;
+    const result = { keys: keyCount, rounds, one_us: oneUs, many_us: manyUs, ratio, limit, ok };
+    process.stdout.write(
+      flags.json
+        ? `${JSON.stringify(result)}\n`
+        : `Relay CPU per request, ${CONNECTIONS} connections, 1 device, ${rounds} rounds of ${seconds} s in turn, medians\n` +
+            `  1 key         ${rounded(oneUs)} µs\n  ${`${keyCount} keys`.padEnd(12)}  ${rounded(manyUs)} µs\n` +
+            `  ratio         ${ratio.toFixed(3)} (at most ${limit}: ${ok ? "holds" : "does not hold"})\n`,
+    );
+    if (!ok) process.exitCode = 1;
+  } finally {
+    await device.stop();
+    await relay.stop();
+    authorizer.close();
+    for (const file of [oneFile, manyFile]) rmSync(file, { force: true });
+  }
 }
 
-const tools = await prepareTools();
-const fleet = makeFleet(WORK_FOLDER, "keys", 1);
-const keys = Array.from({ length: keyCount }, () => mintToken("key"));
-const oneFile = join(WORK_FOLDER, "keys-one.txt");
-const manyFile = join(WORK_FOLDER, "keys-many.txt");
-writeFileSync(manyFile, keys.map(({ text }) => `${text}\n`).join(""), { mode: 0o600 });
-writeFileSync(oneFile, `${keys[0]?.text}\n`, { mode: 0o600 });
-const digests = new Map(keys.map(({ ref, secretDigest }) => [ref, secretDigest]));
-const authorizer = await startAuthorizer(fleet, digests);
-const relay = await startRelay("hawser", tools, fleet, {
-  gate: [`--api=${authorizer.url}`],
-  environment: { HAWSER_INTERNAL_SECRET: SECRET },
-});
-const device = await startRedialingDevice(tools, relay, fleet.tokensFile);
-try {
-  const target: Target = { port: relay.port, key: keys[0]?.text ?? "" };
-  const load = { fleet, target, oneFile, manyFile };
-  const isWarm = (): boolean => authorizer.seen.size === keyCount;
-  const plan = { rounds, seconds, isWarm };
-  let costs = costsOf(await measure(tools, relay, load, plan));
-  if (costs.ratio > limit) {
-    process.stderr.write(`ratio ${costs.ratio.toFixed(3)}, over the limit: measured once more\n`);
-    costs = costsOf(await measure(tools, relay, load, plan));
-  }
-  const { oneUs, manyUs, ratio } = costs;
-  const ok = ratio <= limit;
-  const result = { keys: keyCount, rounds, one_us: oneUs, many_us: manyUs, ratio, limit, ok };
-  process.stdout.write(
-    flags.json
-      ? `${JSON.stringify(result)}\n`
-      : `Relay CPU per request, ${CONNECTIONS} connections, 1 device, ${rounds} rounds of ${seconds} s in turn, medians\n` +
-          `  1 key        ${rounded(oneUs)} µs\n  ${keyCount} keys  ${rounded(manyUs)} µs\n` +
-          `  ratio        ${ratio.toFixed(3)} (at most ${limit}: ${ok ? "holds" : "does not hold"})\n`,
-  );
-  if (!ok) process.exitCode = 1;
-} finally {
-  await device.stop();
-  await relay.stop();
-  authorizer.close();
-  for (const file of [oneFile, manyFile]) rmSync(file, { force: true });
-}
+await runCommand({ name: "bench:keys", help: HELP, options }, main);

@@ -2,19 +2,25 @@
  * `npm run bench:matrix`: every kind of request over few and many connections and devices, every answer compared. Its figures
  * are coarse; the published ones come from `npm run bench`.
  */
-import { mkdirSync } from "node:fs";
-import { parseArgs } from "node:util";
 import { runMatrix, type ScenarioResult } from "./matrix/run-matrix.ts";
 import { SCENARIOS, scenarioName } from "./matrix/scenario.ts";
 import { shown } from "./rows/report.ts";
+import {
+  chosenOf,
+  type FlagsOf,
+  note,
+  runCommand,
+  SEVERAL,
+  wholeNumber,
+} from "./support/command.ts";
 import { rounded } from "./support/stats.ts";
-import { WORK_FOLDER } from "./support/tools.ts";
+import { makeWorkFolder } from "./support/tools.ts";
 
 const HELP = `Usage: npm run bench:matrix -- [options]
 
-Loads a relay with ${SCENARIOS.length} scenarios in turn: a small GET, a GET of 64 KiB, a POST of 1 KiB and one of 64 KiB, each over
-1 and 32 connections, to 1 and 20 devices. Every answer is compared. Any error, timeout, status other than 200 or wrong body
-ends it with exit code 1.
+Runs ${SCENARIOS.length} scenarios in turn. At the relay's edge: a small GET, a GET of 64 KiB, a POST of 1 KiB and one of 64 KiB, each over
+1 and 32 connections, to 1 and 20 devices. Through the API server: a small GET and a POST of 1 KiB to 1 device. Every answer is
+compared. Any error, timeout, status other than 200 or wrong body ends it with exit code 1.
 
 Options:
   --only <name>    one scenario; may be given again. For example ${SCENARIOS[0] === undefined ? "" : scenarioName(SCENARIOS[0])}
@@ -24,35 +30,23 @@ Options:
 
 Examples:
   npm run bench:matrix
+  npm run bench:matrix -- --only api_get_small_1dev_c32 --only get_small_1dev_c32
   npm run bench:matrix -- --only post_64k_20dev_c32 --seconds 10
 `;
 
-async function main(): Promise<void> {
-  const { values } = parseArgs({
-    options: {
-      only: { type: "string", multiple: true, default: [] },
-      seconds: { type: "string", default: "3" },
-      json: { type: "boolean", default: false },
-      help: { type: "boolean", default: false },
-    },
-  });
-  if (values.help) {
-    process.stdout.write(HELP);
-    return;
-  }
-  const seconds = Number(values.seconds);
-  if (!Number.isInteger(seconds) || seconds < 1) throw new Error("--seconds takes a number from 1");
-  const names = SCENARIOS.map(scenarioName);
-  const unknown = values.only.find((name) => !names.includes(name));
-  if (unknown !== undefined) throw new Error(`--only ${unknown}: known are ${names.join(", ")}`);
-  const asked = SCENARIOS.filter(
-    (scenario) => values.only.length === 0 || values.only.includes(scenarioName(scenario)),
-  );
-  mkdirSync(WORK_FOLDER, { recursive: true });
-  const results = await runMatrix(asked, { seconds }, (text) => {
-    process.stderr.write(`${text}\n`);
-  });
-  process.stdout.write(values.json ? `${JSON.stringify(asJson(results))}\n` : table(results));
+const options = {
+  only: SEVERAL,
+  seconds: { type: "string", default: "3" },
+  json: { type: "boolean", default: false },
+} as const;
+
+async function main(flags: FlagsOf<typeof options>): Promise<void> {
+  const seconds = wholeNumber("--seconds", flags.seconds);
+  const names = chosenOf("--only", flags.only, SCENARIOS.map(scenarioName));
+  const asked = SCENARIOS.filter((scenario) => names.includes(scenarioName(scenario)));
+  makeWorkFolder();
+  const results = await runMatrix(asked, { seconds }, note);
+  process.stdout.write(flags.json ? `${JSON.stringify(asJson(results))}\n` : table(results));
 }
 
 function asJson(results: readonly ScenarioResult[]): object {
@@ -80,9 +74,4 @@ function table(results: readonly ScenarioResult[]): string {
     .join("");
 }
 
-try {
-  await main();
-} catch (error) {
-  process.stderr.write(`bench:matrix: ${error instanceof Error ? error.message : String(error)}\n`);
-  process.exitCode = 1;
-}
+await runCommand({ name: "bench:matrix", help: HELP, options }, main);

@@ -4,7 +4,6 @@
  */
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { parseArgs } from "node:util";
 import { root } from "../test/support/root.ts";
 import { MEASURED_IDS, measureRows } from "./rows/families.ts";
 import { FULL, QUICK } from "./rows/plan.ts";
@@ -12,6 +11,14 @@ import { type ResultFile, resultFile, rowsTable, withEarlierRows } from "./rows/
 import type { Plan } from "./rows/row.ts";
 import type { RowId } from "./rows/table.ts";
 import { judge } from "./rows/verdict.ts";
+import {
+  chosenOf,
+  type FlagsOf,
+  note,
+  runCommand,
+  SEVERAL,
+  wholeNumber,
+} from "./support/command.ts";
 import { touchPageCache } from "./support/page-cache.ts";
 import { RELAY_IDS } from "./support/relays.ts";
 import { pinnedByHalves, prepareTools, UNPINNED, WORK_FOLDER } from "./support/tools.ts";
@@ -50,40 +57,31 @@ Examples:
   npm run bench -- --quick --only small_p99_c32 --json   a short look, as JSON
 `;
 
-async function main(): Promise<void> {
-  const { values } = parseArgs({
-    options: {
-      quick: { type: "boolean", default: false },
-      only: { type: "string", multiple: true, default: [] },
-      rounds: { type: "string" },
-      relay: { type: "string", multiple: true, default: [] },
-      keep: { type: "boolean", default: false },
-      pin: { type: "boolean", default: false },
-      json: { type: "boolean", default: false },
-      help: { type: "boolean", default: false },
-    },
-  });
-  if (values.help) {
-    process.stdout.write(HELP);
-    return;
-  }
-  const byDefault = values.quick ? QUICK_IDS : MEASURED_IDS;
-  const rowIds = chosen("--only", values.only, MEASURED_IDS, byDefault);
-  const relayIds = chosen("--relay", values.relay, RELAY_IDS, ["hawser", "reference"]);
-  const plan = planOf(values.quick ? QUICK : FULL, values.rounds);
-  const note = (text: string): void => {
-    process.stderr.write(`${text}\n`);
-  };
-  const tools = await prepareTools(values.pin ? pinnedByHalves() : UNPINNED);
+const options = {
+  quick: { type: "boolean", default: false },
+  only: SEVERAL,
+  rounds: { type: "string" },
+  relay: SEVERAL,
+  keep: { type: "boolean", default: false },
+  pin: { type: "boolean", default: false },
+  json: { type: "boolean", default: false },
+} as const;
+
+async function main(flags: FlagsOf<typeof options>): Promise<void> {
+  const byDefault = flags.quick ? QUICK_IDS : MEASURED_IDS;
+  const rowIds = chosenOf("--only", flags.only, MEASURED_IDS, byDefault);
+  const relayIds = chosenOf("--relay", flags.relay, RELAY_IDS, ["hawser", "reference"]);
+  const plan = planOf(flags.quick ? QUICK : FULL, flags.rounds);
+  const tools = await prepareTools(flags.pin ? pinnedByHalves() : UNPINNED);
   touchPageCache(WORK_FOLDER);
   const rows = (await measureRows(rowIds, { tools, plan, relayIds, note })).map(judge);
   const folder = join(root, "bench", "results");
   const path = join(folder, "latest.json");
   const measured = resultFile(plan.rounds, rows);
-  const file = values.keep ? withEarlierRows(measured, earlierResult(path)) : measured;
+  const file = flags.keep ? withEarlierRows(measured, earlierResult(path)) : measured;
   mkdirSync(folder, { recursive: true });
   writeFileSync(path, `${JSON.stringify(file, null, 2)}\n`);
-  process.stdout.write(values.json ? `${JSON.stringify(file)}\n` : rowsTable(file.rows));
+  process.stdout.write(flags.json ? `${JSON.stringify(file)}\n` : rowsTable(file.rows));
 }
 
 function earlierResult(path: string): ResultFile | null {
@@ -92,31 +90,8 @@ function earlierResult(path: string): ResultFile | null {
 
 function planOf(base: Plan, given: string | undefined): Plan {
   if (given === undefined) return base;
-  const rounds = Number(given);
-  if (!Number.isInteger(rounds) || rounds < 1) throw new Error("--rounds takes a number from 1");
+  const rounds = wholeNumber("--rounds", given);
   return { ...base, rounds, idleRounds: rounds, windowRounds: rounds };
 }
 
-function chosen<T extends string>(
-  option: string,
-  given: readonly string[],
-  known: readonly T[],
-  byDefault: readonly T[],
-): readonly T[] {
-  const unknown = given.find((name) => !known.some((id) => id === name));
-  if (unknown !== undefined) {
-    throw new Error(`${option} ${unknown}: known are ${known.join(", ")}`);
-  }
-  return given.length === 0 ? byDefault : known.filter((id) => given.includes(id));
-}
-
-try {
-  await main();
-} catch (error) {
-  const cause =
-    error instanceof Error && error.cause instanceof Error ? `: ${error.cause.message}` : "";
-  process.stderr.write(
-    `bench: ${error instanceof Error ? error.message : String(error)}${cause}\n`,
-  );
-  process.exitCode = 1;
-}
+await runCommand({ name: "bench", help: HELP, options }, main);

@@ -2,9 +2,10 @@
  * `npm run bench:storm`: a fleet that comes back at once after its relay has ended. Relay and devices are processes of their
  * own, the API server and its SQLite database are in this one.
  */
-import { parseArgs } from "node:util";
+import { chosenOf, type FlagsOf, note, runCommand, wholeNumber } from "./support/command.ts";
 import { devicesOf } from "./support/file-limit.ts";
 import { RELAY_IDS } from "./support/relays.ts";
+import { rounded } from "./support/stats.ts";
 import { runStorm, type StormResult } from "./support/storm.ts";
 import { prepareTools } from "./support/tools.ts";
 
@@ -21,8 +22,14 @@ Options:
   --handshakes <n>  handshakes a second that Hawser's relay takes, in place of its default
   --json            print JSON instead of the table
   --help            this text
+
+Examples:
+  npm run bench:storm                              10,000 devices, half a minute
+  npm run bench:storm -- --relay reference         the same on the Go relay
+  npm run bench:storm -- --devices 1000 --json     a small fleet, as JSON
 `;
 
+const DEVICES_LEAST = 20;
 /** More than this many questions is a flood. */
 const AUTHORIZE_CALLS_MAX = 30;
 
@@ -31,7 +38,8 @@ function flat(part: object, prefix = ""): string[] {
   return Object.entries(part).flatMap(([name, value]: [string, unknown]) => {
     const full = prefix === "" ? name : `${prefix}.${name}`;
     if (typeof value === "object" && value !== null) return flat(value, full);
-    return [`${full.padEnd(20)}${String(value).padStart(12)}`];
+    const isLong = typeof value === "number" && !Number.isInteger(value);
+    return [`${full.padEnd(20)}${String(isLong ? rounded(value) : value).padStart(12)}`];
   });
 }
 
@@ -39,29 +47,27 @@ function holds({ api }: StormResult): boolean {
   return api === null || (api.authorizeCalls <= AUTHORIZE_CALLS_MAX && api.probeFailures === 0);
 }
 
-const { values } = parseArgs({
-  options: {
-    devices: { type: "string", default: "10000" },
-    relay: { type: "string", default: "hawser" },
-    end: { type: "string", default: "SIGKILL" },
-    handshakes: { type: "string" },
-    json: { type: "boolean", default: false },
-    help: { type: "boolean", default: false },
-  },
-});
-if (values.help) {
-  process.stdout.write(HELP);
-} else {
-  const relay = RELAY_IDS.find((id) => id === values.relay);
-  const end = (["SIGKILL", "SIGTERM"] as const).find((signal) => signal === values.end);
-  if (relay === undefined) throw new Error(`--relay: known are ${RELAY_IDS.join(", ")}`);
-  if (end === undefined) throw new Error("--end takes SIGKILL or SIGTERM");
-  const devices = devicesOf(values.devices, 20);
-  const options =
-    values.handshakes === undefined ? [] : [`--handshakes-per-second-max=${values.handshakes}`];
-  const result = await runStorm(await prepareTools(), { relay, devices, end, live: true, options });
+const options = {
+  devices: { type: "string", default: "10000" },
+  relay: { type: "string", default: "hawser" },
+  end: { type: "string", default: "SIGKILL" },
+  handshakes: { type: "string" },
+  json: { type: "boolean", default: false },
+} as const;
+
+async function main(flags: FlagsOf<typeof options>): Promise<void> {
+  const [relay = "hawser"] = chosenOf("--relay", [flags.relay], RELAY_IDS);
+  const [end = "SIGKILL"] = chosenOf("--end", [flags.end], ["SIGKILL", "SIGTERM"] as const);
+  const devices = devicesOf(flags.devices, DEVICES_LEAST);
+  const limit =
+    flags.handshakes === undefined ? null : wholeNumber("--handshakes", flags.handshakes);
+  const relayOptions = limit === null ? [] : [`--handshakes-per-second-max=${limit}`];
+  const plan = { relay, devices, end, live: true, note, options: relayOptions };
+  const result = await runStorm(await prepareTools(), plan);
   const ok = holds(result);
-  const text = values.json ? JSON.stringify({ ...result, ok }) : flat({ ...result, ok }).join("\n");
+  const text = flags.json ? JSON.stringify({ ...result, ok }) : flat({ ...result, ok }).join("\n");
   process.stdout.write(`${text}\n`);
-  process.exitCode = ok ? 0 : 1;
+  if (!ok) process.exitCode = 1;
 }
+
+await runCommand({ name: "bench:storm", help: HELP, options }, main);

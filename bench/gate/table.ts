@@ -64,7 +64,7 @@ export const GATED_COUNTS = {
   copied_small: {
     title: "bytes copied in JavaScript, small request",
     unit: "bytes a request",
-    value: 730.3,
+    value: 653.3,
     precision: 8,
   },
   copied_down: {
@@ -82,7 +82,7 @@ export const GATED_COUNTS = {
   allocated_small: {
     title: "bytes allocated on the JavaScript heap, small request",
     unit: "bytes a request",
-    value: 2_170,
+    value: 1_530,
     precision: 110,
   },
 } as const satisfies Record<string, GatedCount>;

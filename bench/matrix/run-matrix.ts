@@ -2,6 +2,7 @@ import { rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import autocannon from "autocannon";
+import { startApiStack } from "../support/api-stack.ts";
 import { type Child, startChild } from "../support/child.ts";
 import { makeFleet } from "../support/fleet.ts";
 import { VoidRun } from "../support/load.ts";
@@ -9,7 +10,14 @@ import { startRelay } from "../support/relays.ts";
 import { UNPINNED, WORK_FOLDER } from "../support/tools.ts";
 import type { Target } from "../support/verify.ts";
 import type { DeviceLine } from "./devices.ts";
-import { DEVICES_MAX, exchangeOf, type Scenario, scenarioName } from "./scenario.ts";
+import {
+  DEVICES_MAX,
+  exchangeOf,
+  prefixOf,
+  type Scenario,
+  scenarioName,
+  WAYS,
+} from "./scenario.ts";
 
 /** What one scenario gave. Latencies in milliseconds, which autocannon counts whole. */
 export interface ScenarioResult {
@@ -27,8 +35,18 @@ export type Amount = { readonly seconds: number } | { readonly requests: number 
 
 const TIMEOUT_S = 10;
 
+/** Servers under load, and the devices behind them. */
+interface Place {
+  readonly target: Target;
+  readonly deviceIds: readonly string[];
+  /** @throws Error with the reason where a process has ended by itself */
+  check(): void;
+  stop(): Promise<void>;
+}
+
 /**
- * Loads a relay of its own with each scenario in turn; its devices are agents in one process.
+ * Loads servers of its own with each scenario in turn: a relay that has its credentials in a file, then an API server with its
+ * relay. The devices are agents in one process.
  *
  * @param note told of each scenario that begins
  * @throws VoidRun on any error, timeout, status other than 200, or body that is not the right one
@@ -38,37 +56,58 @@ export async function runMatrix(
   amount: Amount,
   note: (text: string) => void,
 ): Promise<readonly ScenarioResult[]> {
-  const fleet = makeFleet(WORK_FOLDER, "matrix", DEVICES_MAX);
-  const { deviceIds, key } = fleet;
-  const relay = await startRelay("hawser", { baseline: "", pinning: UNPINNED }, fleet);
-  let devices: Child | null = null;
-  try {
-    devices = await startDevices(relay.port, deviceIds, fleet.tokenTexts);
-    const target = { port: relay.port, key };
-    const results: ScenarioResult[] = [];
-    for (const scenario of scenarios) {
-      note(`running ${scenarioName(scenario)}`);
-      results.push(await runScenario(scenario, target, deviceIds, amount));
-      const failure = relay.child.failure ?? devices.failure;
-      if (failure !== null) throw new Error(failure);
+  const results: ScenarioResult[] = [];
+  for (const way of WAYS) {
+    const asked = scenarios.filter((scenario) => scenario.way === way);
+    if (asked.length === 0) continue;
+    const place = await (way === "edge" ? startEdge() : startApi());
+    try {
+      for (const scenario of asked) {
+        note(`running ${scenarioName(scenario)}`);
+        results.push(await runScenario(scenario, place.target, place.deviceIds, amount));
+        place.check();
+      }
+    } finally {
+      await place.stop();
     }
-    return results;
-  } finally {
+  }
+  return results;
+}
+
+async function startEdge(): Promise<Place> {
+  const fleet = makeFleet(WORK_FOLDER, "matrix", DEVICES_MAX);
+  const { deviceIds, key, tokenTexts } = fleet;
+  const relay = await startRelay("hawser", { baseline: "", pinning: UNPINNED }, fleet);
+  const { port } = relay;
+  let devices: Child | null = null;
+  const stop = async (): Promise<void> => {
     await devices?.stop();
     await relay.stop();
     fleet.remove();
+  };
+  try {
+    const lines = deviceIds.map((deviceId, at) => ({ deviceId, token: tokenTexts[at] ?? "" }));
+    devices = await startDevices(port, lines);
+  } catch (error) {
+    await stop();
+    throw error;
   }
+  const check = (): void => {
+    const failure = relay.child.failure ?? devices?.failure ?? null;
+    if (failure !== null) throw new Error(failure);
+  };
+  return { target: { port, key }, deviceIds, check, stop };
 }
 
-async function startDevices(
-  port: number,
-  deviceIds: readonly string[],
-  tokens: readonly string[],
-): Promise<Child> {
-  const file = join(WORK_FOLDER, "matrix-devices.json");
-  const lines = deviceIds.map(
-    (deviceId, at): DeviceLine => ({ deviceId, token: tokens[at] ?? "" }),
+async function startApi(): Promise<Place> {
+  const { api, key, deviceId, check, stop } = await startApiStack(({ port, token, deviceId: id }) =>
+    startDevices(port, [{ deviceId: id, token }]),
   );
+  return { target: { port: api.port, key }, deviceIds: [deviceId], check, stop };
+}
+
+async function startDevices(port: number, lines: readonly DeviceLine[]): Promise<Child> {
+  const file = join(WORK_FOLDER, "matrix-devices.json");
   writeFileSync(file, JSON.stringify(lines), { mode: 0o600 });
   const child = startChild({
     name: "devices",
@@ -102,7 +141,7 @@ export async function runScenario(
     const { method, path, body, expected } = exchangeOf(scenario.request, deviceId);
     return {
       method,
-      path: `/d/${deviceId}${path}`,
+      path: `${prefixOf(scenario.way, deviceId)}${path}`,
       headers: { authorization: `Bearer ${target.key}` },
       ...(body === null ? {} : { body }),
       onResponse(status, answer) {

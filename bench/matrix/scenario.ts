@@ -1,9 +1,14 @@
-/** One cell of the matrix: what is asked, over how many connections, of how many devices. */
+/** One cell of the matrix: by which way something is asked, over how many connections, of how many devices. */
 export interface Scenario {
+  /** At the relay's edge, or through the API server, which asks the relay. */
+  readonly way: Way;
   readonly request: RequestKind;
   readonly connections: number;
   readonly devices: number;
 }
+
+export type Way = "edge" | "api";
+export const WAYS: readonly Way[] = ["edge", "api"];
 
 /** What is asked of a device. */
 export type RequestKind = "get_small" | "get_64k" | "post_1k" | "post_64k";
@@ -19,22 +24,35 @@ const DEVICES = [1, 20];
 /** The most devices that a scenario asks. */
 export const DEVICES_MAX = Math.max(...DEVICES);
 
-/** Every combination, by request first. */
-export const SCENARIOS: readonly Scenario[] = REQUEST_KINDS.flatMap((request) =>
-  DEVICES.flatMap((devices) =>
-    CONNECTIONS.map((connections) => ({ request, connections, devices })),
-  ),
-);
+/** What is asked through the API server, of one device: load belongs at the edge. */
+const API_REQUESTS: readonly RequestKind[] = ["get_small", "post_1k"];
 
-/** `get_small_1dev_c32` */
-export function scenarioName({ request, connections, devices }: Scenario): string {
-  return `${request}_${devices}dev_c${connections}`;
+/** Every combination at the edge, by request first, then those through the API server. */
+export const SCENARIOS: readonly Scenario[] = [
+  ...REQUEST_KINDS.flatMap((request) =>
+    DEVICES.flatMap((devices) => overConnections({ way: "edge", request, devices })),
+  ),
+  ...API_REQUESTS.flatMap((request) => overConnections({ way: "api", request, devices: 1 })),
+];
+
+function overConnections(scenario: Omit<Scenario, "connections">): Scenario[] {
+  return CONNECTIONS.map((connections) => ({ ...scenario, connections }));
+}
+
+/** `get_small_1dev_c32`, `api_get_small_1dev_c32` */
+export function scenarioName({ way, request, connections, devices }: Scenario): string {
+  return `${way === "api" ? "api_" : ""}${request}_${devices}dev_c${connections}`;
+}
+
+/** What stands before a device's own path. */
+export function prefixOf(way: Way, deviceId: string): string {
+  return way === "api" ? `/api/devices/${deviceId}/http` : `/d/${deviceId}`;
 }
 
 /** One request to a device and the only right answer to it. */
 export interface Exchange {
   readonly method: "GET" | "POST";
-  /** Behind the device's own prefix. */
+  /** Behind {@link prefixOf}. */
   readonly path: string;
   readonly body: string | null;
   readonly expected: string;

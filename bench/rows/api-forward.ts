@@ -1,7 +1,10 @@
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { type ApiStack, startApiStack } from "../support/api-stack.ts";
 import { type Child, startChild } from "../support/child.ts";
 import { type Measured, runSmall, type Sample, VoidRun } from "../support/load.ts";
+import { startRedialingDevice } from "../support/relays.ts";
 import { helloBytes, type Target } from "../support/verify.ts";
 import type { Family, RowContext, RowResult } from "./row.ts";
 import type { RowId } from "./table.ts";
@@ -19,7 +22,11 @@ async function runApiForward(
   asked: readonly RowId[],
   { tools, plan, note }: RowContext,
 ): Promise<readonly RowResult[]> {
-  const stack = await startApiStack(tools);
+  const stack = await startApiStack(({ token, port, folder }) => {
+    const tokensFile = join(folder, "tokens");
+    writeFileSync(tokensFile, `${token}\n`, { mode: 0o600 });
+    return startRedialingDevice(tools, { port }, tokensFile);
+  });
   let hello: Child | null = null;
   try {
     hello = startChild({

@@ -1,6 +1,6 @@
 /**
- * The rows of a result and what each must reach. A gate is the prototype's value and a tolerance on its bad side; the goal is the
- * stretch. docs/performance.md shows the same table to readers.
+ * The rows of a result and what each must reach. A gate is the prototype's value and a tolerance on its bad side, or a value of its
+ * own; the goal is the stretch. docs/performance.md shows the same table to readers.
  */
 
 /** One thing that a row must hold. */
@@ -13,6 +13,8 @@ export interface Condition {
   readonly prototype: number | null;
   /** Share of the prototype's value by which the gate lies on its bad side. */
   readonly tolerance: number;
+  /** The gate itself, where the prototype lacked what the row measures: its value would let a loss of all of it pass. */
+  readonly gate?: number;
   readonly goal: number;
 }
 
@@ -173,7 +175,8 @@ const TABLE = {
     ...rate,
     title: "download from a Go device over a line of 100 ms",
     against: "fixed window",
-    conditions: [ratio(1, 8, TIME_TOLERANCE)],
+    // The prototype's windows did not grow.
+    conditions: [{ ...ratio(1, 8), gate: 4 }],
   },
 } as const satisfies Record<string, Row>;
 
@@ -192,6 +195,7 @@ export const ROW_IDS: readonly RowId[] = Object.keys(TABLE).filter(isRowId);
 
 /** The limit of a condition: the worst value that holds it. */
 export function gateOf(condition: Condition, better: Row["better"]): number {
-  const { prototype, goal, tolerance } = condition;
+  const { prototype, goal, tolerance, gate } = condition;
+  if (gate !== undefined) return gate;
   return (prototype ?? goal) * (better === "lower" ? 1 + tolerance : 1 - tolerance);
 }

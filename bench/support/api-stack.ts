@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
@@ -8,10 +8,8 @@ import { startDemoIdp } from "../../src/cli/demo-idp.ts";
 import { newKeyRing } from "../../src/config/index.ts";
 import { lendPort } from "../../test/support/ports.ts";
 import { type Child, startChild } from "./child.ts";
-import { startRedialingDevice } from "./relays.ts";
-import type { Tools } from "./tools.ts";
 
-/** `hawser api`, `hawser relay --api` and the cheap device, each a process of its own, and a key that reaches the device. */
+/** `hawser api`, `hawser relay --api` and a device, each a process of its own, and a key that reaches the device. */
 export interface ApiStack {
   readonly api: { readonly pid: number; readonly port: number };
   readonly relay: { readonly pid: number; readonly port: number };
@@ -20,6 +18,16 @@ export interface ApiStack {
   /** @throws Error with the reason where a process has ended by itself */
   check(): void;
   stop(): Promise<void>;
+}
+
+/** A device that was paired, and where it dials. */
+export interface PairedDevice {
+  readonly deviceId: string;
+  readonly token: string;
+  /** Of the relay's edge. */
+  readonly port: number;
+  /** For files; removed when the stack stops. */
+  readonly folder: string;
 }
 
 const START_MS = 20_000;
@@ -32,10 +40,11 @@ const main = fileURLToPath(new URL("../../src/cli/main.js", import.meta.url));
  * Starts both servers with their defaults, save the requests that a key may make in a minute, signs a person in at a provider
  * in this process, pairs the device and makes the key: all as users do it.
  *
+ * @param startDevice starts the device's process, and waits until it has a tunnel
  * @param nodeArgs what Node is told about the API server's process, for profiles
  */
 export async function startApiStack(
-  tools: Pick<Tools, "device" | "pinning">,
+  startDevice: (device: PairedDevice) => Promise<Child>,
   nodeArgs: readonly string[] = [],
 ): Promise<ApiStack> {
   const folder = mkdtempSync(join(tmpdir(), "hawser-bench-api-"));
@@ -80,9 +89,7 @@ export async function startApiStack(
     const apiUrl = `http://127.0.0.1:${ports.apiInternal}`;
     const relay = await serve(["relay", "--api", apiUrl], ports.internal, []);
     const { deviceId, token, key } = await holdings(publicBaseUrl);
-    const tokensFile = join(folder, "tokens");
-    writeFileSync(tokensFile, `${token}\n`, { mode: 0o600 });
-    const device = await startRedialingDevice(tools, { port: ports.edge }, tokensFile);
+    const device = await startDevice({ deviceId, token, port: ports.edge, folder });
     closing.push(() => device.stop());
     const check = (): void => {
       for (const { failure } of [api, relay, device])

@@ -69,8 +69,8 @@ export async function runDensity(context: RowContext, plan: DensityPlan): Promis
   const quiet = quietMs === undefined ? {} : { quietMs };
   for (const relay of context.relayIds) {
     const storm = (end: "SIGKILL" | "SIGTERM"): Promise<StormResult> => {
-      context.note(`${relay}: ${plan.devices} devices come back after ${end}`);
-      return runStorm(context.tools, { relay, devices, end, live: true, ...quiet });
+      const { note } = context;
+      return runStorm(context.tools, { relay, devices, end, live: true, note, ...quiet });
     };
     const of = idle.get(relay);
     if (of === undefined) throw new Error(`nothing was measured of ${relay}`);
@@ -96,7 +96,10 @@ async function idleFigures(
   const fleet = makeFleet(WORK_FOLDER, "density", plan.warmDevices + plan.devices);
   const hosts: Host[] = [];
   try {
-    for (const id of context.relayIds) hosts.push(await startHost(context, plan, fleet, id));
+    for (const id of context.relayIds) {
+      context.note(`${id}: starts, and serves ${plan.warmDevices} devices`);
+      hosts.push(await startHost(context, plan, fleet, id));
+    }
     const before = await eachAtOnce(hosts, ({ relay }) =>
       settledBytes(relay.pid, plan.settleStepMs),
     );

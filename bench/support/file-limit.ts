@@ -1,4 +1,5 @@
 import { readFileSync } from "node:fs";
+import { UsageError, wholeNumber } from "./command.ts";
 
 /** Files that a process of the bench needs beside those of its tunnels: program, libraries, logs, clients. */
 export const FILES_BESIDE = 500;
@@ -15,15 +16,12 @@ export function fileLimit(): number {
 /**
  * Reads a number of devices, each of which is an open file of the relay and one of the process of the devices.
  *
- * @throws Error where it is no whole number from `least`, or the limit of open files is too low for it
+ * @throws UsageError where it is no whole number from `least`, or the limit of open files is too low for it
  */
 export function devicesOf(text: string, least: number, limit: number = fileLimit()): number {
-  const devices = Number(text);
-  if (!Number.isInteger(devices) || devices < least) {
-    throw new Error(`--devices takes a whole number from ${least}`);
-  }
+  const devices = wholeNumber("--devices", text, least);
   if (devices + FILES_BESIDE > limit) {
-    throw new Error(
+    throw new UsageError(
       `${devices} devices need ${devices + FILES_BESIDE} open files in one process, and the limit is ${limit}: ` +
         `\`ulimit -n ${devices + FILES_BESIDE}\`, or fewer devices`,
     );

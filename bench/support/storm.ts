@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
@@ -14,7 +14,7 @@ import {
   spawnDeviceProgram,
   startRelay,
 } from "./relays.ts";
-import { type Tools, WORK_FOLDER } from "./tools.ts";
+import { makeWorkFolder, type Tools } from "./tools.ts";
 import { helloEach, verify } from "./verify.ts";
 
 /** The programs of a storm: wrk for live traffic alone, the baseline for the Go relays alone. */
@@ -34,6 +34,8 @@ export interface StormPlan {
   readonly quietMs?: number;
   /** More options of Hawser's relay. */
   readonly options?: readonly string[];
+  /** Told of each step, for whoever waits. */
+  readonly note?: (text: string) => void;
 }
 
 /** What a fleet that comes back at once costs. Times in milliseconds. */
@@ -90,7 +92,7 @@ const QUIET_MS = 4_000;
  * @throws Error when not all of them come back in time; VoidRun when a live request failed
  */
 export async function runStorm(tools: StormTools, plan: StormPlan): Promise<StormResult> {
-  mkdirSync(WORK_FOLDER, { recursive: true });
+  makeWorkFolder();
   const folder = mkdtempSync(join(tmpdir(), "hawser-storm-"));
   const storm = new Storm(tools, plan, folder);
   try {
@@ -116,7 +118,8 @@ class Storm {
   }
 
   async run(): Promise<StormResult> {
-    const { relay: id, devices: count, options = [] } = this.#plan;
+    const { relay: id, devices: count, options = [], note = () => {} } = this.#plan;
+    note(`${id}: ${count} devices connect`);
     const api = id === "hawser" ? await startFleetApi(this.#folder, this.#fleet) : null;
     if (api !== null) this.#closing.push(() => api.close());
     const setup: RelaySetup = api === null ? {} : { gate: api.gate, options };
@@ -133,6 +136,7 @@ class Storm {
     const before = this.#apiCounts(api);
     const probe = api === null ? null : startProbe(api.probeUrl);
     if (probe !== null) this.#closing.push(async () => void (await probe.stop()));
+    note(`${id}: ${this.#plan.end} to the relay, and a new one`);
     const endMs = await this.#endRelay(first);
     const startedAt = performance.now();
     const sinceStart = (): number => performance.now() - startedAt;
@@ -153,6 +157,7 @@ class Storm {
     const traffic = this.#plan.live ? startLive(this.#tools, target, liveIds) : null;
     const leastMs = traffic === null ? 0 : LIVE_LEAST_MS;
     const [{ lines, ms: backMs, cpu }] = await Promise.all([back, delay(leastMs)]);
+    note(`${id}: all are back after ${(backMs / 1_000).toFixed(1)} s`);
     const stormSample = traffic === null ? null : await traffic.stop();
     const share =
       api === null || probe === null ? null : await this.#share(api, before, probe, sinceStart);

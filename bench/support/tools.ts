@@ -1,12 +1,23 @@
-import { mkdirSync } from "node:fs";
+import { existsSync, mkdirSync, renameSync, rmSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { findProgram } from "../../test/support/go.ts";
 import { root } from "../../test/support/root.ts";
 import { runProgram } from "./child.ts";
 
-/** Where programs are built and runs leave their files; git-ignored. */
-export const WORK_FOLDER = join(root, ".build", "bench");
+/** Where programs are built; git-ignored. */
+const PROGRAM_FOLDER = join(root, ".build", "bench");
+/** Where this process and the relays that it starts have their files. Left behind where the process fails: logs are there. */
+export const WORK_FOLDER = join(PROGRAM_FOLDER, `run-${process.pid}`);
+
+/** Makes {@link WORK_FOLDER}; it goes with a process that ends well. */
+export function makeWorkFolder(): void {
+  if (existsSync(WORK_FOLDER)) return;
+  mkdirSync(WORK_FOLDER, { recursive: true });
+  process.once("exit", (code) => {
+    if (code === 0) rmSync(WORK_FOLDER, { recursive: true, force: true });
+  });
+}
 
 /** Which cores a process may use, as taskset takes them; null for all. */
 export interface Pinning {
@@ -62,18 +73,23 @@ export async function prepareTools(pinning: Pinning = UNPINNED): Promise<Tools> 
   const go = find("go", ["/usr/local/go/bin"]);
   if (missing.length > 0) throw new Error(missing.join("\n"));
 
-  mkdirSync(WORK_FOLDER, { recursive: true });
-  const compile = async (name: string): Promise<string> => {
-    const target = join(WORK_FOLDER, name);
-    await runProgram(gcc, ["-O2", "-o", target, join(root, "bench", "support", `${name}.c`)]);
+  makeWorkFolder();
+  // Put in place as a whole: another bench may be starting the same program now.
+  const made = async (name: string, make: (path: string) => Promise<unknown>): Promise<string> => {
+    const target = join(PROGRAM_FOLDER, name);
+    const unfinished = `${target}.${process.pid}`;
+    await make(unfinished);
+    renameSync(unfinished, target);
     return target;
   };
-  const build = async (name: string): Promise<string> => {
-    const target = join(WORK_FOLDER, name);
-    const cwd = join(root, "bench", name);
-    await runProgram(go, ["build", "-trimpath", "-o", target, "."], { cwd });
-    return target;
-  };
+  const compile = (name: string): Promise<string> =>
+    made(name, (path) =>
+      runProgram(gcc, ["-O2", "-o", path, join(root, "bench", "support", `${name}.c`)]),
+    );
+  const build = (name: string): Promise<string> =>
+    made(name, (path) =>
+      runProgram(go, ["build", "-trimpath", "-o", path, "."], { cwd: join(root, "bench", name) }),
+    );
   const [device, client, baseline, godevice] = await Promise.all([
     compile("device"),
     compile("client"),

@@ -1,5 +1,6 @@
 import { type IncomingMessage, type ServerResponse, STATUS_CODES } from "node:http";
 import type { Socket } from "node:net";
+import { isBodiless } from "../core/http1/rules.ts";
 
 /** Fields of all answers of a listener, as they stand in a head. */
 export interface FixedLines {
@@ -36,7 +37,6 @@ export interface AnsweredRequest {
 }
 
 const NO_CONTENT = 204;
-const NOT_MODIFIED = 304;
 
 /**
  * An answer whose bytes its handler has: the head is one text, the body passes as it is, and an answer that is there as a
@@ -131,8 +131,7 @@ export class ByteAnswer {
   #head(status: number, lines: string, policy: string | null, framing: AnswerFraming): string {
     const { fixedLines } = this.#answered;
     const response = this.#response;
-    const isHead = this.#request.method === "HEAD";
-    const hasNoBody = isHead || status === NO_CONTENT || status === NOT_MODIFIED;
+    const hasNoBody = isBodiless(status, this.#request.method === "HEAD");
     const { contentLength, isChunked } = framing;
     let framed = "";
     let isEndKnown = true;

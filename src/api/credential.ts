@@ -1,4 +1,5 @@
 import type { IncomingMessage } from "node:http";
+import { SESSION_COOKIE } from "../core/contract.ts";
 import type { Credential } from "./ports.ts";
 
 /** A longer `Cookie` field is not looked into. */
@@ -44,7 +45,7 @@ export function hasTokenInQuery(query: string): boolean {
 
 /** The name of the login cookie: bound to the host by its prefix wherever the base URL is https. */
 export function sessionCookieName(isHttps: boolean): string {
-  return isHttps ? "__Host-hawser_sid" : "hawser_sid";
+  return isHttps ? SESSION_COOKIE.https : SESSION_COOKIE.loopback;
 }
 
 /**

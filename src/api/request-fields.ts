@@ -26,7 +26,9 @@ const SINGLE_FIELDS: ReadonlySet<string> = new Set([
  * @see RFC 9112, sections 3.2 and 6.1
  */
 export function checkFields(request: IncomingMessage, fieldsMax: number): void {
-  const { rawHeaders, headers } = request;
+  const { rawHeaders, headers, httpVersion } = request;
+  // Node's parser takes 0.9, which has no fields, and 2.0, which is written otherwise.
+  if (httpVersion !== "1.1" && httpVersion !== "1.0") throw apiError("bad_request");
   if (rawHeaders.length / 2 > fieldsMax) throw apiError("head_too_large");
   const seen = new Set<string>();
   for (let at = 0; at < rawHeaders.length; at += 2) {
@@ -35,7 +37,7 @@ export function checkFields(request: IncomingMessage, fieldsMax: number): void {
     if (seen.has(name)) throw apiError("duplicate_field");
     seen.add(name);
   }
-  if (headers.host === undefined && request.httpVersion === "1.1") throw apiError("bad_request");
+  if (headers.host === undefined && httpVersion === "1.1") throw apiError("bad_request");
   const coding = headers["transfer-encoding"];
   if (coding !== undefined && coding.toLowerCase() !== "chunked") throw apiError("transfer_coding");
 }

@@ -1,6 +1,7 @@
 import type { ServerResponse } from "node:http";
 import { pipeline } from "node:stream";
 import { assert } from "../core/assert.ts";
+import { isBodiless } from "../core/http1/rules.ts";
 import type { Exchange } from "./exchange.ts";
 import { type Reply, setHeaders } from "./reply.ts";
 import { securityHeaders } from "./security-headers.ts";
@@ -43,7 +44,7 @@ export function sendReply(exchange: Exchange, reply: Reply, isHttps: boolean): v
       }
       return;
     case "empty":
-      if (reply.status !== 204 && reply.status !== 304) response.setHeader("content-length", 0);
+      if (!isBodiless(reply.status, false)) response.setHeader("content-length", 0);
       response.end();
   }
 }

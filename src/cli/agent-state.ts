@@ -1,8 +1,9 @@
-import { mkdirSync, readFileSync, statSync } from "node:fs";
+import { readFileSync, statSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { z } from "zod";
 import { lockFile, replaceFile } from "../core/credentials-edit.ts";
 import { ConfigError } from "../core/errors.ts";
+import { makeFolder } from "../core/folder.ts";
 import { isDeviceId, parseToken } from "../core/token.ts";
 
 const shape = z.looseObject({
@@ -102,7 +103,7 @@ export function pairedAs(files: AgentFiles): string | null {
  */
 export async function withAgentFiles<T>(files: AgentFiles, work: () => Promise<T>): Promise<T> {
   try {
-    mkdirSync(files.folder, { recursive: true, mode: 0o700 });
+    makeFolder(files.folder, 0o700);
   } catch (error) {
     throw problem(files.folder, `cannot be made (${codeOf(error)})`);
   }

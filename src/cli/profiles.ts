@@ -1,9 +1,10 @@
-import { chmod, mkdir, readFile, stat } from "node:fs/promises";
+import { chmod, readFile, stat } from "node:fs/promises";
 import { homedir } from "node:os";
 import { dirname, join } from "node:path";
 import { z } from "zod";
 import { lockFile, replaceFile } from "../core/credentials-edit.ts";
 import { ConfigError } from "../core/errors.ts";
+import { makeFolder } from "../core/folder.ts";
 import { parseToken } from "../core/token.ts";
 
 const profile = z.looseObject({
@@ -101,8 +102,7 @@ export async function editProfiles(
 ): Promise<void> {
   const folder = dirname(path);
   try {
-    const made = await mkdir(folder, { recursive: true, mode: 0o700 });
-    if (made !== undefined) await chmod(folder, 0o700);
+    if (makeFolder(folder, 0o700)) await chmod(folder, 0o700);
   } catch (error) {
     throw new ConfigError([{ setting: folder, problem: `cannot be made (${codeOf(error)})` }]);
   }

@@ -54,6 +54,7 @@ export {
   relaySettingsProblems,
 } from "./relay.ts";
 export {
+  checkDataFolder,
   dataFolder,
   type FoundSecret,
   givenSecret,

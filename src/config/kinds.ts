@@ -250,11 +250,11 @@ export function databaseUrl(): Kind<string> {
   };
 }
 
-/** Whether a database's URL, or what was meant to be one, has a password in it. */
+/** Whether a database's URL, or what was meant to be one, has a password in it. A scheme may be missing or misspelt. */
 export function holdsPassword(value: unknown): boolean {
-  return (
-    typeof value === "string" && (/:[^:]*:.*@/.test(value) || /[?&](?:ssl)?password=/i.test(value))
-  );
+  if (typeof value !== "string") return false;
+  const rest = value.replace(/^(?:[a-z]+:\/\/|sqlite:)/i, "");
+  return /:.*@/s.test(rest) || /[?&](?:ssl)?password=/i.test(value);
 }
 
 /** The path of a file that must be there and readable; `load` checks that. */

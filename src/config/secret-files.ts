@@ -1,7 +1,8 @@
-import { mkdirSync, readFileSync, statSync } from "node:fs";
+import { accessSync, constants, readFileSync, statSync } from "node:fs";
 import { homedir } from "node:os";
-import { join } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import { ConfigError } from "../core/errors.ts";
+import { makeFolder } from "../core/folder.ts";
 import { makeOnce } from "../core/make-once.ts";
 import { type SettingName, type Values, variableName } from "./settings.ts";
 
@@ -39,11 +40,37 @@ export function dataFolder(
  */
 export function makeDataFolder(folder: string): void {
   try {
-    mkdirSync(folder, { recursive: true, mode: 0o700 });
+    makeFolder(folder, 0o700);
   } catch (error) {
     const problem = `the folder ${folder} cannot be made (${reason(error)})`;
     throw new ConfigError([{ setting: "dataDir", problem }]);
   }
+}
+
+/**
+ * Checks that the data folder is one, or can be made, as far as can be seen without trying. One that is there may be
+ * read-only: what is kept in it may all be there.
+ *
+ * @throws ConfigError for `dataDir`
+ */
+export function checkDataFolder(folder: string): void {
+  const whole = resolve(folder);
+  let path = whole;
+  let problem = "is no folder";
+  try {
+    let stat = statSync(path, { throwIfNoEntry: false });
+    while (stat === undefined) {
+      path = dirname(path);
+      stat = statSync(path, { throwIfNoEntry: false });
+    }
+    if (stat.isDirectory()) {
+      if (path !== whole) accessSync(path, constants.W_OK | constants.X_OK);
+      return;
+    }
+  } catch (error) {
+    problem = `cannot be used (${reason(error)})`;
+  }
+  throw new ConfigError([{ setting: "dataDir", problem: `${path} ${problem}` }]);
 }
 
 /**

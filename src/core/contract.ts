@@ -36,6 +36,12 @@ export interface SessionClosed {
   readonly closed: true;
 }
 
+/**
+ * Names of the API server's login cookie: where the base URL is https, and on plain loopback. Cookies know no ports, so
+ * that a browser sends it to a relay on the same host too.
+ */
+export const SESSION_COOKIE = { https: "__Host-hawser_sid", loopback: "hawser_sid" } as const;
+
 /** Sessions on a page of a listing when the caller names no `limit`, and the most it may ask for. */
 export const SESSION_PAGE_DEFAULT = 1_000;
 export const SESSION_PAGE_MAX = 10_000;

@@ -24,6 +24,7 @@ import {
   stateOf,
   transition,
 } from "./stream-state.ts";
+import { StreamTable } from "./stream-table.ts";
 import { creditDue, windowAfterCredit } from "./window.ts";
 
 /**
@@ -295,8 +296,8 @@ function onSyn(
   }
   const stream = new Stream(session, NO_HANDLER, true, now);
   stream.id = id;
-  session.streams ??= new Map<number, Stream>();
-  session.streams.set(id, stream);
+  session.streams ??= new StreamTable();
+  session.streams.add(stream);
   session.inboundCount += 1;
   session.unacceptedCount += 1;
   session.lowerDue(now + options.ackDeadlineMs);

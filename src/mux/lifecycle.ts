@@ -15,6 +15,7 @@ import { appendFrame, unlinkFromRing } from "./sender.ts";
 import { Phase, type Session } from "./session.ts";
 import type { Stream } from "./stream.ts";
 import { StreamEvent, StreamState, stateOf, transition } from "./stream-state.ts";
+import type { StreamTable } from "./stream-table.ts";
 
 /** How streams and sessions end. Every path out of the table goes through here. */
 
@@ -216,7 +217,7 @@ export function endSession(
 function tellAll(
   session: Session,
   error: AppError,
-  streams: Map<number, Stream> | null,
+  streams: StreamTable | null,
   waiting: Ring<Stream> | null,
 ): AppError {
   const live = streams === null ? [] : [...streams.values()];

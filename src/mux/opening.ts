@@ -8,6 +8,7 @@ import { appendFrame, linkIntoRing, pump, sendFinWhenDue } from "./sender.ts";
 import { Phase, type Session } from "./session.ts";
 import { Stream } from "./stream.ts";
 import { StreamState as State, StreamEvent, stateOf, transition } from "./stream-state.ts";
+import { StreamTable } from "./stream-table.ts";
 
 /** Outbound opens: ids, the bound on unacknowledged ones, and those that wait for a place. */
 
@@ -63,8 +64,8 @@ function start(session: Session, stream: Stream, now: number): void {
   stream.recvWindow = options.initialWindowBytes;
   stream.recvWindowMax = options.initialWindowBytes;
   session.unackedCount += 1;
-  session.streams ??= new Map<number, Stream>();
-  session.streams.set(stream.id, stream);
+  session.streams ??= new StreamTable();
+  session.streams.add(stream);
   session.lowerDue(now + options.openTimeoutMs);
   measureFirstRoundTrip(session, now);
   const extra = options.initialWindowBytes - INITIAL_WINDOW_BYTES;

@@ -1,4 +1,5 @@
 import { HEADER_BYTES, PONGS_WAITING_MAX } from "./constants.ts";
+import type { SessionCounters } from "./counters.ts";
 import { BATCH_BYTES } from "./options.ts";
 import type { Session } from "./session.ts";
 
@@ -48,6 +49,8 @@ const SMALL_BATCH_BYTES = 4 * 1024;
 /** Batch buffers of each size that stay for the next use: 4 MiB of either. */
 const SMALL_BATCHES_KEPT = 1024;
 const BATCHES_KEPT = 64;
+/** Rings of pongs that stay for the next use, some 400 bytes each: as many devices may ping in one turn. */
+const PONG_RINGS_KEPT = 256;
 
 export interface PoolLimits {
   /** Growth of receive windows beyond their initial size, whole process, bytes. */
@@ -56,6 +59,8 @@ export interface PoolLimits {
   maxRecvBufferBytes?: number;
   /** Batch buffers (4 or 64 KiB) that sessions may hold until their flush; beyond it writes leave at once. */
   batchBuffers?: number;
+  /** Counts what all sessions see and do, in place of 200 bytes of counts in each session that was ever used. */
+  tally?: SessionCounters;
 }
 
 /** What the sessions of one process share: buffers, and budgets of memory. */
@@ -63,6 +68,8 @@ export class MuxPools {
   readonly maxWindowPoolBytes: number;
   readonly maxRecvBufferBytes: number;
   readonly batchBuffersMax: number;
+  /** The counts of all sessions together; null where each has its own. */
+  readonly tally: SessionCounters | null;
   /** Scratch for the header of a frame that leaves by itself. */
   readonly header: Uint8Array = new Uint8Array(HEADER_BYTES);
   /** Growth drawn by all streams, bytes. */
@@ -83,6 +90,7 @@ export class MuxPools {
     this.maxWindowPoolBytes = limits.maxWindowPoolBytes ?? 256 * MIB;
     this.maxRecvBufferBytes = limits.maxRecvBufferBytes ?? 256 * MIB;
     this.batchBuffersMax = limits.batchBuffers ?? 1024;
+    this.tally = limits.tally ?? null;
   }
 
   /** True when so many batches wait for a flush that the next write had better leave at once. */
@@ -132,7 +140,7 @@ export class MuxPools {
   givePongRing(ring: PongRing): void {
     ring.head = 0;
     ring.count = 0;
-    this.pongRings.push(ring);
+    if (this.pongRings.length < PONG_RINGS_KEPT) this.pongRings.push(ring);
   }
 
   /** Draws `bytes` of window growth; false when the process has none left. */

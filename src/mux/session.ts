@@ -18,6 +18,7 @@ import type { MuxOptions } from "./options.ts";
 import type { MuxPools, PongRing } from "./pools.ts";
 import { appendFrame } from "./sender.ts";
 import type { Stream } from "./stream.ts";
+import type { StreamTable } from "./stream-table.ts";
 import { runTimers } from "./timers.ts";
 import type { Transport } from "./transport.ts";
 
@@ -66,7 +67,7 @@ export class Session implements FrameSink {
   congestion: Congestion | null = null;
   /** The transport's buffer was looked at since the last message. */
   probed = false;
-  streams: Map<number, Stream> | null = null;
+  streams: StreamTable | null = null;
   nextStreamId: number;
   /** Opens that wait for a place among the unacknowledged. */
   waiting: Ring<Stream> | null = null;
@@ -101,7 +102,7 @@ export class Session implements FrameSink {
   rttBucketAt = 0;
   ending: Ending | null = null;
   budgets: Budgets | null = null;
-  tally: SessionCounters | null = null;
+  tally: SessionCounters | null;
 
   /**
    * @param role client opens odd stream ids, server even ones; fixed by configuration
@@ -122,6 +123,7 @@ export class Session implements FrameSink {
     this.handler = handler;
     this.clock = clock;
     this.pools = pools;
+    this.tally = pools.tally;
     this.nextStreamId = role === "client" ? 1 : 2;
     this.lastReceivedAt = clock.now();
     this.pingWaitMs = jittered(this);
@@ -160,7 +162,10 @@ export class Session implements FrameSink {
     return rttPrevious !== 0 && rttPrevious < rttCurrent ? rttPrevious : rttCurrent;
   }
 
-  /** What the session has seen and done since its first stream: an idle one keeps no counts. */
+  /**
+   * What the session has seen and done since its first stream: an idle one keeps no counts. Those of all sessions
+   * together, where the pools have them.
+   */
   get counters(): SessionCounters {
     this.tally ??= new SessionCounters();
     return this.tally;

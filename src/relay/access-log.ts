@@ -3,6 +3,7 @@ import { type AsciiLines, LinePiece } from "./ascii-lines.ts";
 /** The two HTTP fronts by number. */
 export const FRONT_NAMES = ["edge", "internal"] as const;
 
+const BEFORE_TIME = '{"level":30,"time":';
 const EDGE = new LinePiece(`${FRONT_NAMES[0]}","request_id":"`);
 const INTERNAL = new LinePiece(`${FRONT_NAMES[1]}","request_id":"`);
 const DEVICE = new LinePiece('","device":"');
@@ -20,6 +21,69 @@ const END = new LinePiece("}\n");
 /** More than a line takes beside its bindings and the texts that vary: names, punctuation and six numbers. */
 const FIXED_BYTES = 512;
 
+/** So many lines in a row with the same middle are worth a piece: it costs as much as some ten lines save. */
+const REPEATS_MIN = 8;
+/** Texts that stand in a line as they are. */
+const PLAIN = /^[\x20\x21\x23-\x5b\x5d-\x7e]*$/;
+
+/**
+ * The middle of the last line, from the device to the bytes received. Requests of one caller to one device follow each other
+ * with all of it the same; after `REPEATS_MIN` of them it is made into one piece.
+ */
+class RepeatedMiddle {
+  piece = new LinePiece("");
+  #deviceId = "";
+  #keyId = "";
+  #method = "";
+  #status = -1;
+  #bytesIn = 0;
+  /** Lines in a row that had it, as far as they are counted. */
+  #repeats = 0;
+  #isMade = false;
+
+  /** Whether `piece` is the middle of such a line. */
+  isOf(deviceId: string, keyId: string, method: string, status: number, bytesIn: number): boolean {
+    return this.#isMade && this.#isSame(deviceId, keyId, method, status, bytesIn);
+  }
+
+  /** A line was written with this middle. */
+  note(deviceId: string, keyId: string, method: string, status: number, bytesIn: number): void {
+    if (!this.#isSame(deviceId, keyId, method, status, bytesIn)) {
+      this.#repeats = 1;
+      this.#isMade = false;
+      this.#deviceId = deviceId;
+      this.#keyId = keyId;
+      this.#method = method;
+      this.#status = status;
+      this.#bytesIn = bytesIn;
+      return;
+    }
+    this.#repeats += 1;
+    if (this.#repeats !== REPEATS_MIN || !PLAIN.test(deviceId + keyId + method)) return;
+    this.#isMade = true;
+    this.piece = new LinePiece(
+      `","device":"${deviceId}","key":"${keyId}","method":"${method}","status":${status}` +
+        `,"bytes_in":${bytesIn},"bytes_out":`,
+    );
+  }
+
+  #isSame(
+    deviceId: string,
+    keyId: string,
+    method: string,
+    status: number,
+    bytesIn: number,
+  ): boolean {
+    return (
+      status === this.#status &&
+      bytesIn === this.#bytesIn &&
+      deviceId === this.#deviceId &&
+      keyId === this.#keyId &&
+      method === this.#method
+    );
+  }
+}
+
 /**
  * One JSON line for each request, in pino's shape, written as bytes: no object, no serializer, no string.
  *
@@ -32,15 +96,20 @@ export class AccessLog {
   enabled: boolean;
   readonly #lines: AsciiLines;
   readonly #bindings: string;
-  /** The line up to the front's name, for the millisecond `#time`: many lines share one. */
+  readonly #wallNow: () => number;
+  /** The line up to the front's name, for the millisecond `#time`, which has `#timeDigits`: many lines share one. */
   #opening = new LinePiece("");
   #time = -1;
+  #timeDigits = 0;
+  readonly #middle = new RepeatedMiddle();
 
   /**
    * @param lines other logs may write to them, too
    * @param bindings pino's prepared bindings, `,"pid":1,"hostname":"x"`, or "" for none
+   * @param wallNow ms since the epoch
    */
-  constructor(lines: AsciiLines, enabled = true, bindings = "") {
+  constructor(lines: AsciiLines, enabled = true, bindings = "", wallNow = Date.now) {
+    this.#wallNow = wallNow;
     this.#lines = lines;
     this.enabled = enabled;
     this.#bindings = bindings;
@@ -74,7 +143,7 @@ export class AccessLog {
     totalMs: number,
   ): void {
     if (!this.enabled) return;
-    const time = Date.now();
+    const time = this.#wallNow();
     if (time !== this.#time) this.#open(time);
     const lines = this.#lines;
     const varying = requestId.length + deviceId.length + keyId.length + method.length;
@@ -82,6 +151,34 @@ export class AccessLog {
     lines.piece(this.#opening);
     lines.piece(front === 0 ? EDGE : INTERNAL);
     lines.text(requestId);
+    const known = this.#middle;
+    if (stage === null && known.isOf(deviceId, keyId, method, status, bytesIn)) {
+      lines.piece(known.piece);
+    } else {
+      this.#writeMiddle(deviceId, keyId, method, status, stage, bytesIn);
+      lines.piece(BYTES_OUT);
+    }
+    lines.number(bytesOut);
+    // Times are whole microseconds.
+    if (firstByteMs >= 0) {
+      lines.piece(FIRST_BYTE);
+      lines.number(Math.round(firstByteMs * 1_000));
+    }
+    lines.piece(TOTAL);
+    lines.number(Math.round(totalMs * 1_000));
+    lines.piece(END);
+  }
+
+  /** What stands between the id of a request and `bytes_out`. */
+  #writeMiddle(
+    deviceId: string,
+    keyId: string,
+    method: string,
+    status: number,
+    stage: string | null,
+    bytesIn: number,
+  ): void {
+    const lines = this.#lines;
     lines.piece(DEVICE);
     lines.text(deviceId);
     lines.piece(KEY);
@@ -96,18 +193,9 @@ export class AccessLog {
       lines.piece(BYTES_IN_AFTER_STAGE);
     } else {
       lines.piece(BYTES_IN);
+      this.#middle.note(deviceId, keyId, method, status, bytesIn);
     }
     lines.number(bytesIn);
-    lines.piece(BYTES_OUT);
-    lines.number(bytesOut);
-    // Times are whole microseconds.
-    if (firstByteMs >= 0) {
-      lines.piece(FIRST_BYTE);
-      lines.number(Math.round(firstByteMs * 1_000));
-    }
-    lines.piece(TOTAL);
-    lines.number(Math.round(totalMs * 1_000));
-    lines.piece(END);
   }
 
   /** Hands what is gathered, lines of other logs included, to the destination. */
@@ -117,8 +205,14 @@ export class AccessLog {
 
   #open(time: number): void {
     this.#time = time;
+    const digits = String(time).length;
+    if (digits === this.#timeDigits) {
+      this.#opening.putNumber(BEFORE_TIME.length, digits, time);
+      return;
+    }
+    this.#timeDigits = digits;
     this.#opening = new LinePiece(
-      `{"level":30,"time":${time}${this.#bindings},"msg":"request","front":"`,
+      `${BEFORE_TIME}${time}${this.#bindings},"msg":"request","front":"`,
     );
   }
 }

@@ -34,6 +34,20 @@ export class LinePiece {
       this.words[at] = padded.readInt32LE(at * WORD_BYTES);
     }
   }
+
+  /** Writes a whole number that is not negative over the `count` characters from `at` on; it has so many digits. */
+  putNumber(at: number, count: number, value: number): void {
+    const { words } = this;
+    let rest = value;
+    for (let place = at + count - 1; place >= at; place--) {
+      const next = Math.floor(rest / 10);
+      const shift = 8 * (place % WORD_BYTES);
+      const word = Math.floor(place / WORD_BYTES);
+      words[word] =
+        ((words[word] as number) & ~(0xff << shift)) | ((ZERO + rest - next * 10) << shift);
+      rest = next;
+    }
+  }
 }
 
 /**
@@ -95,12 +109,20 @@ export class AsciiLines {
   /** A whole number that is not negative, in decimal. */
   number(value: number): void {
     if (value > 0x7fff_ffff) {
-      this.text(String(value));
+      // A time: as text it would be made, and thrown away, for each line.
+      const millions = Math.floor(value / 1e6);
+      this.number(millions);
+      this.#digits(value - millions * 1e6, 6);
       return;
     }
-    const block = this.#block;
     let digits = 1;
     for (let limit = 10; value >= limit; limit *= 10) digits += 1;
+    this.#digits(value, digits);
+  }
+
+  /** Writes the last `digits` digits of a number below 2^31. */
+  #digits(value: number, digits: number): void {
+    const block = this.#block;
     const end = this.#used + digits;
     let rest = value | 0;
     for (let at = end - 1; at >= this.#used; at--) {

@@ -132,12 +132,17 @@ export class CredentialsFile
     if (!parsed.ok || parsed.kind !== "device") return REFUSED;
     const known = this.#entries.tokens.get(parsed.ref);
     const right = digestsEqual(parsed.secretDigest, known?.entry.digest ?? NO_DIGEST);
-    if (known === undefined || !right || known.expiresAt <= this.#wallNow()) return REFUSED;
+    if (known === undefined || !right || this.#isOver(known.expiresAt)) return REFUSED;
     const { entry } = known;
     return {
       ok: true,
       value: { deviceId: entry.device_id, tokenRef: entry.ref, userId: entry.user_id },
     };
+  }
+
+  /** Without a look at the clock for what never expires. */
+  #isOver(expiresAt: number): boolean {
+    return expiresAt !== Number.POSITIVE_INFINITY && expiresAt <= this.#wallNow();
   }
 
   knowsDevice(deviceId: string): boolean {
@@ -147,9 +152,7 @@ export class CredentialsFile
   authenticateCaller(key: string): Verdict<Caller> {
     const cached = this.#callers.get(key);
     if (cached !== undefined) {
-      if (cached.expiresAt === Number.POSITIVE_INFINITY || cached.expiresAt > this.#wallNow()) {
-        return cached.verdict;
-      }
+      if (!this.#isOver(cached.expiresAt)) return cached.verdict;
       this.#callers.delete(key);
       return REFUSED;
     }

@@ -146,7 +146,8 @@ class Edge {
     const trusted = clientAddress.trusts(peer);
     return {
       tunnel,
-      deviceId: selection.deviceId,
+      // The tunnel's own text is the same each time: whoever compares it with the last one need not read it.
+      deviceId: tunnel === null ? selection.deviceId : tunnel.deviceId,
       keyId,
       front: Front.EDGE,
       method,

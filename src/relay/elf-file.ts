@@ -108,19 +108,35 @@ export class ElfFile {
 
   /** Where the code of an exported function is in the file. */
   functionRange(name: string): FileRange {
+    const symbolAt = this.#symbolOf(name);
+    const { offset, address } = this.#codeSection(symbolAt, name);
+    const start = offset + this.uint64(symbolAt + 8) - address;
+    return { start, end: start + this.uint64(symbolAt + 16) };
+  }
+
+  /** Where all code is in the file that lies in one section with an exported function. */
+  codeAround(name: string): FileRange {
+    const { offset, bytes } = this.#codeSection(this.#symbolOf(name), name);
+    if (offset + bytes > this.bytes.length) refuse("its code is cut off");
+    return { start: offset, end: offset + bytes };
+  }
+
+  /** File offset of the symbol of that name; there must be exactly one. */
+  #symbolOf(name: string): number {
     const symbols = this.section(SECTION_DYNSYM, "dynamic symbol");
     const strings = this.linked(symbols);
-    let found: FileRange | null = null;
+    let found: number | null = null;
     for (let at = symbols.offset; at < symbols.offset + symbols.bytes; at += SYMBOL_BYTES) {
       if (this.string(strings, this.view.getUint32(at, true)) !== name) continue;
       if (found !== null) refuse(`it has two functions ${name}`);
-      found = this.#codeRange(at, name);
+      found = at;
     }
     if (found === null) refuse(`it exports no function ${name}`);
     return found;
   }
 
-  #codeRange(symbolAt: number, name: string): FileRange {
+  /** The section that holds the function of a symbol, the whole of it. */
+  #codeSection(symbolAt: number, name: string): Section {
     const section = this.#byIndex[this.view.getUint16(symbolAt + 6, true)];
     if (
       (this.view.getUint8(symbolAt + 4) & 0xf) !== SYMBOL_FUNCTION ||
@@ -130,12 +146,11 @@ export class ElfFile {
     }
     const inSection = this.uint64(symbolAt + 8) - section.address;
     const bytes = this.uint64(symbolAt + 16);
-    const start = section.offset + inSection;
-    const end = start + bytes;
+    const end = section.offset + inSection + bytes;
     if (inSection < 0 || inSection + bytes > section.bytes || end > this.bytes.length) {
       refuse(`${name} lies outside its section`);
     }
-    return { start, end };
+    return section;
   }
 }
 

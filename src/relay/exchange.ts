@@ -1,11 +1,12 @@
 import type { HttpResponse } from "uWebSockets.js";
 import { ClosedError, type HttpError } from "../core/errors.ts";
+import { BodyKind } from "../core/http1/rules.ts";
 import type { Stream, StreamHandler } from "../mux/index.ts";
 import type { RelayContext } from "./context.ts";
 import { relayError } from "./errors.ts";
 import { isIdempotent, recordExchange } from "./exchange-record.ts";
 import type { ForwardRoute } from "./forward.ts";
-import { BodyKind, ResponseParser, type ResponseSink, requestHead } from "./http1/index.ts";
+import { type HeadMemory, ResponseParser, type ResponseSink, requestHead } from "./http1/index.ts";
 import { answerProblem } from "./problem.ts";
 import { RequestIn } from "./request-in.ts";
 import { keepsUntaken, ResponseOut, type ResponseOutOwner } from "./response-out.ts";
@@ -25,6 +26,8 @@ function answerCorked(): void {
 /** Who owns exchanges: told when one needs a tunnel again, and when one is over. */
 export interface ExchangeOwner {
   readonly context: RelayContext;
+  /** Response heads that came before, of any device. */
+  readonly headMemory: HeadMemory;
   /** Coarse time in ms, at most one sweep old: for idle limits only. */
   readonly coarseNow: number;
   /** Sends the same request once more over whatever tunnel the device has now, or lets it wait for one. */
@@ -86,7 +89,7 @@ export class Exchange implements StreamHandler, ResponseSink, ResponseOutOwner, 
 
   constructor(owner: ExchangeOwner) {
     this.#owner = owner;
-    this.#parser = new ResponseParser(owner.context.options.headBytesMax);
+    this.#parser = new ResponseParser(owner.context.options.headBytesMax, owner.headMemory);
     this.#out = new ResponseOut(this, owner.context.pools);
     this.#in = new RequestIn(this);
     this.#onAborted = () => this.#aborted();
@@ -107,7 +110,7 @@ export class Exchange implements StreamHandler, ResponseSink, ResponseOutOwner, 
     this.#run.clear();
     this.#bytesOut = 0;
     this.heldUntil = 0;
-    this.#startedAt = this.#owner.context.clock.now();
+    this.#startedAt = this.#owner.context.turn.now;
     this.#firstByteAt = 0;
     this.#activeAt = this.#owner.coarseNow;
     this.#idempotent = isIdempotent(route.method);
@@ -261,7 +264,7 @@ export class Exchange implements StreamHandler, ResponseSink, ResponseOutOwner, 
       return;
     }
     const { arena } = this.#owner.context.turn;
-    const body = arena.bytes.subarray(this.#run.start, this.#run.end);
+    const body = this.#run.view(arena);
     const { length } = body;
     this.#run.clear();
     if (this.#out.begun) {
@@ -270,7 +273,7 @@ export class Exchange implements StreamHandler, ResponseSink, ResponseOutOwner, 
       if (this.#complete) this.#out.end();
       return;
     }
-    const head = arena.bytes.subarray(this.#parser.headStart, this.#parser.headEnd);
+    const head = this.#parser.headText(arena);
     const { draining } = this.#owner.context;
     if (this.#complete && !keepsUntaken(length, this.serial, draining)) {
       this.#taken(length);
@@ -468,7 +471,7 @@ export class Exchange implements StreamHandler, ResponseSink, ResponseOutOwner, 
     if (this.route !== null) {
       const { context } = this.#owner;
       const stage = error === null ? null : error.stage;
-      const totalMs = context.clock.now() - this.#startedAt;
+      const totalMs = Math.max(context.turn.now, this.#firstByteAt) - this.#startedAt;
       const firstByteMs = this.#firstByteAt === 0 ? -1 : this.#firstByteAt - this.#startedAt;
       const { bytes } = this.#in;
       recordExchange(

@@ -4,7 +4,7 @@ import type { RelayContext } from "./context.ts";
 import { relayError } from "./errors.ts";
 import { Exchange, type ExchangeOwner } from "./exchange.ts";
 import { HoldQueue } from "./hold-queue.ts";
-import type { RequestFields, RequestHop } from "./http1/index.ts";
+import { HeadMemory, type RequestFields, type RequestHop } from "./http1/index.ts";
 import { KEEP_AWAKE_MS } from "./response-timeout.ts";
 import type { Tunnel } from "./tunnel.ts";
 
@@ -42,20 +42,24 @@ export interface ForwardRoute {
  */
 export class Forwarder implements ExchangeOwner {
   readonly context: RelayContext;
-  coarseNow = 0;
+  readonly headMemory = new HeadMemory();
+  coarseNow: number;
   readonly #spare: Exchange[] = [];
   readonly #holds: HoldQueue;
   #first: Exchange | null = null;
   #running = 0;
   /** When uWS's timers were reset last: those of request bodies, those of responses. */
-  #requestsAwakeAt = 0;
-  #responsesAwakeAt = 0;
+  #requestsAwakeAt: number;
+  #responsesAwakeAt: number;
   #closed = false;
   #onIdle: (() => void) | null = null;
 
   constructor(context: RelayContext) {
     this.context = context;
     this.coarseNow = context.clock.now();
+    // Never a small integer: what V8 compiled for one would be thrown away with the first time that is none.
+    this.#requestsAwakeAt = this.coarseNow;
+    this.#responsesAwakeAt = this.coarseNow;
     this.#holds = new HoldQueue(context.options.holdQueueMax);
   }
 
@@ -204,10 +208,24 @@ export class Forwarder implements ExchangeOwner {
   /** Ends every running exchange: answered where the head is not out yet, cut otherwise. */
   close(): void {
     this.#closed = true;
+    this.#endWhere(() => true, relayError("ERR_RELAY_DRAINING", { retryAfter: 1 }));
+  }
+
+  /**
+   * Ends what runs for callers whose keys are good no longer, in the same way. It looks at every running exchange.
+   *
+   * @param keyIds public references, `hwk_<id>`
+   */
+  endCallers(keyIds: ReadonlySet<string>): void {
+    const isTheirs = ({ route }: Exchange): boolean => route !== null && keyIds.has(route.keyId);
+    this.#endWhere(isTheirs, relayError("ERR_RELAY_UNAUTHORIZED"));
+  }
+
+  #endWhere(isMeant: (exchange: Exchange) => boolean, error: HttpError): void {
     let exchange = this.#first;
     while (exchange !== null) {
       const { next } = exchange;
-      exchange.fail(relayError("ERR_RELAY_DRAINING", { retryAfter: 1 }));
+      if (isMeant(exchange)) exchange.fail(error);
       exchange = next;
     }
   }

@@ -265,8 +265,10 @@ class InternalApi {
         return;
       }
       const { revoked, changed, devices } = changes;
-      const { gateMemory, log } = this.#context;
+      const { gateMemory, log, forwarder } = this.#context;
       gateMemory?.forget([...revoked, ...changed], devices);
+      const keys = new Set(revoked.filter((ref) => ref.startsWith("hwk_")));
+      if (keys.size > 0) forwarder.endCallers(keys);
       let closed = 0;
       for (const tokenRef of revoked) closed += closeRevoked(this.#context, tokenRef);
       const counts = { revoked: revoked.length, changed: changed.length, devices: devices.length };

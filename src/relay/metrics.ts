@@ -202,6 +202,11 @@ export class RelayMetrics {
     this.#add("gauge", name, help, () => [{ labels: {}, value: read() }]);
   }
 
+  /** The same for a count, which only grows. */
+  addCounter(name: string, help: string, read: () => number): void {
+    this.#add("counter", name, help, () => [{ labels: {}, value: read() }]);
+  }
+
   /** The text of a scrape, and its content type. */
   async render(): Promise<string> {
     return await this.#registry.metrics();
@@ -218,10 +223,6 @@ export class RelayMetrics {
     samples: () => Sample[],
   ): void {
     new SampledMetric(this.#registry, kind, name, help, samples);
-  }
-
-  #counter(name: string, help: string, read: () => number): void {
-    this.#add("counter", name, help, () => [{ labels: {}, value: read() }]);
   }
 
   #byFront(name: string, help: string, values: Float64Array): void {
@@ -260,13 +261,13 @@ export class RelayMetrics {
     );
     this.#byFront("hawser_relay_request_bytes_total", "Body bytes from clients.", this.#bytesIn);
     this.#byFront("hawser_relay_response_bytes_total", "Body bytes to clients.", this.#bytesOut);
-    this.#counter("hawser_relay_retries_total", "Requests sent again.", () => this.#retried);
-    this.#counter(
+    this.addCounter("hawser_relay_retries_total", "Requests sent again.", () => this.#retried);
+    this.addCounter(
       "hawser_relay_holds_total",
       "Requests that waited for a device.",
       () => this.#held,
     );
-    this.#counter(
+    this.addCounter(
       "hawser_relay_holds_served_total",
       "Waiting requests whose device came.",
       () => this.holdsServed,
@@ -275,7 +276,7 @@ export class RelayMetrics {
 
   #registerTunnels(): void {
     this.addGauge("hawser_relay_tunnels", "Connected tunnels.", () => this.tunnels);
-    this.#counter(
+    this.addCounter(
       "hawser_relay_tunnels_opened_total",
       "Tunnels opened.",
       () => this.#tunnelsOpened,
@@ -283,7 +284,7 @@ export class RelayMetrics {
     this.#add("counter", "hawser_relay_tunnels_closed_total", "Tunnels closed, by code.", () =>
       [...this.#tunnelsClosed].map(([code, value]) => ({ labels: { code }, value })),
     );
-    this.#counter(
+    this.addCounter(
       "hawser_relay_tunnels_displaced_total",
       "Tunnels that a newer connection of the same device replaced.",
       () => this.#displaced,
@@ -292,27 +293,27 @@ export class RelayMetrics {
     this.#add("counter", refused, "Devices not let in, by status.", () =>
       [...this.#handshakesRefused].map(([status, value]) => ({ labels: { status }, value })),
     );
-    this.#counter(
+    this.addCounter(
       "hawser_relay_streams_opened_total",
       "Streams opened to devices.",
       () => this.streamsOpened,
     );
-    this.#counter(
+    this.addCounter(
       "hawser_relay_streams_reused_total",
       "Requests that took an idle stream.",
       () => this.streamsReused,
     );
-    this.#counter(
+    this.addCounter(
       "hawser_relay_raw_streams_total",
       "Raw streams of the internal API.",
       () => this.rawStreams,
     );
-    this.#counter(
+    this.addCounter(
       "hawser_relay_tunnel_received_bytes_total",
       "Bytes of messages from devices.",
       () => this.tunnelBytesIn,
     );
-    this.#counter(
+    this.addCounter(
       "hawser_relay_tunnel_sent_bytes_total",
       "Bytes of messages to devices.",
       () => this.tunnelBytesOut,
@@ -321,7 +322,7 @@ export class RelayMetrics {
 
   /** What a scrape can read at no cost between scrapes: no timer, no observer. */
   #registerProcess(): void {
-    this.#counter("process_cpu_seconds_total", "CPU time of the process.", () => {
+    this.addCounter("process_cpu_seconds_total", "CPU time of the process.", () => {
       const { user, system } = process.cpuUsage();
       return (user + system) / 1e6;
     });

@@ -5,7 +5,7 @@ import { ClientAddressRule } from "../core/client-address.ts";
 import { type Clock, monotonicClock } from "../core/clock.ts";
 import { ConfigError, type ConfigProblem } from "../core/errors.ts";
 import { TimerWheel } from "../core/timer-wheel.ts";
-import { type MuxOptions, MuxPools, muxOptions } from "../mux/index.ts";
+import { type MuxOptions, MuxPools, muxOptions, SessionCounters } from "../mux/index.ts";
 import { AccessLog } from "./access-log.ts";
 import { AsciiLines, type LineSink } from "./ascii-lines.ts";
 import { closeRevoked } from "./close-tunnels.ts";
@@ -149,6 +149,7 @@ export function relayOptionsProblems(options: RelayOptions): ConfigProblem[] {
 function lineLogsOf(
   logger: Logger,
   sink: LineSink | undefined,
+  turn: Turn,
 ): Pick<RelayContext, "accessLog" | "tunnelLog"> {
   const internals = logger as unknown as Record<symbol, unknown>;
   const destination = internals[pino.symbols.streamSym] as DestinationStream;
@@ -159,14 +160,31 @@ function lineLogsOf(
   const enabled = logger.isLevelEnabled("info");
   const prepared = typeof bindings === "string" ? bindings : "";
   return {
-    accessLog: new AccessLog(lines, enabled, prepared),
+    accessLog: new AccessLog(lines, enabled, prepared, () => turn.wallNow),
     tunnelLog: new TunnelLog(lines, enabled, prepared),
   };
+}
+
+function addMuxCounters(metrics: RelayMetrics, tally: SessionCounters): void {
+  metrics.addCounter(
+    "hawser_relay_window_stalls_total",
+    "Times that a stream to a device ran out of credit.",
+    () => tally.windowStalls,
+  );
+  metrics.addCounter(
+    "hawser_relay_protocol_errors_total",
+    "Tunnels closed because their device broke a rule of yamux.",
+    () => tally.protocolErrors,
+  );
 }
 
 function buildContext(options: RelayOptions, mux: MuxOptions, deps: RelayDeps): RelayContext {
   const clock = deps.clock ?? monotonicClock;
   const log = deps.logger;
+  const tally = new SessionCounters();
+  const metrics = new RelayMetrics();
+  addMuxCounters(metrics, tally);
+  const turn = new Turn(clock);
   const store = new InMemorySessionStore<Tunnel>(clock, {
     onCloseError: (tunnel, error) =>
       log.warn({ device: tunnel.deviceId, err: error }, "close failed"),
@@ -177,8 +195,8 @@ function buildContext(options: RelayOptions, mux: MuxOptions, deps: RelayDeps): 
     uws: loadUws({ headBytesMax: options.headBytesMax }),
     log,
     clock,
-    metrics: new RelayMetrics(),
-    ...lineLogsOf(log, deps.accessLines),
+    metrics,
+    ...lineLogsOf(log, deps.accessLines, turn),
     store,
     displaced: new Set(),
     handshakes: new HandshakeGuard(clock, {
@@ -190,9 +208,9 @@ function buildContext(options: RelayOptions, mux: MuxOptions, deps: RelayDeps): 
     callerGate: deps.callerGate,
     gateMemory: deps.gateMemory ?? null,
     tunnelListener: deps.tunnelListener ?? null,
-    pools: new MuxPools(),
+    pools: new MuxPools({ tally }),
     wheel: new TimerWheel(clock.now()),
-    turn: new Turn(),
+    turn,
     clientAddress: new ClientAddressRule(options.trustedProxyCidrs),
     forwarder: null,
     responseAwakeMs: KEEP_AWAKE_MS.SHORT,

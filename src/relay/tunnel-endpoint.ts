@@ -24,6 +24,8 @@ import { Tunnel } from "./tunnel.ts";
 const PATH = "/tunnel/connect";
 /** Tunnels let in by one turn of the event loop once the gate has answered: about a millisecond of it. */
 const LATE_PER_TURN = 16;
+/** As devices write it: found without a pattern. */
+const PLAIN_BEARER = "Bearer ";
 const BEARER = /^Bearer +([^ ]+) *$/i;
 
 /** uWS closes a WebSocket that is silent so long; yamux's own keepalive is much shorter. */
@@ -77,7 +79,7 @@ class TunnelEndpoint {
 
   register(app: TemplatedApp): void {
     const { muxOptions, uws } = this.#context;
-    // Compiled now: what V8 allocates for that must not fall into a late upgrade.
+    // Compiled now: what V8 allocates for that must not fall into a late upgrade, see #decideLate.
     this.#isLate = true;
     this.#onOpen(null);
     this.#isLate = false;
@@ -185,8 +187,8 @@ class TunnelEndpoint {
   }
 
   #token(authorization: string, req: HttpRequest): string {
-    const token = BEARER.exec(authorization)?.[1];
-    if (token !== undefined) return token;
+    const token = bearerOf(authorization);
+    if (token !== "") return token;
     return this.#context.options.allowQueryToken ? (req.getQuery("token") ?? "") : "";
   }
 
@@ -218,8 +220,10 @@ class TunnelEndpoint {
 
   /**
    * Decides outside the route handler. The tunnel is made once `cork` has returned: where uWS finds the upgraded socket at the
-   * address of before, it still looks for the state of the HTTP response there, in memory that the upgrade has freed.
-   * Whatever is allocated meanwhile may come to lie in it, and can read as "close this connection".
+   * address of before, it still looks for the state of the HTTP response there. The adapted copy keeps that; otherwise it is
+   * memory that the upgrade has freed, and whatever is allocated meanwhile may read as "close this connection".
+   *
+   * @see docs/adr/0002-uwebsockets-package-and-glibc.md
    */
   #decideLate(res: HttpResponse, handshake: Handshake, verdict: Verdict<DeviceIdentity>): void {
     this.#isLate = true;
@@ -299,6 +303,15 @@ class TunnelEndpoint {
     if (fight === null) return;
     listener.tunnelOnEvent({ kind: "fight", ...about, replacements: fight.replacements });
   }
+}
+
+/** The token of an Authorization field; "" for none. */
+function bearerOf(authorization: string): string {
+  const { length } = PLAIN_BEARER;
+  if (authorization.startsWith(PLAIN_BEARER) && authorization.indexOf(" ", length) === -1) {
+    return authorization.slice(length);
+  }
+  return BEARER.exec(authorization)?.[1] ?? "";
 }
 
 const CODES = {

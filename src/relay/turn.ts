@@ -1,8 +1,12 @@
+import type { Clock } from "../core/clock.ts";
 import type { Session } from "../mux/index.ts";
 import type { HeadArena } from "./http1/index.ts";
 
 /** Bytes the arena keeps between turns; a turn that needed more gives the rest back. */
 const ARENA_KEEP_BYTES = 256 * 1024;
+
+/** Up to this length a loop copies faster than a native call with a view of its own. */
+const LOOP_COPY_MAX = 64;
 
 /** Something that answers its client at the end of the turn, outside of any WebSocket handler. */
 export interface TurnTask {
@@ -25,9 +29,40 @@ export class Turn {
   #dirty: Session[] = [];
   #dirtySpare: Session[] = [];
   readonly #run: () => void;
+  readonly #clock: Clock;
+  #now: number;
+  #wallNow: number;
+  /** `#now` and `#wallNow` are of this turn. */
+  #timed = false;
 
-  constructor() {
+  constructor(clock: Clock) {
+    this.#clock = clock;
+    this.#now = clock.now();
+    this.#wallNow = Date.now();
     this.#run = () => this.#runAll();
+  }
+
+  /**
+   * Time of the turn, clock ms: when it was first asked for, and in the work at the end when that began. So many requests
+   * share two looks at the clock, and a request that waited in its socket for others of the turn is counted as waiting.
+   */
+  get now(): number {
+    if (!this.#timed) this.#readClocks();
+    return this.#now;
+  }
+
+  /** The same, wall clock ms since the epoch. */
+  get wallNow(): number {
+    if (!this.#timed) this.#readClocks();
+    return this.#wallNow;
+  }
+
+  #readClocks(): void {
+    this.#timed = true;
+    this.#now = this.#clock.now();
+    this.#wallNow = Date.now();
+    // The time is good until the turn ends: it has to end, whatever was the reason to ask.
+    if (!this.#scheduled) this.#schedule();
   }
 
   /** Runs `task` once at the end of this turn. */
@@ -48,6 +83,7 @@ export class Turn {
   }
 
   #runAll(): void {
+    this.#readClocks();
     this.#scheduled = false;
     const tasks = this.#tasks;
     this.#tasks = this.#tasksSpare;
@@ -61,8 +97,25 @@ export class Turn {
     for (const session of dirty) session.flush();
     dirty.length = 0;
     if (this.#tasks.length === 0) this.arena.clear();
+    this.#timed = false;
   }
 }
+
+function copySmall(
+  source: Uint8Array,
+  from: number,
+  target: Uint8Array,
+  to: number,
+  length: number,
+): void {
+  for (let at = 0; at < length; at++) target[to + at] = source[from + at] as number;
+}
+
+/** Small pieces of the arena are handed out in these, by length: a view of the arena each time costs three times as much. */
+const smallPieces: Uint8Array[] = Array.from(
+  { length: LOOP_COPY_MAX + 1 },
+  (_, length) => new Uint8Array(length),
+);
 
 /** A byte buffer that is filled during a turn and emptied at its end. */
 export class Arena implements HeadArena {
@@ -79,12 +132,12 @@ export class Arena implements HeadArena {
 
   /** Copies `chunk[start, end)` to the end. */
   append(chunk: Uint8Array, start: number, end: number): void {
-    this.reserve(end - start);
-    this.bytes.set(
-      start === 0 && end === chunk.length ? chunk : chunk.subarray(start, end),
-      this.used,
-    );
-    this.used += end - start;
+    const length = end - start;
+    this.reserve(length);
+    const { bytes, used } = this;
+    if (length <= LOOP_COPY_MAX) copySmall(chunk, start, bytes, used, length);
+    else bytes.set(length === chunk.length ? chunk : chunk.subarray(start, end), used);
+    this.used = used + length;
   }
 
   clear(): void {
@@ -115,6 +168,15 @@ export class ArenaRun {
     }
     arena.append(chunk, start, end);
     this.end = arena.used;
+  }
+
+  /** The bytes. Borrowed until the next call of any run, and no longer than the arena's turn. */
+  view(arena: Arena): Uint8Array {
+    const { start, end } = this;
+    const piece = smallPieces[end - start];
+    if (piece === undefined) return arena.bytes.subarray(start, end);
+    copySmall(arena.bytes, start, piece, 0, end - start);
+    return piece;
   }
 
   clear(): void {

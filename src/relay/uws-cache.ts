@@ -1,16 +1,9 @@
 import { createHash, randomBytes } from "node:crypto";
-import {
-  chmodSync,
-  lstatSync,
-  mkdirSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  writeFileSync,
-} from "node:fs";
+import { chmodSync, lstatSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { homedir, tmpdir } from "node:os";
 import { isAbsolute, join } from "node:path";
 import { AppError } from "../core/errors.ts";
+import { makeFolder } from "../core/folder.ts";
 
 /** SHA-256 as 64 lower-case hexadecimal digits. */
 export function sha256(bytes: Uint8Array): string {
@@ -48,7 +41,7 @@ function reason(error: unknown): string {
 /** Makes the folder (0700) where it is absent; says what is wrong with one that is there. */
 function prepareFolder(folder: string, uid: number): string | null {
   try {
-    if (mkdirSync(folder, { recursive: true, mode: 0o700 }) !== undefined) chmodSync(folder, 0o700);
+    if (makeFolder(folder, 0o700)) chmodSync(folder, 0o700);
     return folderProblem(folder, uid);
   } catch (error) {
     return reason(error);

@@ -5,6 +5,7 @@ import { AppError } from "../core/errors.ts";
 import { readOnceElf } from "./elf-read-once.ts";
 import { shortRecvElf } from "./elf-recv-length.ts";
 import { retargetElf } from "./elf-retarget.ts";
+import { longUpgradeElf } from "./elf-upgrade-block.ts";
 import { cachedFile, cacheFolders, sha256 } from "./uws-cache.ts";
 
 /** The native exports of uWebSockets.js 20.57. */
@@ -41,35 +42,35 @@ interface KnownBinary {
 export const KNOWN_BINARIES: Readonly<Record<string, KnownBinary>> = {
   "uws_linux_x64_115.node": {
     original: "5b126ee00bf754b02e97e4c27090365a8562c5820c93f93918ac2212d4503e91",
-    adapted: "5c84fa47c527b6fc4777f96b803425c5f96d0495232ed54dc8c8b93d2d70af19",
+    adapted: "218898a231852e7e560813463ae9cea200bc975ea122a5b45fd7d8a17b02455d",
   },
   "uws_linux_x64_127.node": {
     original: "4b55b1f2cb7a7913febbb65a89496412b96af77e838552980092ba6b33723aac",
-    adapted: "181e2971fcf7e37161f6683b27c5ed31fe2f8241273ea218ffc0fdafcdc8e744",
+    adapted: "4a8868af9d01f3f1ab03c1514c5d1cf54b3e51aeb42a5875aeac7faa50edc27c",
   },
   "uws_linux_x64_137.node": {
     original: "98128405dba2fb608448e921a979530f70c946a2cc9889c15f2fa70c2d00ab05",
-    adapted: "3ba4257feac9a8b5fada336fe6eb0ddc1631596fa0496c8fba30352b6b76162d",
+    adapted: "62c2d9f3e15456c6865b25636ee3a5a24e2f651c6ee6c938988ce524b26b3388",
   },
   "uws_linux_x64_141.node": {
     original: "813d788b347c6fd76b779d8932311ec05a044e612b4b83af220f16e6ea789683",
-    adapted: "42eaa3693a3c0418a985c36138b1c94ed40f3ed2e31100fab3fec07d339a6b67",
+    adapted: "2148ad0f1a612ce65e507a704bc64d7cbca9be38d98a268fafd4671f26e4f9a9",
   },
   "uws_linux_arm64_115.node": {
     original: "6bdbc8ff976b4371af1906175e9025804bacc38a414969f4f02314e6b99f206c",
-    adapted: "1e1f284f33972428780649394d043a8571250a360c598ce2a0572bb5bc05a464",
+    adapted: "39476afd496dc7566cb618db2a736d472b95a5f5456257135a64e2262496aff5",
   },
   "uws_linux_arm64_127.node": {
     original: "82b79bd18d1e3563de336156005bd01b7f39fc387b65173d69a29da4ee79f895",
-    adapted: "10bbc8c25b2fab9d8d522c4cc9b91d767220f9a24632f12e46faec8af0433bde",
+    adapted: "9989d8f79cd0ec7764b951d68974c61b3960438b3a928f5059faaa3893c7b74d",
   },
   "uws_linux_arm64_137.node": {
     original: "88618b30ddf6b2b62310db89f40a701616676352aac5e0f6184dd8ef876199ce",
-    adapted: "e37c4eb578b0f018276bdf75bde26802c2ccee4e47912415bf570583a74b5bcb",
+    adapted: "d528d4e6e323dbc7b9ba71dfc5f5262a2483b27c1d0ecf93e2c85f84d9165420",
   },
   "uws_linux_arm64_141.node": {
     original: "81d0186dd1549ed6a7f47e68e323573fc27d69d2920527654ce2dd993af2b0ec",
-    adapted: "45b182b6581fc83b83a03189cbcaa0677312f11d3b724568eb08d82577fe26af",
+    adapted: "8bdfcb708de0651da0fabd9ebabbf73b34c3ad4ad5e8ba0d3a25364f0c1c55df",
   },
 };
 
@@ -95,9 +96,12 @@ function asksForNewerGlibc(error: unknown): boolean {
   return /GLIBC_2\.\d+' not found/.test(messageOf(error));
 }
 
-/** The copy that is loaded in place of a listed file: it runs on glibc 2.36, and reads once per event and not too much. */
+/**
+ * The copy that is loaded in place of a listed file: it runs on glibc 2.36, reads once per event and not too much, and
+ * keeps what it still reads of an upgraded socket.
+ */
 export function adaptBinary(original: Uint8Array): Uint8Array {
-  return shortRecvElf(readOnceElf(retargetElf(original)));
+  return longUpgradeElf(shortRecvElf(readOnceElf(retargetElf(original))));
 }
 
 /** What was loaded. */

@@ -28,7 +28,7 @@ test("flame: --help names the pictures, and an unknown one is refused", {
   assert.equal(help.code, 0);
   assert.match(help.text, /relay-small.*relay-upload.*api-forward/);
   const unknown = await flame("--only", "relay-large");
-  assert.equal(unknown.code, 1);
+  assert.equal(unknown.code, 2);
   assert.match(unknown.text, /--only relay-large: known are relay-small,/);
 });
 

@@ -2,12 +2,10 @@
  * Names of fields as the receiving side may read them: servers that hand fields on as variables make `_` of every
  * character that is neither letter nor digit, so all spellings of one name are one.
  */
+import { isToken } from "../../core/http1/rules.ts";
 
 /** Names that are remembered; clients choose them, so there is a limit. */
 const NAMES_MAX = 1_000;
-
-/** What a name must be to stand in a head. RFC 9110, section 5.6.2. */
-const TOKEN = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
 
 /** A rule on names that costs a Map look-up for those that were seen. */
 export class NameRule {
@@ -24,7 +22,7 @@ export class NameRule {
     const known = this.#known.get(name);
     if (known !== undefined) return known;
     const plain = name.toLowerCase().replace(/[^0-9a-z]/g, "-");
-    const passes = TOKEN.test(name) && this.#decide(plain);
+    const passes = isToken(name) && this.#decide(plain);
     if (this.#known.size >= NAMES_MAX) this.#known.clear();
     this.#known.set(name, passes);
     return passes;

@@ -1,3 +1,9 @@
+import {
+  contentLengthOf,
+  isStatus,
+  TEXT_CHARACTERS,
+  TOKEN_CHARACTERS,
+} from "../../core/http1/rules.ts";
 import { AnswerFault } from "./answer-fault.ts";
 
 /** One line of a head. */
@@ -20,12 +26,11 @@ export interface AnswerHead {
   readonly closes: boolean;
 }
 
-const STATUS_LINE = /^HTTP\/1\.1 ([1-5]\d\d)(?: .*)?$/;
+const STATUS_LINE = /^HTTP\/1\.1 (\d{3})(?: .*)?$/;
 /** A field of RFC 9110, section 5.1: a token, a colon, white space that does not count. */
-const FIELD = /^([!#$%&'*+.^_`|~0-9A-Za-z-]+):[\t ]*(.*)$/;
+const FIELD = new RegExp(`^([${TOKEN_CHARACTERS}]+):[\\t ]*(.*)$`);
 /** Anything but text between CR LF; white space in front of a line continues the one before. */
-const MALFORMED = /[^\t\r\n -~\x80-\xff]|\r(?!\n)|(?:^|[^\r])\n|\r\n[\t ]/;
-const LENGTH = /^\d{1,15}$/;
+const MALFORMED = new RegExp(`[^\\r\\n${TEXT_CHARACTERS}]|\\r(?!\\n)|(?:^|[^\\r])\\n|\\r\\n[\\t ]`);
 
 /** Heads that are remembered: a device mostly says the same again. Longer ones are not. */
 const HEADS_MAX = 256;
@@ -63,7 +68,7 @@ export function readAnswerHead(text: string): AnswerHead {
   if (MALFORMED.test(text)) throw new AnswerFault("a head that is no text");
   const [statusLine = "", ...lines] = text.split("\r\n");
   const status = Number(STATUS_LINE.exec(statusLine)?.[1] ?? 0);
-  if (status === 0) throw new AnswerFault("no status line");
+  if (!isStatus(status)) throw new AnswerFault("no status line");
   const fields: AnswerField[] = [];
   let contentLength = -1;
   let isChunked = false;
@@ -75,8 +80,9 @@ export function readAnswerHead(text: string): AnswerHead {
     fields.push({ name, value });
     switch (framingOf(name)) {
       case "content-length":
-        if (contentLength >= 0 || !LENGTH.test(value)) throw new AnswerFault("its length");
-        contentLength = Number(value);
+        if (contentLength >= 0) throw new AnswerFault("two lengths");
+        contentLength = contentLengthOf(value);
+        if (contentLength < 0) throw new AnswerFault("a malformed length");
         break;
       case "transfer-encoding":
         if (isChunked || value.toLowerCase() !== "chunked") throw new AnswerFault("its coding");

@@ -1,5 +1,6 @@
 import { connect as connectTcp, isIP, type Socket } from "node:net";
 import { connect as connectTls } from "node:tls";
+import { BodyKind, bodyKindOf } from "../../core/http1/rules.ts";
 import { AnswerFault } from "./answer-fault.ts";
 import type { AnswerHead, AnswerHeads } from "./answer-head.ts";
 import { ChunkScanner } from "./chunk-scanner.ts";
@@ -240,10 +241,10 @@ export class RelayConnection {
     const exchange = this.#exchange;
     if (exchange === null) return;
     const { status, contentLength, isChunked } = head;
-    const hasNoBody = this.#isHead || status === 204 || status === 304;
-    const length = hasNoBody ? 0 : contentLength;
+    const kind = bodyKindOf(status, this.#isHead, isChunked, contentLength);
     // One that ends with its connection cannot be told from one that breaks off.
-    if (length < 0 && !isChunked) throw new AnswerFault("no end");
+    if (kind === BodyKind.UNTIL_CLOSE) throw new AnswerFault("no end");
+    const length = kind === BodyKind.NONE ? 0 : contentLength;
     const isShort = end - start <= WHOLE_BYTES_MAX;
     if (length >= 0 && length <= end - start && (isShort || length === 0)) {
       this.#over(head, start + length === end);

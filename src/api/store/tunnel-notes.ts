@@ -82,6 +82,8 @@ export function noteTunnels(store: Store, notes: readonly TunnelNote[]): Promise
     const opened: Opened[] = [];
     const closed: Closed[] = [];
     const refused = new Set<string>();
+    /** Connections that a relay let in by mistake. */
+    const untold = new Set<TunnelNote>();
     /** Devices that are up in the end. */
     const up = new Set<string>();
     for (const note of notes) {
@@ -93,12 +95,17 @@ export function noteTunnels(store: Store, notes: readonly TunnelNote[]): Promise
       } else if (token !== undefined && openedInTime(token, note, now)) {
         opened.push(note);
         up.add(token.deviceId);
-      } else if (note.kind === "opened") refused.add(note.ref);
+      } else if (note.kind === "opened") {
+        if (token !== undefined && wasGood(token, note, now)) opened.push(note);
+        else untold.add(note);
+        refused.add(note.ref);
+      }
     }
     await activate(store, queries, tokens, opened, now);
     await close(store, queries, tokens, closed, { up, now });
     const endedRefs = await endOlder(store, queries, tokens, opened, now);
-    const events = notes.flatMap((note) => eventOf(note, tokens.get(note.ref) ?? null, refused));
+    const told = notes.filter((note) => !untold.has(note));
+    const events = told.flatMap((note) => eventOf(note, tokens.get(note.ref) ?? null));
     const rows = events.map(({ tenant, ...event }) => ({ tenant, time: now, event }));
     await insertAuditEvents(queries, rows);
     return { endedRefs, refusedRefs: [...refused], events };
@@ -113,6 +120,14 @@ function openedInTime(token: FoundToken, { kind, at }: TunnelNote, now: number):
   const { activateBy } = token;
   const inTime = activateBy === null || kind === "seen" || Math.min(at, now) < activateBy;
   return opensTunnel(inTime ? { ...token, activateBy: null } : token, now);
+}
+
+/** Whether a token that has ended was good when its tunnel came up: the device has connected, whatever became of it then. */
+function wasGood(token: FoundToken, note: TunnelNote, now: number): boolean {
+  const { endedAt } = token;
+  return (
+    endedAt !== null && note.at < endedAt && openedInTime({ ...token, endedAt: null }, note, now)
+  );
 }
 
 /** The rows of an update, by device: the last one of each device counts. */
@@ -249,9 +264,8 @@ async function endOlder(
 function eventOf(
   note: TunnelNote,
   token: FoundToken | null,
-  refused: ReadonlySet<string>,
 ): (TunnelAuditEvent & { readonly ip: string | null })[] {
-  if (note.kind === "seen" || (note.kind === "opened" && refused.has(note.ref))) return [];
+  if (note.kind === "seen") return [];
   const tenant: TenantId | null = token?.tenant ?? null;
   const about = { tenant, actor: note.ref, objectId: token?.deviceId ?? null };
   switch (note.kind) {

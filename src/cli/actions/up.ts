@@ -1,5 +1,6 @@
 import type { Logger } from "pino";
 import {
+  checkDataFolder,
   dataFolder,
   internalSecret,
   type Loaded,
@@ -12,7 +13,7 @@ import type { LineSink } from "../../relay/index.ts";
 import { apiProblems } from "../api-config.ts";
 import { type BothServers, startBothServers } from "../both-servers.ts";
 import { printConfig } from "../check-config.ts";
-import { relayProblems } from "../relay-config.ts";
+import { collect, relayProblems } from "../relay-config.ts";
 import { serveUntilStopped } from "../server-command.ts";
 
 /** What `hawser up` does: checks, and serves until a signal stops it. */
@@ -27,6 +28,10 @@ function problemsOf(values: Values): ConfigProblem[] {
   const problems = apiProblems(values, "up", process.env);
   // The relay asks the API server beside it, whatever its port will be.
   const ofRelay = relayProblems({ ...values, api: "http://127.0.0.1", credentials: null });
+  collect(problems, () => {
+    checkDataFolder(dataFolder(values.dataDir, process.env));
+    return [];
+  });
   const told = new Set(problems.map(({ setting }) => setting));
   return [...problems, ...ofRelay.filter(({ setting }) => !told.has(setting))];
 }

@@ -45,7 +45,7 @@ export const API_GATE_DEFAULTS = {
   callTimeoutMs: 5_000,
   // A whole fleet may come back at once; each costs some 500 bytes until it is answered.
   waitingMax: 20_000,
-  // Twice the tunnels that a relay takes by default: some 60 MB when full.
+  // Twice the tunnels that a relay takes by default: some 110 MB when full.
   knownTokensMax: 200_000,
   knownDevicesMax: 200_000,
   cachedKeysMax: 50_000,

@@ -1,5 +1,7 @@
+import { SESSION_COOKIE } from "../../core/contract.ts";
 import type { HttpError } from "../../core/errors.ts";
-import { BYTE_CLASS, byteAt, LOWER_TOKEN } from "./bytes.ts";
+import { BYTE_CLASS, byteAt, LOWER_TOKEN } from "../../core/http1/bytes.ts";
+import { contentLengthOf } from "../../core/http1/rules.ts";
 import { type RequestErrorCode, requestError } from "./errors.ts";
 
 /** Anything that is not HTAB or visible ASCII or space. */
@@ -22,8 +24,7 @@ const UNFRAMED: ReadonlySet<RequestErrorCode> = new Set([
  */
 const OURS = /^x[^0-9a-z](?:hawser|forwarded)(?:[^0-9a-z]|$)/;
 const X = 0x78;
-/** As many digits as a number holds exactly. */
-const LENGTH = /^[0-9]{1,15}$/;
+const OWN_COOKIES: ReadonlySet<string> = new Set(Object.values(SESSION_COOKIE));
 
 /**
  * Collects the fields of one request as uWS hands them over: names in lower case, values decoded as UTF-8.
@@ -146,6 +147,11 @@ export class RequestFields {
           this.expectContinue ||= value.toLowerCase() === "100-continue";
           return;
         }
+        if (name === "cookie" && value.includes(SESSION_COOKIE.loopback)) {
+          const others = withoutOwnCookies(value);
+          if (others !== "") this.pass(name, others);
+          return;
+        }
         break;
       case 7:
         if (name === "trailer") return;
@@ -224,7 +230,8 @@ export class RequestFields {
 
   private takeLength(value: string): void {
     this.once(1, "ERR_HTTP_REQUEST_CONTENT_LENGTH");
-    if (LENGTH.test(value)) this.contentLength = Number(value);
+    const length = contentLengthOf(value);
+    if (length >= 0) this.contentLength = length;
     else this.refuse("ERR_HTTP_REQUEST_CONTENT_LENGTH");
   }
 
@@ -292,6 +299,13 @@ export function framingProblem(req: {
   req.forEach(ownFields.add);
   ownFields.finish();
   return ownFields.unframed ? ownFields.problem : null;
+}
+
+/** The cookies without the API server's, which would make a device the person whose browser asks. */
+function withoutOwnCookies(value: string): string {
+  const nameOf = (pair: string): string => (pair.split("=", 1)[0] ?? "").trim();
+  const others = value.split(";").filter((pair) => !OWN_COOKIES.has(nameOf(pair)));
+  return others.join(";").trim();
 }
 
 function joined(before: string, value: string): string {

@@ -12,9 +12,10 @@ import {
   TAB,
   TOKEN,
   textEnd,
-} from "./bytes.ts";
+} from "../../core/http1/bytes.ts";
+import { isStatus, LENGTH_DIGITS_MAX } from "../../core/http1/rules.ts";
 import type { ResponseErrorCode } from "./errors.ts";
-import { HeadFacts, HeadMemory } from "./head-memory.ts";
+import { HeadFacts, type HeadMemory, RememberedHead } from "./head-memory.ts";
 
 /** Where finished heads are written: one buffer per loop turn, owned by the forwarder. */
 export interface HeadArena {
@@ -51,8 +52,6 @@ const TIMEOUT = ascii("timeout");
 
 /** Options of `Connection` that name no field to be taken out. */
 const KNOWN_OPTIONS = ["close", "keep-alive", "upgrade"];
-/** More digits than a length that a number can hold exactly. */
-const LENGTH_DIGITS_MAX = 15;
 /** A day: a longer keep-alive time is as good as this one. */
 const KEEP_ALIVE_SECONDS_MAX = 86_400;
 
@@ -70,14 +69,23 @@ const REFUSE = 2;
 export class ResponseHead extends HeadFacts {
   /** Why the last `parse` gave `BAD`. */
   problem: ResponseErrorCode | null = null;
-  /** In `arena.bytes`: what is passed on, without a last CR LF. */
+  /** Where the arena was before the head. */
   start = 0;
-  end = 0;
+  /** In `arena.bytes` from `start` on: what is passed on, unless it is `recalled`. */
+  private end = 0;
+  /** The remembered head that this one is, of which nothing was written to the arena. */
+  private recalled: RememberedHead | null = null;
   /** `Connection` names a field to be taken out. */
   private nominates = false;
   /** Start of the bytes that are passed on and not yet written. */
   private runStart = 0;
-  private readonly memory = new HeadMemory();
+  private readonly memory: HeadMemory;
+
+  /** @param memory may be shared with others */
+  constructor(memory: HeadMemory) {
+    super();
+    this.memory = memory;
+  }
 
   /**
    * @param bytes borrowed; the head starts at `from` and lies before `limit`
@@ -85,24 +93,26 @@ export class ResponseHead extends HeadFacts {
    */
   parse(bytes: Uint8Array, from: number, limit: number, arena: HeadArena): number {
     const { memory } = this;
-    if (memory.matches(bytes, from, limit)) {
-      this.recall(memory, arena);
-      return from + memory.length;
+    const recalled = memory.find(bytes, from, limit);
+    this.recalled = recalled;
+    if (recalled !== null) {
+      this.problem = null;
+      this.copyFacts(recalled.facts);
+      this.start = arena.used;
+      return from + recalled.length;
     }
     const next = this.read(bytes, from, limit, arena);
     if (next >= 0 && memory.wants(next - from)) {
-      memory.note(this, bytes.subarray(from, next), arena.bytes.subarray(this.start, this.end));
+      const written = arena.bytes.subarray(this.start, this.end);
+      memory.note(new RememberedHead(this, bytes.subarray(from, next), written));
     }
     return next;
   }
 
-  /** What `read` would come to with the head that was read last. */
-  private recall(memory: HeadMemory, arena: HeadArena): void {
-    this.problem = null;
-    this.copyFacts(memory.facts);
-    this.start = arena.used;
-    append(arena, memory.written, 0, memory.writtenLength);
-    this.end = arena.used;
+  /** What is passed on, without a last CR LF. Borrowed until the next head is parsed or the arena is emptied. */
+  text(arena: HeadArena): Uint8Array {
+    const { recalled } = this;
+    return recalled === null ? arena.bytes.subarray(this.start, this.end) : recalled.written;
   }
 
   private read(bytes: Uint8Array, from: number, limit: number, arena: HeadArena): number {
@@ -153,7 +163,7 @@ export class ResponseHead extends HeadFacts {
       if (digit < 0 || digit > 9) return this.bad("ERR_HTTP_RESPONSE_STATUS_LINE");
       status = status * 10 + digit;
     }
-    if (status < 100 || status > 599) return this.bad("ERR_HTTP_RESPONSE_STATUS_LINE");
+    if (!isStatus(status)) return this.bad("ERR_HTTP_RESPONSE_STATUS_LINE");
     if (at >= limit) return MORE;
     const byte = byteAt(bytes, at);
     if (byte !== SP && byte !== CR) {

@@ -1,12 +1,10 @@
 import type { ProtocolError } from "../../core/errors.ts";
-import { BYTE_CLASS, byteAt, CR, LF, TEXT } from "./bytes.ts";
-import { ChunkedBody } from "./chunked-body.ts";
+import { BYTE_CLASS, byteAt, CR, LF, TEXT } from "../../core/http1/bytes.ts";
+import { ChunkedBody, type ChunkLimits } from "../../core/http1/chunked-body.ts";
+import { BodyKind, bodyKindOf } from "../../core/http1/rules.ts";
 import { type ResponseErrorCode, responseError } from "./errors.ts";
+import { HeadMemory } from "./head-memory.ts";
 import { BAD, type HeadArena, ResponseHead } from "./response-head.ts";
-
-/** How the end of a response body is found. */
-export const BodyKind = { NONE: 0, LENGTH: 1, CHUNKED: 2, UNTIL_CLOSE: 3 } as const;
-export type BodyKind = (typeof BodyKind)[keyof typeof BodyKind];
 
 /**
  * What the parser tells. `reset` must not be called from these, save as the last thing done in `responseOnEnd`.
@@ -23,6 +21,13 @@ export interface ResponseSink {
 
 /** Interim (1xx) responses before the final one; all are read and dropped. */
 export const INTERIM_MAX = 32;
+
+/** A device may send extensions and trailers; the limits keep it from sending nothing else. */
+const CHUNK_LIMITS: ChunkLimits = {
+  sizeDigitsMax: 16,
+  extensionBytesMax: 4_096,
+  trailerBytesMax: 16_384,
+};
 
 const Phase = { HEAD: 0, BODY: 1, DONE: 2, FAILED: 3 } as const;
 type Phase = (typeof Phase)[keyof typeof Phase];
@@ -47,8 +52,8 @@ export class ResponseParser {
   bodyBytes = 0;
   /** At least one byte of this response was seen: the request must not be sent again. */
   received = false;
-  private readonly head = new ResponseHead();
-  private readonly chunked = new ChunkedBody();
+  private readonly head: ResponseHead;
+  private readonly chunked = new ChunkedBody(CHUNK_LIMITS);
   private readonly headBytesMax: number;
   private phase: Phase = Phase.HEAD;
   private isHead = false;
@@ -57,8 +62,10 @@ export class ResponseParser {
   private collecting: Uint8Array = NO_BYTES;
   private collected = 0;
 
-  constructor(headBytesMax: number) {
+  /** @param memory of heads; may be shared with other parsers */
+  constructor(headBytesMax: number, memory: HeadMemory = new HeadMemory()) {
     this.headBytesMax = headBytesMax;
+    this.head = new ResponseHead(memory);
   }
 
   /** Status of the final response, or of the last interim one before it; 0 before any. */
@@ -66,13 +73,9 @@ export class ResponseParser {
     return this.head.status;
   }
 
-  /** In the bytes of the arena: where the head text for one `writeStatus` call starts. */
-  get headStart(): number {
-    return this.head.start;
-  }
-
-  get headEnd(): number {
-    return this.head.end;
+  /** The head's text for one `writeStatus` call. Borrowed until the next `execute`, and no longer than the arena's turn. */
+  headText(arena: HeadArena): Uint8Array {
+    return this.head.text(arena);
   }
 
   /** The length to report for the body: as declared, -1 where it was not. With HEAD and 304 too. */
@@ -261,21 +264,13 @@ export class ResponseParser {
     this.keepAlive = head.minor === 1 ? !head.saysClose : head.saysKeepAlive && !head.saysClose;
     this.keepAliveTimeoutMs = Math.max(0, head.keepAliveTimeoutMs);
     if (head.keepAliveTimeoutMs === 0) this.keepAlive = false;
-    if (this.isHead || status === 304) {
-      this.bodyKind = BodyKind.NONE;
-    } else if (status === 204) {
+    this.bodyKind = bodyKindOf(status, this.isHead, head.chunked, head.contentLength);
+    if (this.bodyKind === BodyKind.CHUNKED) this.chunked.reset();
+    else if (this.bodyKind === BodyKind.UNTIL_CLOSE) this.keepAlive = false;
+    else if (status === 204 && !this.isHead) {
       // A device that frames a body here may send one, too: its stream is not used again.
       if (head.chunked || head.contentLength > 0) this.keepAlive = false;
       head.contentLength = -1;
-      this.bodyKind = BodyKind.NONE;
-    } else if (head.chunked) {
-      this.bodyKind = BodyKind.CHUNKED;
-      this.chunked.reset();
-    } else if (head.contentLength >= 0) {
-      this.bodyKind = BodyKind.LENGTH;
-    } else {
-      this.bodyKind = BodyKind.UNTIL_CLOSE;
-      this.keepAlive = false;
     }
   }
 
@@ -304,7 +299,7 @@ export class ResponseParser {
       } else if (chunked.done) {
         return this.complete(at, sink);
       } else if (chunked.problem !== null) {
-        this.fail(chunked.problem);
+        this.fail(`ERR_HTTP_RESPONSE_${chunked.problem}`);
         return at;
       }
     }

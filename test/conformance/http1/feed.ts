@@ -1,4 +1,5 @@
-import { BodyKind, type HeadArena, ResponseParser } from "../../../src/relay/http1/index.ts";
+import { BodyKind } from "../../../src/core/http1/rules.ts";
+import { type HeadArena, ResponseParser } from "../../../src/relay/http1/index.ts";
 
 /** What a parser made of a response. */
 export interface Outcome {
@@ -54,7 +55,7 @@ export function feed(text: string, cuts: readonly number[], options: FeedOptions
   const sink = {
     responseOnHead: () => {
       if (head !== null || body !== "" || ended) throw new Error("the head came twice or late");
-      head = Buffer.from(arena.bytes.subarray(parser.headStart, parser.headEnd)).toString("latin1");
+      head = Buffer.from(parser.headText(arena)).toString("latin1");
     },
     responseOnBody: (chunk: Uint8Array, start: number, end: number) => {
       if (head === null || ended || start >= end) throw new Error("body out of order, or empty");

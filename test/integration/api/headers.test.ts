@@ -176,6 +176,9 @@ describe("every answer has the same fields", () => {
 
   for (const [name, head] of [
     ["a missing Host", "GET /healthz HTTP/1.1\r\n\r\n"],
+    ["HTTP/0.9", "GET /healthz HTTP/0.9\r\nHost: a\r\n\r\n"],
+    ["a line without a version", "GET /healthz\r\n\r\n"],
+    ["HTTP/2.0", "GET /healthz HTTP/2.0\r\nHost: a\r\n\r\n"],
     ["two Hosts", "GET /healthz HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n"],
     ["a bare line feed", "GET /healthz HTTP/1.1\nHost: a\r\nX: \ry\r\n\r\n"],
     ["a preface of HTTP/2", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"],

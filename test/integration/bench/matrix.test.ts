@@ -1,6 +1,5 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import { mkdirSync } from "node:fs";
 import { createServer, type RequestListener } from "node:http";
 import { type TestContext, test } from "node:test";
 import { runMatrix, runScenario } from "../../../bench/matrix/run-matrix.ts";
@@ -12,23 +11,29 @@ import {
   scenarioName,
 } from "../../../bench/matrix/scenario.ts";
 import { VoidRun } from "../../../bench/support/load.ts";
-import { WORK_FOLDER } from "../../../bench/support/tools.ts";
+import { makeWorkFolder } from "../../../bench/support/tools.ts";
 
 /** The matrix of the bench, run small: every scenario passes, and what is wrong is not counted. */
 
-test("every scenario gets right answers from the devices that it asks", {
-  timeout: 55_000,
-}, async (t) => {
-  mkdirSync(WORK_FOLDER, { recursive: true });
-  const results = await runMatrix(SCENARIOS, { requests: 64 }, (text) => t.diagnostic(text));
-  assert.equal(results.length, REQUEST_KINDS.length * 2 * 2);
-  assert.deepEqual(
-    results.map(({ scenario, requests }) => [scenario, requests]),
-    SCENARIOS.map((scenario) => [scenarioName(scenario), 64]),
-  );
-});
+for (const [way, count] of [
+  ["edge", REQUEST_KINDS.length * 2 * 2],
+  ["api", 2 * 2],
+] as const) {
+  test(`every scenario by way of the ${way} gets right answers from the devices that it asks`, {
+    timeout: 55_000,
+  }, async (t) => {
+    makeWorkFolder();
+    const asked = SCENARIOS.filter((scenario) => scenario.way === way);
+    assert.equal(asked.length, count);
+    const results = await runMatrix(asked, { requests: 64 }, (text) => t.diagnostic(text));
+    assert.deepEqual(
+      results.map(({ scenario, requests }) => [scenario, requests]),
+      asked.map((scenario) => [scenarioName(scenario), 64]),
+    );
+  });
+}
 
-const scenario: Scenario = { request: "get_small", connections: 1, devices: 1 };
+const scenario: Scenario = { way: "edge", request: "get_small", connections: 1, devices: 1 };
 
 /** A server in the relay's place. */
 async function pretender(t: TestContext, listener: RequestListener): Promise<number> {

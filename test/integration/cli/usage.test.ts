@@ -59,3 +59,21 @@ test("hawser --json: wrong usage as JSON", async (t) => {
   assert.equal(code, 2);
   assert.equal(JSON.parse(stderr).error.code, "ERR_CLI_USAGE");
 });
+
+test("hawser up: a data folder that cannot be had is told, and ends it with 2", async (t) => {
+  const words = ["--public-base-url", "http://127.0.0.1:3721", "--oidc-issuer", "https://idp.test"];
+  words.push("--oidc-client-id", "hawser", "--oidc-client-auth", "none");
+  const file = join(root, "package.json");
+  for (const [folder, expected] of [
+    ["/proc/hawser", /^error: --data-dir: the folder \/proc\/hawser cannot be made \(E[A-Z]+\)\n/],
+    [file, /^error: --data-dir: \S+package\.json is no folder\n/],
+    [join(file, "x"), /^error: --data-dir: \S+x cannot be used \(ENOTDIR\)\n/],
+  ] as const) {
+    const { code, stdout, stderr } = await runCli(t, ["up", "--data-dir", folder, ...words]);
+    assert.deepEqual([code, stdout], [2, ""]);
+    assert.match(stderr, expected);
+  }
+  const check = ["up", "--check-config", ...words, "--data-dir"];
+  assert.equal((await runCli(t, [...check, file])).code, 2);
+  assert.equal((await runCli(t, [...check, join(root, "not/there")])).code, 0);
+});

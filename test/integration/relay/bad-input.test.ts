@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { once } from "node:events";
 import { connect as dial } from "node:net";
 import { after, before, type TestContext, test } from "node:test";
 import WebSocket from "ws";
@@ -285,6 +286,20 @@ test("tokens that are none, or not known, are all refused alike", async () => {
   );
   assert.equal(query.status, 401);
   assert.equal(started.logText().includes(text), false);
+});
+
+test("a token is found behind its scheme however that is spelled", async (t) => {
+  const { token } = started.devices[2] as TestRelay["devices"][number];
+  for (const scheme of ["Bearer ", "Bearer   ", "bearer ", "BEARER "]) {
+    const ws = new WebSocket(`ws://127.0.0.1:${started.relay.port}/tunnel/connect`, {
+      headers: { authorization: `${scheme}${token.text}` },
+    });
+    t.after(() => ws.terminate());
+    await once(ws, "open");
+    const closed = once(ws, "close");
+    ws.close();
+    await closed;
+  }
 });
 
 test("a browser's handshake is refused before its token is looked at", async () => {

@@ -238,7 +238,7 @@ test("the request reaches the device as it is, less what belongs to the hop", as
     "X_Hawser_Tenant: t1",
     "X_Forwarded_For: 9.9.9.9",
     "Cookie: a=b",
-    "Cookie: c=d",
+    "Cookie: hawser_sid=v1.k1.x.y; c=d",
   );
   assert.equal((await rawRequest(relay.port, request)).status, 200);
   const [got] = service.requests;

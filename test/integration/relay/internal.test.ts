@@ -364,6 +364,8 @@ test("metrics tell what happened", async (t) => {
     "hawser_relay_requests_in_flight 0",
     "hawser_relay_streams_opened_total 1",
     "hawser_relay_streams_reused_total 1",
+    "hawser_relay_window_stalls_total 0",
+    "hawser_relay_protocol_errors_total 0",
   ]) {
     assert.ok(text.includes(`\n${line}\n`), line);
   }

@@ -73,9 +73,6 @@ test("late verdicts: a batch is let in as a whole, but for tokens revoked while 
       ...new Array<string>(REVOKED).fill("refused with 401"),
     ],
   );
-  const revoked = new Set([...asked.keys()].slice(DEVICES - REVOKED));
-  assert.deepEqual(
-    relay.liveTokens().filter((ref) => revoked.has(ref)),
-    [],
-  );
+  const live = [...asked.keys()].slice(0, DEVICES - REVOKED);
+  assert.deepEqual(relay.liveTokens().sort(), live.sort());
 });

@@ -155,8 +155,7 @@ export async function startProduct(t: TestContext, given: ProductOptions = {}): 
       listenPort: await behind(edgePort),
       internalPort: await behind(relayInternalPort),
       internalSecret: INTERNAL_SECRET,
-      // Long enough for an agent whose WebSocket uWS closed as it opened, and short for who is not there.
-      holdMs: 1_000,
+      holdMs: 0,
     },
     {
       tunnelGate: gate,

@@ -40,9 +40,6 @@ export interface WsDevice {
   close(): void;
 }
 
-/** Dials until a WebSocket stays: uWS closes one in some thousands as it opens, where the token's verdict came late. */
-const DIALS_MAX = 3;
-
 /** Connects a device and resolves when its tunnel is up. Rejects with the status when it is refused. */
 export async function connectDevice(
   relayUrl: string,
@@ -52,16 +49,10 @@ export async function connectDevice(
   // The relay's first ping may come together with its 101, before this function goes on.
   const early: Buffer[] = [];
   let take = (data: Buffer): void => void early.push(data);
-  let webSocket: WebSocket;
-  let closed: Promise<number>;
-  for (let dial = 1; ; dial++) {
-    webSocket = dialTunnel(relayUrl, token, behaviour.ca);
-    webSocket.on("message", (data: Buffer) => take(data));
-    closed = closeOf(webSocket);
-    if (await stays(webSocket, closed)) break;
-    if (dial === DIALS_MAX) throw new Error(`closed at once, ${dial} times`);
-    early.length = 0;
-  }
+  const webSocket = dialTunnel(relayUrl, token, behaviour.ca);
+  webSocket.on("message", (data: Buffer) => take(data));
+  const closed = new Promise<number>((resolve) => void webSocket.once("close", resolve));
+  await up(webSocket);
   const server = behaviour.http === undefined ? null : createServer(behaviour.http);
   const transport: Transport = {
     send: (message) => {
@@ -131,16 +122,15 @@ function dialTunnel(relayUrl: string, token: string, ca: string | undefined): We
   });
 }
 
-function closeOf(webSocket: WebSocket): Promise<number> {
-  return new Promise((resolve) => void webSocket.once("close", resolve));
-}
-
-/** Whether it answers a ping of its own once it is open; false where it closes without a word instead. */
-function stays(webSocket: WebSocket, closed: Promise<number>): Promise<boolean> {
+/** Resolves when it answers a ping of its own, or is closed for a reason. */
+function up(webSocket: WebSocket): Promise<void> {
   return new Promise((resolve, reject) => {
     webSocket.once("open", () => webSocket.ping());
-    webSocket.once("pong", () => resolve(true));
-    void closed.then((code) => resolve(code !== 1006));
+    webSocket.once("pong", () => resolve());
+    webSocket.once("close", (code) => {
+      if (code === 1006) reject(new Error("closed as it opened"));
+      else resolve();
+    });
     webSocket.once("unexpected-response", (_request, response) => {
       response.resume();
       reject(new Error(`refused with ${response.statusCode}`));

@@ -126,16 +126,18 @@ test("API configuration: a database's password is no flag, and is never shown", 
   assert.equal(loaded.values.databaseUrl, url);
   const [row] = effectiveSettings(loaded, ["databaseUrl"]);
   assert.deepEqual([row?.value, row?.shown], [null, "postgres://hawser:***@db.example.org/hawser"]);
-  const bad = {
-    flags: {},
-    environment: { HAWSER_DATABASE_URL: "mysql://hawser:canary@db/hawser" },
-  };
-  assert.throws(
-    () => loadSettings("api", bad),
-    (error) => error instanceof ConfigError && !error.message.includes("canary"),
-  );
-  const plain = { flags: { databaseUrl: "postgres://hawser@db/hawser" }, environment: {} };
-  assert.equal(loadSettings("api", plain).values.databaseUrl, "postgres://hawser@db/hawser");
+  for (const start of ["mysql://", "", "postgres//", "postgresql:/", "postgres://x:y@a/b "]) {
+    const bad = { HAWSER_DATABASE_URL: `${start}hawser:canary@db/hawser\n` };
+    assert.throws(
+      () => loadSettings("api", { flags: {}, environment: bad }),
+      (error) => error instanceof ConfigError && !error.message.includes("canary"),
+      start,
+    );
+  }
+  for (const plain of ["postgres://hawser@db/hawser", "postgres://h@[::1]:5432/h", "sqlite:/a@b"]) {
+    const given = { flags: { databaseUrl: plain }, environment: {} };
+    assert.equal(loadSettings("api", given).values.databaseUrl, plain);
+  }
 });
 
 test("API configuration: the relay's addresses follow from the base URL, unless they are set", () => {

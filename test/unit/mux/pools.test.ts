@@ -48,6 +48,15 @@ test("small pieces share a chunk", () => {
   assert.equal(queue.bytes, 0);
 });
 
+test("of the rings for pongs 256 are kept for the next use", () => {
+  const pools = new MuxPools();
+  const rings = Array.from({ length: 300 }, () => pools.takePongRing());
+  for (const ring of rings) pools.givePongRing(ring);
+  const known = new Set(rings);
+  const again = Array.from({ length: 300 }, () => pools.takePongRing());
+  assert.equal(again.filter((ring) => known.has(ring)).length, 256);
+});
+
 test("chunks and batches are used again", () => {
   const pools = new MuxPools();
   const chunk = pools.takeChunk(5_000);

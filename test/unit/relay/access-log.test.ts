@@ -54,6 +54,53 @@ describe("AccessLog", () => {
     ]);
   });
 
+  it("says each line's own millisecond, also across a carry and another number of digits", (t) => {
+    const times = [0, 9, 1_699_999_999_999, 1_700_000_000_000, 1_700_000_000_001, 12];
+    t.mock.timers.enable({ apis: ["Date"], now: 0 });
+    const { log, lines } = setUp(',"pid":7');
+    for (const time of times) {
+      t.mock.timers.setTime(time);
+      log.request(0, "i", "d", "k", "GET", 200, null, 0, 0, 1, 1);
+    }
+    log.flush();
+    assert.deepEqual(
+      lines.all().map((line) => [line["time"], line["pid"], line["msg"]]),
+      times.map((time) => [time, 7, "request"]),
+    );
+  });
+
+  it("says the same of a request whether lines like it came before or not", () => {
+    const base = ["dev", "key", "GET", 200, null, 0] as const;
+    const others = [
+      ["dew", "key", "GET", 200, null, 0],
+      ["dev", 'k"\\\u00e9', "GET", 200, null, 0],
+      ["dev", "key", "PUT", 200, null, 0],
+      ["dev", "key", "GET", 404, null, 0],
+      ["dev", "key", "GET", 200, "mid_stream", 0],
+      ["dev", "key", "GET", 200, null, 7],
+    ] as const;
+    const { log, lines } = setUp();
+    const expected: unknown[] = [];
+    const write = ([device, key, method, status, stage, bytesIn]:
+      | (typeof others)[number]
+      | typeof base) => {
+      log.request(0, "i", device, key, method, status, stage, bytesIn, 3, -1, 0);
+      expected.push([device, key, method, status, stage ?? undefined, bytesIn, 3]);
+    };
+    for (const other of others) {
+      for (const times of [1, 2, 7, 8, 9, 10]) {
+        for (let count = 0; count < times; count++) write(base);
+        for (let count = 0; count < times; count++) write(other);
+      }
+    }
+    log.flush();
+    const names = ["device", "key", "method", "status", "stage", "bytes_in", "bytes_out"];
+    assert.deepEqual(
+      lines.all().map((line) => names.map((name) => line[name])),
+      expected,
+    );
+  });
+
   it("names the stage of a failure and leaves out a first byte that never came", () => {
     const { log, lines } = setUp();
     log.request(1, "i", "", "", "POST", 503, "offline", 0, 0, -1, 2_000);

@@ -15,6 +15,23 @@ class Blocks {
 }
 
 describe("AsciiLines", () => {
+  it("changes a number inside a piece, wherever it stands and nothing beside it", () => {
+    for (let at = 0; at < 9; at++) {
+      const sink = new Blocks();
+      const lines = new AsciiLines(sink);
+      const before = "abcdefghi".slice(0, at);
+      const piece = new LinePiece(`${before}1234567890123xyz`);
+      for (const number of [9_999_999_999_999, 1_000_000_000_000, 1_234_567_890_120]) {
+        piece.putNumber(at, 13, number);
+        lines.reserve(64, 0);
+        lines.piece(piece);
+        lines.flush();
+        assert.equal(sink.text, `${before}${number}xyz`);
+        sink.blocks.length = 0;
+      }
+    }
+  });
+
   it("writes whole numbers in decimal, those beyond 31 bits too", () => {
     const sink = new Blocks();
     const lines = new AsciiLines(sink);

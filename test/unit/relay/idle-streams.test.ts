@@ -17,6 +17,21 @@ test("the stream that was used last is taken first", () => {
   assert.equal(idle.take(), null);
 });
 
+test("the one below others may go first, and the next comes to lie above those", () => {
+  const idle = new IdleStreams();
+  const [a, b, c] = [stream(), stream(), stream()];
+  idle.put(a, 100);
+  idle.put(b, 200);
+  idle.remove(a);
+  assert.equal(idle.size, 1);
+  idle.put(c, 300);
+  assert.equal(idle.nextDue(), 200);
+  assert.equal(idle.takeDueIdle(300), b);
+  assert.equal(idle.take(), c);
+  assert.equal(idle.size, 0);
+  assert.equal(idle.nextDue(), Number.POSITIVE_INFINITY);
+});
+
 test("a stream that died while idle is passed over", () => {
   const idle = new IdleStreams();
   const good = stream();

@@ -124,6 +124,10 @@ describe("docs/operations.md", () => {
       "hawser_relay_received_bytes_held",
       "hawser_relay_window_grown_bytes",
     ].map((name) => [name, "gauge"]);
+    added.push(
+      ["hawser_relay_window_stalls_total", "counter"],
+      ["hawser_relay_protocol_errors_total", "counter"],
+    );
     assert.deepEqual(listed.sort(), [...ours, ...added].sort());
   });
 });

@@ -153,6 +153,34 @@ onEachDatabase(
 );
 
 onEachDatabase(
+  "tunnels: a device whose token was revoked before the report of its first tunnel has connected",
+  async (on) => {
+    const store = await on.open();
+    const ann = await person(store, "ann");
+    const [first, never] = [await pairedDevice(store, ann), await pairedDevice(store, ann)];
+    on.clock.advance(1_000);
+    for (const { id } of [first, never]) await revokeDeviceTokens(store, TENANT, id);
+    on.clock.advance(1_000);
+    const noted = await noteTunnels(store, [
+      opened(first.token.ref, START_MS + 500),
+      closed(first.token.ref, START_MS + 1_000, "revoked"),
+      // Let in by a relay that did not know yet.
+      opened(never.token.ref, START_MS + 1_500),
+    ]);
+    assert.deepEqual(noted.refusedRefs, [first.token.ref, never.token.ref]);
+    const device = await getDevice(store, TENANT, first.id);
+    assert.deepEqual([device?.state, device?.firstConnectedAt], ["active", START_MS + 500]);
+    assert.deepEqual([device?.agentVersion, device?.lastCloseReason], ["1.0.0", "revoked"]);
+    assert.equal((await getDevice(store, TENANT, never.id))?.state, "pending");
+    const told = noted.events.map(({ event, objectId }) => [event, objectId]);
+    assert.deepEqual(told, [
+      ["tunnel_connected", first.id],
+      ["tunnel_closed", first.id],
+    ]);
+  },
+);
+
+onEachDatabase(
   "tunnels: a relay whose clock is ahead makes no device late, and no time stands in the future",
   async (on) => {
     const store = await on.open();

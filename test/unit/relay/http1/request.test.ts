@@ -39,10 +39,10 @@ test("the head of a plain request, byte for byte", () => {
   assert.equal(fields.problem, null);
   assert.equal(
     requestHead("GET", "/a?b", fields, HOP),
-    "GET /a?b HTTP/1.1\r\nhost: x.example:3800\r\nuser-agent: curl/8\r\naccept: */*\r\n" +
+    "GET /a?b HTTP/1.1\r\nhost: x.example:3800\r\n" +
       "x-forwarded-for: 10.0.0.1\r\nx-forwarded-host: x.example:3800\r\nx-forwarded-proto: http\r\n" +
       'forwarded: for=10.0.0.1;host="x.example:3800";proto=http\r\n' +
-      "via: 1.1 hawser\r\nx-request-id: r1\r\n\r\n",
+      "via: 1.1 hawser\r\nx-request-id: r1\r\nuser-agent: curl/8\r\naccept: */*\r\n\r\n",
   );
 });
 
@@ -103,6 +103,25 @@ test("a stranger says nothing that the API server alone may say, in no spelling"
   assert.equal(fields.text, others.map((name) => `${name}: v\r\n`).join(""));
   // The API server says them, and they reach the device.
   assert.equal(collect(["x-hawser-user", "u1"]).text, "x-hawser-user: u1\r\n");
+});
+
+test("the login cookie of an API server on the same host goes to no device, other cookies do", () => {
+  const cases: readonly (readonly [string, string | null])[] = [
+    ["hawser_sid=v1.k.s.m", null],
+    ["__Host-hawser_sid=v1.k.s.m; hawser_sid=x;", null],
+    ["a=b; __Host-hawser_sid=v1.k.s.m; c=d", "a=b; c=d"],
+    ["hawser_sid=v1.k.s.m;a=b", "a=b"],
+    ["a=b; \thawser_sid =x; hawser_sid", "a=b"],
+    [
+      "a=hawser_sid; my_hawser_sid=1; hawser_sid2=2",
+      "a=hawser_sid; my_hawser_sid=1; hawser_sid2=2",
+    ],
+    ["a=b; c=d", "a=b; c=d"],
+  ];
+  for (const [sent, passed] of cases) {
+    const text = passed === null ? "" : `cookie: ${passed}\r\n`;
+    assert.equal(collect(["cookie", sent]).text, text, sent);
+  }
 });
 
 test("a trusted proxy's word is kept and added to", () => {

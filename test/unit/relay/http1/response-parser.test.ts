@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { BodyKind, ResponseParser } from "../../../../src/relay/http1/index.ts";
+import { BodyKind } from "../../../../src/core/http1/rules.ts";
+import { HeadMemory, ResponseParser } from "../../../../src/relay/http1/index.ts";
 import {
   everyCut,
   type FeedOptions,
@@ -338,4 +339,62 @@ test("the same Content-Length in a large message is counted exactly", () => {
   const head = Buffer.from(`${OK}content-length: 999999999999999\r\n\r\n`);
   parser.execute(head, 0, head.length, new GrowingArena(), quiet);
   assert.equal(parser.contentLength, 999_999_999_999_999);
+});
+
+/** Reads whole answers of no body, each with one field, and gives the heads that are passed on. */
+function headReader(memory?: HeadMemory): { arena: GrowingArena; read(field: string): string } {
+  const parser = new ResponseParser(32_768, memory);
+  const arena = new GrowingArena();
+  const ignored = { responseOnHead: () => {}, responseOnBody: () => {}, responseOnEnd: () => {} };
+  return {
+    arena,
+    read(field) {
+      parser.reset(false);
+      const bytes = Buffer.from(`${OK}${field}\r\ncontent-length: 0\r\n\r\n`, "latin1");
+      assert.equal(parser.execute(bytes, 0, bytes.length, arena, ignored), bytes.length);
+      return Buffer.from(parser.headText(arena)).toString("latin1");
+    },
+  };
+}
+
+test("a head that comes again costs the arena nothing, and one that differs is read", () => {
+  const { arena, read } = headReader();
+  for (const field of ["x: first", "x: other, and longer", "x: third"]) {
+    assert.equal(read(field), `200 OK\r\n${field}${VIA}`);
+    const { used } = arena;
+    assert.equal(read(field), `200 OK\r\n${field}${VIA}`);
+    assert.equal(arena.used, used);
+  }
+});
+
+test("a remembered head differs from one with another byte, wherever that stands", () => {
+  const remembered = "x: 0123456789abcdef";
+  for (let at = 3; at < remembered.length; at++) {
+    const { read } = headReader();
+    read(remembered);
+    const other = `${remembered.slice(0, at)}!${remembered.slice(at + 1)}`;
+    assert.equal(read(other), `200 OK\r\n${other}${VIA}`);
+    assert.equal(read(remembered), `200 OK\r\n${remembered}${VIA}`);
+  }
+});
+
+test("parsers that share a memory know each other's heads, of which four stay", () => {
+  const memory = new HeadMemory();
+  const first = headReader(memory);
+  const second = headReader(memory);
+  first.read("x: 1");
+  const before = second.arena.used;
+  assert.equal(second.read("x: 1"), `200 OK\r\nx: 1${VIA}`);
+  assert.equal(second.arena.used, before);
+  // Each is found once after it was noted: so none counts as one of many that differ.
+  for (const field of ["x: 2", "x: 3", "x: 4", "x: 5"]) {
+    first.read(field);
+    first.read(field);
+  }
+  const { used } = second.arena;
+  for (const field of ["x: 5", "x: 2", "x: 3", "x: 4"]) second.read(field);
+  assert.equal(second.arena.used, used);
+  // The one that was found least since gave way.
+  second.read("x: 1");
+  assert.ok(second.arena.used > used);
 });

@@ -11,7 +11,6 @@ import {
   TEXT,
   TOKEN,
 } from "./bytes.ts";
-import type { ResponseErrorCode } from "./errors.ts";
 
 /** Where the decoder stands. */
 const State = {
@@ -36,11 +35,18 @@ const State = {
 } as const;
 type State = (typeof State)[keyof typeof State];
 
-const SIZE_DIGITS_MAX = 16;
-/** Bytes of all chunk extensions of a message. They are not used; the limit keeps a device from sending nothing else. */
-export const EXTENSION_BYTES_MAX = 4_096;
-/** Bytes of the trailer section, which is read and dropped. */
-export const TRAILER_BYTES_MAX = 16_384;
+/** What a sender may spend on a message besides its data. */
+export interface ChunkLimits {
+  /** Hexadecimal digits of a size, which must be a safe integer as well. */
+  readonly sizeDigitsMax: number;
+  /** Bytes of all chunk extensions, which are read and dropped; 0 where none may be there. */
+  readonly extensionBytesMax: number;
+  /** Bytes of the trailer section, which is read and dropped; 0 where none may be there. */
+  readonly trailerBytesMax: number;
+}
+
+/** Which part of the coding breaks a rule. */
+export type ChunkProblem = "LINE_END" | "CHUNK_SIZE" | "CHUNK_EXTENSION" | "CHUNK_END" | "TRAILER";
 
 /**
  * Strict decoder of the chunked coding. `next` walks to the next piece of data; the caller takes it and calls again.
@@ -49,7 +55,8 @@ export const TRAILER_BYTES_MAX = 16_384;
  * @see RFC 9112 section 7.1
  */
 export class ChunkedBody {
-  problem: ResponseErrorCode | null = null;
+  /** Set once; nothing is read after it. */
+  problem: ChunkProblem | null = null;
   /** Where the data that `next` found ends; it starts at what `next` gave. */
   dataEnd = 0;
   private state: State = State.SIZE_START;
@@ -57,6 +64,15 @@ export class ChunkedBody {
   private digits = 0;
   private extensionBytes = 0;
   private trailerBytes = 0;
+  private readonly sizeDigitsMax: number;
+  private readonly extensionBytesMax: number;
+  private readonly trailerBytesMax: number;
+
+  constructor({ sizeDigitsMax, extensionBytesMax, trailerBytesMax }: ChunkLimits) {
+    this.sizeDigitsMax = sizeDigitsMax;
+    this.extensionBytesMax = extensionBytesMax;
+    this.trailerBytesMax = trailerBytesMax;
+  }
 
   reset(): void {
     this.problem = null;
@@ -95,7 +111,7 @@ export class ChunkedBody {
     return at;
   }
 
-  private fail(problem: ResponseErrorCode): State {
+  private fail(problem: ChunkProblem): State {
     this.problem = problem;
     return State.FAILED;
   }
@@ -108,11 +124,13 @@ export class ChunkedBody {
         return this.sizeDigit(byte);
       case State.SIZE:
         if (byte === CR) return State.SIZE_LF;
-        if (byte === SEMICOLON) return State.EXTENSION;
-        if (byte === SP || byte === TAB) return State.SIZE_SPACE;
+        if (this.extensionBytesMax > 0) {
+          if (byte === SEMICOLON) return State.EXTENSION;
+          if (byte === SP || byte === TAB) return State.SIZE_SPACE;
+        }
         return this.sizeDigit(byte);
       case State.SIZE_LF:
-        if (byte !== LF) return this.fail("ERR_HTTP_RESPONSE_LINE_END");
+        if (byte !== LF) return this.fail("LINE_END");
         return this.remaining === 0 ? State.TRAILER_START : State.DATA;
       default:
         return this.extension(byte);
@@ -121,38 +139,38 @@ export class ChunkedBody {
 
   private sizeDigit(byte: number): State {
     const value = hexValue(byte);
-    if (byte === LF) return this.fail("ERR_HTTP_RESPONSE_LINE_END");
-    if (value < 0 || ++this.digits > SIZE_DIGITS_MAX) {
-      return this.fail("ERR_HTTP_RESPONSE_CHUNK_SIZE");
+    if (byte === LF) return this.fail("LINE_END");
+    if (value < 0 || ++this.digits > this.sizeDigitsMax) {
+      return this.fail("CHUNK_SIZE");
     }
     this.remaining = this.remaining * 16 + value;
-    if (this.remaining > Number.MAX_SAFE_INTEGER) return this.fail("ERR_HTTP_RESPONSE_CHUNK_SIZE");
+    if (this.remaining > Number.MAX_SAFE_INTEGER) return this.fail("CHUNK_SIZE");
     return State.SIZE;
   }
 
   private extension(byte: number): State {
-    if (byte === LF) return this.fail("ERR_HTTP_RESPONSE_LINE_END");
-    if (++this.extensionBytes > EXTENSION_BYTES_MAX) {
-      return this.fail("ERR_HTTP_RESPONSE_CHUNK_EXTENSION");
+    if (byte === LF) return this.fail("LINE_END");
+    if (++this.extensionBytes > this.extensionBytesMax) {
+      return this.fail("CHUNK_EXTENSION");
     }
     if (this.state === State.SIZE_SPACE) {
       if (byte === SEMICOLON) return State.EXTENSION;
       if (byte === SP || byte === TAB) return State.SIZE_SPACE;
-      return this.fail("ERR_HTTP_RESPONSE_CHUNK_SIZE");
+      return this.fail("CHUNK_SIZE");
     }
     if (byte === CR) return State.SIZE_LF;
     if ((byteAt(BYTE_CLASS, byte) & TEXT) !== 0) return State.EXTENSION;
-    return this.fail("ERR_HTTP_RESPONSE_CHUNK_EXTENSION");
+    return this.fail("CHUNK_EXTENSION");
   }
 
   private behindData(byte: number): State {
     switch (this.state) {
       case State.DATA_CR:
-        return byte === CR ? State.DATA_LF : this.fail("ERR_HTTP_RESPONSE_CHUNK_END");
+        return byte === CR ? State.DATA_LF : this.fail("CHUNK_END");
       case State.DATA_LF:
-        return byte === LF ? State.SIZE_START : this.fail("ERR_HTTP_RESPONSE_CHUNK_END");
+        return byte === LF ? State.SIZE_START : this.fail("CHUNK_END");
       case State.END_LF:
-        return byte === LF ? State.DONE : this.fail("ERR_HTTP_RESPONSE_LINE_END");
+        return byte === LF ? State.DONE : this.fail("LINE_END");
       default:
         return this.trailer(byte);
     }
@@ -160,19 +178,17 @@ export class ChunkedBody {
 
   private trailer(byte: number): State {
     if (this.state === State.TRAILER_START && byte === CR) return State.END_LF;
-    if (++this.trailerBytes > TRAILER_BYTES_MAX) return this.fail("ERR_HTTP_RESPONSE_TRAILER");
+    if (++this.trailerBytes > this.trailerBytesMax) return this.fail("TRAILER");
     if (this.state === State.TRAILER_LF) {
-      return byte === LF ? State.TRAILER_START : this.fail("ERR_HTTP_RESPONSE_LINE_END");
+      return byte === LF ? State.TRAILER_START : this.fail("LINE_END");
     }
-    if (byte === LF) return this.fail("ERR_HTTP_RESPONSE_LINE_END");
+    if (byte === LF) return this.fail("LINE_END");
     const byteClass = byteAt(BYTE_CLASS, byte);
     if (this.state === State.TRAILER_VALUE) {
       if (byte === CR) return State.TRAILER_LF;
-      return (byteClass & TEXT) !== 0
-        ? State.TRAILER_VALUE
-        : this.fail("ERR_HTTP_RESPONSE_TRAILER");
+      return (byteClass & TEXT) !== 0 ? State.TRAILER_VALUE : this.fail("TRAILER");
     }
     if (this.state === State.TRAILER_NAME && byte === COLON) return State.TRAILER_VALUE;
-    return (byteClass & TOKEN) !== 0 ? State.TRAILER_NAME : this.fail("ERR_HTTP_RESPONSE_TRAILER");
+    return (byteClass & TOKEN) !== 0 ? State.TRAILER_NAME : this.fail("TRAILER");
   }
 }

@@ -1,4 +1,5 @@
 /** The bytes of HTTP/1.1 by name, and their classes. */
+import { TEXT_CHARACTERS, TOKEN_CHARACTERS } from "./rules.ts";
 
 export const TAB = 0x09;
 export const LF = 0x0a;
@@ -8,9 +9,9 @@ export const COLON = 0x3a;
 export const SEMICOLON = 0x3b;
 export const COMMA = 0x2c;
 
-/** Bit of `BYTE_CLASS`: may stand in a token (field names, methods). RFC 9110 section 5.6.2. */
+/** Bit of `BYTE_CLASS`: one of `TOKEN_CHARACTERS`. */
 export const TOKEN = 1;
-/** Bit of `BYTE_CLASS`: may stand in a field value or reason: HTAB, SP, VCHAR, obs-text. RFC 9110 section 5.5. */
+/** Bit of `BYTE_CLASS`: one of `TEXT_CHARACTERS`. */
 export const TEXT = 2;
 
 /** Bit of `BYTE_CLASS`: a token byte that is no capital letter; uWS gives names without them. */
@@ -20,12 +21,14 @@ export const LOWER_TOKEN = 4;
 export const BYTE_CLASS: Uint8Array = byteClasses();
 
 function byteClasses(): Uint8Array {
+  const text = new RegExp(`[${TEXT_CHARACTERS}]`);
+  const token = new RegExp(`[${TOKEN_CHARACTERS}]`);
   const classes = new Uint8Array(256);
   for (let byte = 0; byte < 256; byte++) {
     const character = String.fromCharCode(byte);
     let bits = 0;
-    if (byte === TAB || (byte >= SP && byte !== 0x7f)) bits |= TEXT;
-    if (/^[!#$%&'*+\-.^_`|~0-9A-Za-z]$/.test(character)) bits |= TOKEN;
+    if (text.test(character)) bits |= TEXT;
+    if (token.test(character)) bits |= TOKEN;
     if ((bits & TOKEN) !== 0 && !/[A-Z]/.test(character)) bits |= LOWER_TOKEN;
     classes[byte] = bits;
   }
@@ -35,6 +38,19 @@ function byteClasses(): Uint8Array {
 /** The byte at an index that the caller knows to be inside. */
 export function byteAt(bytes: Uint8Array, index: number): number {
   return bytes[index] as number;
+}
+
+/** Whose view `lastView` is: many heads stand in one message. */
+let lastViewed: Uint8Array = new Uint8Array(0);
+let lastView = new DataView(lastViewed.buffer);
+
+/** The same bytes as a view, good as long as they are. */
+export function viewOf(bytes: Uint8Array): DataView {
+  if (bytes !== lastViewed) {
+    lastViewed = bytes;
+    lastView = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+  }
+  return lastView;
 }
 
 /**

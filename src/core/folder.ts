@@ -1,0 +1,28 @@
+import { mkdirSync, statSync } from "node:fs";
+import { dirname } from "node:path";
+
+/**
+ * Makes a folder, and those above it, where they are missing; `mode` holds for each that is made.
+ *
+ * In place of `mkdir` with `recursive`, which never returns where a folder is missing and cannot be made, as in `/proc`.
+ *
+ * @returns true where this call made the folder itself
+ * @throws the system's error: `EEXIST` where something that is no folder has the name, `ENOTDIR`, `EACCES`, `ENOENT` …
+ */
+export function makeFolder(folder: string, mode: number): boolean {
+  if (isFolder(folder)) return false;
+  const parent = dirname(folder);
+  if (parent !== folder) makeFolder(parent, mode);
+  try {
+    mkdirSync(folder, { mode });
+    return true;
+  } catch (error) {
+    // Another process may have been faster.
+    if (isFolder(folder)) return false;
+    throw error;
+  }
+}
+
+function isFolder(path: string): boolean {
+  return statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
+}
