@@ -1,6 +1,7 @@
-import { chmodSync, closeSync, mkdirSync, openSync } from "node:fs";
+import { chmodSync, closeSync, openSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { ConfigError } from "../../core/errors.ts";
+import { makeFolder } from "../../core/folder.ts";
 import { makeOnce } from "../../core/make-once.ts";
 import {
   type Durability,
@@ -85,7 +86,7 @@ export class StoreFile implements Statements {
     const keyPath = join(folder, STORE_FILES.key);
     let database: SqliteDatabase | null = null;
     try {
-      mkdirSync(folder, { recursive: true, mode: 0o700 });
+      makeFolder(folder, 0o700);
       makeOnce(keyPath, newBoxKey);
       makeEmpty(path);
       chmodSync(path, 0o600);

@@ -1,7 +1,8 @@
-import { mkdirSync, writeFileSync } from "node:fs";
+import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Command, Option } from "commander";
 import { ConfigError } from "../../core/errors.ts";
+import { makeFolder } from "../../core/folder.ts";
 import { type Output, print } from "../print.ts";
 
 interface NewKeyFlags {
@@ -51,7 +52,7 @@ async function makeKey({ alg, folder, kid }: NewKeyFlags) {
   const key = await newSigningKey(alg, kid ?? null);
   const file = join(folder, `${key.kid}.json`);
   try {
-    mkdirSync(folder, { recursive: true, mode: 0o700 });
+    makeFolder(folder, 0o700);
     writeFileSync(file, `${JSON.stringify(key.privateJwk, null, 2)}\n`, {
       mode: 0o600,
       flag: "wx",
