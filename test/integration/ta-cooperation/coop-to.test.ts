@@ -7,14 +7,12 @@ import {
   CAROL,
   FROM_TA,
   IDP_A,
-  IDP_B,
   newSigner,
   publicJwk,
   TO_TA,
 } from "../../../examples/ta-cooperation/stack.ts";
 import type { Json } from "../../../examples/ta-cooperation/wire/json-http.ts";
-import { readJwt, signJwt, verifies } from "../../../examples/ta-cooperation/wire/signed-jwt.ts";
-import { accountHash, CLIENT_ASSERTION_TYPE } from "../../../src/access-proxy/index.ts";
+import { readJwt, verifies } from "../../../examples/ta-cooperation/wire/signed-jwt.ts";
 import {
   type Answered,
   assertion,
@@ -25,6 +23,7 @@ import {
   startParties,
   toRequest,
 } from "../../support/ta-cooperation/parties.ts";
+import { assertRefused, claimsOf, subRequest } from "../../support/ta-cooperation/referrals.ts";
 
 const START_S = START_MS / 1_000;
 
@@ -38,21 +37,8 @@ async function newCode(parties: Parties, change: Json = {}): Promise<string> {
   return String(claimsOf(body["code_token"])["sub"]);
 }
 
-function claimsOf(text: unknown): Json {
-  const jwt = readJwt(text);
-  assert.ok(jwt !== null);
-  return jwt.claims;
-}
-
 async function redeem(parties: Parties, code: unknown, change: Json = {}): Promise<Answered> {
   return post(parties.idpA.coopToUrl, await toRequest(parties, code, change));
-}
-
-function assertRefused({ status, headers, body }: Answered, expected: string, told = /\w/): void {
-  assert.equal(`${status} ${body["error"]}`, expected, String(body["error_description"]));
-  assert.equal(headers.get("cache-control"), "no-store");
-  assert.equal(headers.get("pragma"), "no-cache");
-  assert.match(String(body["error_description"]), told);
 }
 
 test("coop-to: a code is redeemed for a token and an ids_token", async (t) => {
@@ -119,25 +105,7 @@ test("coop-to: a code without a principal gives no token", async (t) => {
 
 /** A code of ID provider B, which a referral led to. */
 async function subCode(parties: Parties): Promise<string> {
-  const { idpB, signers } = parties;
-  const referral = {
-    iss: IDP_A,
-    sub: FROM_TA,
-    aud: [IDP_B],
-    exp: START_S + 600,
-    jti: "r7UoE2hNs6VbQx1iZk4t",
-    to_client: TO_TA,
-    related_users: { observer: accountHash("SHA256", IDP_B, BOB) },
-    hash_alg: "SHA256",
-  };
-  const { body } = await post(idpB.coopFromUrl, {
-    response_type: "code_token",
-    grant_type: "referral",
-    referral: await signJwt(referral, signers.idpA),
-    users: { observer: BOB },
-    client_assertion_type: CLIENT_ASSERTION_TYPE,
-    client_assertion: await assertion(parties, signers.from, FROM_TA, idpB.coopFromUrl),
-  });
+  const { body } = await post(parties.idpB.coopFromUrl, await subRequest(parties));
   return String(claimsOf(body["code_token"])["sub"]);
 }
 
