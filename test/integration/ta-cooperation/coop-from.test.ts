@@ -120,13 +120,24 @@ test("coop-from F1: the body is JSON, with response_type and a known grant_type"
     assertRefused(await post(coopFromUrl, text), "400 invalid_request");
   }
   assertRefused(await post(coopFromUrl, whole, "text/plain"), "400 invalid_request");
-  await assertEachRefused(parties, "400 invalid_request", [
-    { response_type: undefined },
-    { response_type: 1 },
-    { grant_type: undefined },
-    { grant_type: "" },
-    { grant_type: "password" },
-  ]);
+  await assertEachRefused(
+    parties,
+    "400 invalid_request",
+    [{ response_type: undefined }, { response_type: 1 }],
+    /response_type is missing/,
+  );
+  await assertEachRefused(
+    parties,
+    "400 invalid_request",
+    [{ grant_type: undefined }, { grant_type: "" }],
+    /grant_type is missing/,
+  );
+  await assertEachRefused(
+    parties,
+    "400 invalid_request",
+    [{ grant_type: "password" }],
+    /grant_type is unknown/,
+  );
 });
 
 test("coop-from F1: a body beyond the limit is refused, one at the limit is read", async (t) => {
@@ -160,11 +171,12 @@ test("coop-from F2: response_type is one that the grant allows", async (t) => {
 
 test("coop-from F3: from_client is known", async (t) => {
   const parties = await startParties(t);
-  await assertEachRefused(parties, "400 invalid_client", [
-    { from_client: undefined },
-    { from_client: OTHER_TA },
-    { from_client: "constructor" },
-  ]);
+  await assertEachRefused(
+    parties,
+    "400 invalid_client",
+    [{ from_client: undefined }, { from_client: OTHER_TA }, { from_client: "constructor" }],
+    /from_client is unknown/,
+  );
 });
 
 /** One request for each way in which an assertion can be wrong. */
@@ -295,6 +307,22 @@ test("coop-from F9: scope is no wider than that of the access token", async (t) 
     { scope: "openid email" },
   ]);
   assert.equal((await askMain(parties, { scope: "openid" })).status, 200);
+});
+
+test("coop-from F9: scope is a text, and expires_in a number of seconds", async (t) => {
+  const parties = await startParties(t);
+  await assertEachRefused(
+    parties,
+    "400 invalid_request",
+    [
+      { scope: ["openid"] },
+      { scope: null },
+      { expires_in: "60" },
+      { expires_in: -1 },
+      { expires_in: 0.5 },
+    ],
+    /scope|expires_in/,
+  );
 });
 
 test("coop-from F10: each account of users is there", async (t) => {
