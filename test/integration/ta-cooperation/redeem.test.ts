@@ -98,7 +98,8 @@ test("receiver, redeeming: an ID provider that does not answer is 500", async (t
   const { call, idpA } = await startReceiver(t);
   const token = await idpA.codeToken();
   await idpA.close();
-  assertProtocolError(await call([token]), "500 server_error");
+  const told = assertProtocolError(await call([token]), "500 server_error");
+  assert.equal(told, `ID provider ${IDP_A} is unreachable`);
 });
 
 /** Each rule about an ids_token, with what breaks it. */
