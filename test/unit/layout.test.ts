@@ -336,6 +336,24 @@ test("layout: every file of src is reached from a command or an export", () => {
   );
 });
 
+test("layout: examples import each other, faces of src, and packages of the product alone", () => {
+  const dependencies = new Set(Object.keys(packageJson().dependencies));
+  for (const path of readdirSync(join(root, "examples"), { recursive: true, encoding: "utf8" })) {
+    if (!path.endsWith(".ts")) continue;
+    const text = readFileSync(join(root, "examples", path), "utf8");
+    assert.ok(text.split("\n").length - 1 <= FILE_LINES_MAX, `examples/${path} is too long`);
+    for (const { target } of importsIn(text)) {
+      const inside = target.startsWith(".") ? join("examples", dirname(path), target) : null;
+      const isAllowed =
+        inside === null
+          ? target.startsWith("node:") || dependencies.has(target)
+          : /^(examples\/.+|src\/[^/]+\/index)\.ts$/.test(inside);
+      assert.ok(isAllowed, `examples/${path} imports ${target}`);
+      assert.ok(inside === null || existsSync(join(root, inside)), `examples/${path}: ${target}`);
+    }
+  }
+});
+
 test("layout: no package runs a script when it is installed, and the lock file has digests and no addresses", () => {
   interface Locked {
     readonly hasInstallScript?: boolean;
