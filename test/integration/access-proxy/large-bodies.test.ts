@@ -12,6 +12,8 @@ import { bodyOf, listening, ScriptedIdp, signingKey } from "../../support/access
 
 const MIB = 2 ** 20;
 const WARM_BYTES = 64 * MIB;
+/** What is read into falls to the collector, which comes when it likes: one small body does not show the most that waits for it. */
+const WARM_BODIES = 4;
 const BODY_BYTES = 1_024 * MIB;
 const GROWTH_BYTES_MAX = 32 * MIB;
 const PIECE_BYTES = 65_536;
@@ -117,13 +119,13 @@ async function download(proxy: ProxyProcess, origin: string, length: number): Pr
   assert.equal(await digestOf(answer), digestOfPieces(length));
 }
 
-/** By how much the most that was resident grows between a body of 64 MiB and one of 1 GiB. */
+/** By how much the most that was resident grows between bodies of 64 MiB and one of 1 GiB. */
 async function assertSteady(
   t: TestContext,
   proxy: ProxyProcess,
   move: (length: number) => Promise<void>,
 ): Promise<void> {
-  await move(WARM_BYTES);
+  for (let body = 0; body < WARM_BODIES; body++) await move(WARM_BYTES);
   const before = proxy.peakBytes();
   await move(BODY_BYTES);
   const growth = proxy.peakBytes() - before;
@@ -136,7 +138,7 @@ for (const hasSession of [true, false]) {
   test(`an upload of 1 GiB, with ${way}, takes no memory`, linux, async (t) => {
     const { proxy, origin, tokens } = await startedProxy(t, hasSession);
     await assertSteady(t, proxy, (length) => upload(proxy, origin, length));
-    assert.equal(tokens(), hasSession ? 0 : 2);
+    assert.equal(tokens(), hasSession ? 0 : WARM_BODIES + 1);
   });
 }
 

@@ -72,17 +72,21 @@ async function fillStores(data: string, options: ProxyProcessOptions): Promise<v
 /** Starts it and waits until it accepts connections. @throws Error when it does not */
 export async function startProxyProcess(options: ProxyProcessOptions): Promise<ProxyProcess> {
   const { folder, origin, idp } = options;
-  const data = join(folder, "data");
-  const keys = join(folder, "keys");
-  const json = (name: string, value: unknown): string => {
-    const path = join(folder, name);
+  // The folders of settings are watched: what is written all the time lies elsewhere.
+  const [data, keys, settings, temporary] = ["data", "keys", "settings", "temporary"].map(
+    (name) => {
+      const path = join(folder, name);
+      mkdirSync(path, { mode: 0o700 });
+      return path;
+    },
+  ) as [string, string, string, string];
+  const json = (place: string, name: string, value: unknown): string => {
+    const path = join(place, name);
     writeFileSync(path, JSON.stringify(value), { mode: 0o600 });
     return path;
   };
-  mkdirSync(data, { mode: 0o700 });
-  mkdirSync(keys, { mode: 0o700 });
   const { privateJwk } = await newSigningKey("ES256", null);
-  json(join("keys", "own.json"), privateJwk);
+  json(keys, "own.json", privateJwk);
   const known = {
     issuer: idp?.issuer ?? "https://idp.example",
     cooperation_from_endpoint: idp?.endpoint ?? "https://idp.example/coop/from",
@@ -97,9 +101,9 @@ export async function startProxyProcess(options: ProxyProcessOptions): Promise<P
     command: process.execPath,
     args: [
       ...[hawserMain(), "access-proxy", "--self-id", SELF_ID, "--sig-alg", "ES256"],
-      ...["--signing-keys", keys, "--data-dir", data, "--temp-dir", folder],
-      ...["--idps", json("idps.json", [known])],
-      ...["--destinations", json("destinations.json", [destination])],
+      ...["--signing-keys", keys, "--data-dir", data, "--temp-dir", temporary],
+      ...["--idps", json(settings, "idps.json", [known])],
+      ...["--destinations", json(settings, "destinations.json", [destination])],
       ...["--listen-port", String(port), "--internal-port", String(await lendPort())],
     ],
     outputFile: logFile,
