@@ -1,4 +1,5 @@
 import { AccessProxyError } from "./errors.ts";
+import { checkLiteral } from "./guarded-lookup.ts";
 import type { Target } from "./target.ts";
 
 /** One entry of the allowlist. */
@@ -59,6 +60,8 @@ export function findDestination(
       const path = settledPath(pathname);
       if (path === null || !isBelow(path, entry.pathPrefix)) continue;
     }
+    // Whether a name leads to a closed address is seen when it is resolved.
+    if (!entry.allowPrivate && entry.device === null) checkLiteral(url.hostname);
     return entry;
   }
   if (!allowAny) throw new AccessProxyError("ERR_ACCESS_PROXY_DESTINATION");

@@ -3,7 +3,8 @@ import { isIP, type LookupFunction } from "node:net";
 import { isPublicAddress } from "./addresses.ts";
 import { AccessProxyError } from "./errors.ts";
 
-type Resolve = (
+/** How a name is resolved: as `dns.lookup` does, all its addresses. */
+export type Resolve = (
   host: string,
   options: LookupOptions & { readonly all: true },
   callback: (error: NodeJS.ErrnoException | null, addresses: LookupAddress[]) => void,

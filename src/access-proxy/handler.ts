@@ -6,6 +6,7 @@ import { Call, type CallContext, type CallPath } from "./call.ts";
 import type { CallerAuth } from "./callers.ts";
 import { ClientAssertions } from "./client-assertion.ts";
 import { AccessProxyError, type AccessProxyErrorCode } from "./errors.ts";
+import type { Resolve } from "./guarded-lookup.ts";
 import { IdpClient } from "./idp-client.ts";
 import { IdpKeys } from "./idp-keys.ts";
 import { Mediator } from "./mediation.ts";
@@ -25,6 +26,8 @@ export interface AccessProxyParts {
   readonly observer?: CallObserver;
   /** Milliseconds since 1970; default `Date.now`. */
   readonly wallNow?: () => number;
+  /** Resolves names of destinations whose addresses are checked; default that of the system. */
+  readonly resolve?: Resolve;
 }
 
 /** A call that is over. */
@@ -93,7 +96,7 @@ export class AccessProxy {
       addressings: new Addressings(),
       logger: parts.logger,
       wallNow,
-      targets: new TargetClient(options),
+      targets: new TargetClient(options, parts.resolve),
       mediator: new Mediator(
         {
           tokens: parts.tokens,

@@ -18,6 +18,7 @@ export {
   type OAuthErrorCode,
   printableAscii,
 } from "./errors.ts";
+export type { Resolve } from "./guarded-lookup.ts";
 export {
   accountHash,
   HASH_ALGORITHMS,

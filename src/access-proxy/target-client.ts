@@ -2,7 +2,7 @@ import http, { type ClientRequest, type IncomingMessage } from "node:http";
 import https from "node:https";
 import type { Destination } from "./destinations.ts";
 import { AccessProxyError } from "./errors.ts";
-import { checkLiteral, guardedLookup } from "./guarded-lookup.ts";
+import { guardedLookup, type Resolve } from "./guarded-lookup.ts";
 import { HeadLimits } from "./head-limits.ts";
 import { trusting } from "./trust.ts";
 
@@ -90,11 +90,12 @@ export class TargetClient {
   readonly #guarded: Agents;
   readonly #limits: HeadLimits;
 
-  constructor(options: TargetClientOptions) {
+  /** @param resolve resolves names whose addresses are checked; default that of the system */
+  constructor(options: TargetClientOptions, resolve?: Resolve) {
     this.#options = options;
     this.#limits = new HeadLimits(options);
     this.#open = this.#agents({});
-    this.#guarded = this.#agents({ lookup: guardedLookup() });
+    this.#guarded = this.#agents({ lookup: guardedLookup(resolve) });
   }
 
   #agents(extra: object): Agents {
@@ -117,8 +118,9 @@ export class TargetClient {
   /**
    * Begins a request.
    *
+   * @param url its host, where it is an address, is checked already; a name's addresses are checked here
    * @param fields of the request, names and values in turn, `Host` among them
-   * @throws AccessProxyError row E3; E22 for a device where there is no edge
+   * @throws AccessProxyError row E22 for a device where there is no edge
    */
   send(
     method: string,
@@ -130,7 +132,6 @@ export class TargetClient {
     const isViaEdge = edge !== null;
     // Whoever has the address of a device's origin is not the device.
     if (device !== null && !isViaEdge) throw new AccessProxyError("ERR_ACCESS_PROXY_UNREACHABLE");
-    if (!isViaEdge && !allowPrivate) checkLiteral(url.hostname);
     const base = isViaEdge ? edge.url : url;
     const protocol = base.protocol === "http:" ? "http:" : "https:";
     const { hostname } = base;
