@@ -29,7 +29,6 @@ export const TAG_CHARACTERS_MAX = 128;
 /** Of `at_tag`, `iss` and `sub`. */
 export const ACCOUNT_FIELD_CHARACTERS_MAX = 1_024;
 
-/** What a header can hold at the most that keeps to the limits: 32 accounts in base64url, each character escaped. */
 // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what is looked for
 const CONTROL = /[\u0000-\u001f\u007f-\u009f]/;
 

@@ -41,10 +41,10 @@ export function readCookieDate(text: string): number | null {
   return at.getUTCDate() === day ? at.getTime() : null;
 }
 
-/** The value without the quotes around it; cookies are sent back as they came, so that they stay there. */
+/** Without the blanks around it; quotes are part of a value, which is sent back as it came. */
 const trim = (text: string) => text.replace(/^[ \t]+|[ \t]+$/g, "");
 
-/** What a cookie's value may hold here: it goes into a `Cookie` field beside others. RFC 6265, section 4.1.1, and a blank inside. */
+/** What a cookie's value may hold here: it goes into a `Cookie` field beside others. RFC 6265, section 4.1.1. */
 const VALUE = /^[\x21\x23-\x2b\x2d-\x3a\x3c-\x5b\x5d-\x7e]+$/;
 
 function readExpiry(attributes: readonly string[], now: number): number | null {
