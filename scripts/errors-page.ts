@@ -1,3 +1,4 @@
+import { ACCESS_PROXY_STORE_ERRORS } from "../src/access-proxy/index.ts";
 import { AGENT_ERRORS } from "../src/agent/index.ts";
 import { AUTH_ERRORS } from "../src/api/auth/index.ts";
 import { CLI_LOGIN_ERRORS } from "../src/api/cli-login/index.ts";
@@ -11,6 +12,7 @@ import { CLI_ERRORS } from "../src/cli/errors.ts";
 import { MUX_ERRORS } from "../src/mux/index.ts";
 import { HTTP1_ERRORS } from "../src/relay/http1/index.ts";
 import { GATE_ERRORS, RELAY_ERRORS, SESSION_STORE_ERRORS } from "../src/relay/index.ts";
+import { accessProxyTable } from "./access-proxy-errors.ts";
 
 type Texts = Readonly<Record<string, string>>;
 
@@ -83,6 +85,12 @@ export function errorsMarkdown(): string {
     ),
     apiTable(),
     forwardTable(),
+    accessProxyAnswers(),
+    section(
+      "The stores of the access proxy",
+      "In its log, and of the library's `openTokenStore`.",
+      ACCESS_PROXY_STORE_ERRORS,
+    ),
     section("Sessions", "Of the store behind the internal API.", SESSION_STORE_ERRORS),
     section(
       "Asking the API server",
@@ -148,6 +156,12 @@ function forwardTable(): string {
   const lead =
     "Of requests to the services of devices through the API. What the relay answers for itself is passed on, with its own code.";
   return `## Requests to devices through the API\n\n${lead}\n\n${answersTable(FORWARD_ERRORS)}\n`;
+}
+
+function accessProxyAnswers(): string {
+  const lead =
+    "The body is an OAuth 2.0 error, `error` and `error_description`; the latter stands in `X-Access-Proxy-Error`, too, which tells these answers from those of the destination. The code is in the log and in the metrics.";
+  return `## Answers of the access proxy\n\n${lead}\n\n${accessProxyTable()}\n`;
 }
 
 function answersTable(errors: Readonly<Record<string, ApiErrorRow>>): string {

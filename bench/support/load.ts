@@ -45,8 +45,58 @@ export interface SmallLoad {
 /** Largest difference between the bytes that wrk read and those of as many right answers: those in flight. */
 const BYTES_TOLERANCE = 0.02;
 
+/** What wrk is run with. */
+export interface WrkLoad {
+  /** Its load script, one of this folder, which prints a result. */
+  readonly script: string;
+  readonly connections: number;
+  readonly seconds: number;
+  /** More options of wrk. */
+  readonly options?: readonly string[];
+  readonly env: NodeJS.ProcessEnv;
+}
+
 /**
  * Loads a server with wrk and reads what it cost.
+ *
+ * @returns `cpuUs` of the server's process a request, `rps`, `p50Us`, `p99Us`, `answerBytes` with its head
+ * @throws VoidRun on any error, timeout, or status of 400 and more
+ */
+export async function runWrk(
+  tools: Pick<Tools, "wrk" | "pinning">,
+  server: Measured,
+  { script, connections, seconds, options = [], env }: WrkLoad,
+): Promise<Sample> {
+  const before = cpuSeconds(server.pid);
+  const output = await runProgram(
+    tools.wrk,
+    [
+      ...["-t1", `-c${connections}`, `-d${seconds}s`],
+      ...options,
+      ...["-s", join(root, "bench", "support", script)],
+      `http://127.0.0.1:${server.port}/`,
+    ],
+    { env, cores: tools.pinning.load },
+  );
+  const cpu = cpuSeconds(server.pid) - before;
+  const line = /^RESULT (.*)$/m.exec(output)?.[1];
+  if (line === undefined) throw new VoidRun("wrk printed no result");
+  const result: WrkResult = JSON.parse(line);
+  for (const [kind, count] of Object.entries(result.errors)) {
+    if (count > 0) throw new VoidRun(`${server.id}: ${count} errors of kind ${kind}`);
+  }
+  if (result.requests === 0) throw new VoidRun(`${server.id}: no request was answered`);
+  return {
+    cpuUs: (cpu * 1e6) / result.requests,
+    rps: result.requests / result.seconds,
+    p50Us: result.p50,
+    p99Us: result.p99,
+    answerBytes: result.bytes / result.requests,
+  };
+}
+
+/**
+ * Loads a server with small requests.
  *
  * @returns `cpuUs` of the server's process a request, `rps`, `p50Us`, `p99Us`
  * @throws VoidRun on any error, timeout, status of 400 and more, or wrong number of bytes
@@ -60,38 +110,19 @@ export async function runSmall(
   const paths = join(WORK_FOLDER, "paths.txt");
   const asked = load.paths ?? load.deviceIds.map((id) => `/d/${id}/hello`);
   writeFileSync(paths, asked.map((path) => `${path}\n`).join(""));
-  const before = cpuSeconds(relay.pid);
-  const output = await runProgram(
-    tools.wrk,
-    [
-      "-t1",
-      `-c${load.connections}`,
-      `-d${load.seconds}s`,
-      ...(load.keysFile === undefined ? ["-H", `Authorization: Bearer ${target.key}`] : []),
-      "-s",
-      join(root, "bench", "support", "load.lua"),
-      `http://127.0.0.1:${relay.port}/`,
-    ],
-    { env: loadEnvironment(paths, load.keysFile), cores: tools.pinning.load },
-  );
-  const cpu = cpuSeconds(relay.pid) - before;
-  const line = /^RESULT (.*)$/m.exec(output)?.[1];
-  if (line === undefined) throw new VoidRun("wrk printed no result");
-  const result: WrkResult = JSON.parse(line);
-  for (const [kind, count] of Object.entries(result.errors)) {
-    if (count > 0) throw new VoidRun(`${relay.id}: ${count} errors of kind ${kind}`);
+  const { answerBytes = Number.NaN, ...figures } = await runWrk(tools, relay, {
+    script: "load.lua",
+    connections: load.connections,
+    seconds: load.seconds,
+    options: load.keysFile === undefined ? ["-H", `Authorization: Bearer ${target.key}`] : [],
+    env: loadEnvironment(paths, load.keysFile),
+  });
+  if (!(Math.abs(answerBytes / load.answerBytes - 1) <= BYTES_TOLERANCE)) {
+    throw new VoidRun(
+      `${relay.id}: ${answerBytes.toFixed(1)} bytes an answer, not ${load.answerBytes}`,
+    );
   }
-  if (result.requests === 0) throw new VoidRun(`${relay.id}: no request was answered`);
-  const size = result.bytes / result.requests;
-  if (Math.abs(size / load.answerBytes - 1) > BYTES_TOLERANCE) {
-    throw new VoidRun(`${relay.id}: ${size.toFixed(1)} bytes an answer, not ${load.answerBytes}`);
-  }
-  return {
-    cpuUs: (cpu * 1e6) / result.requests,
-    rps: result.requests / result.seconds,
-    p50Us: result.p50,
-    p99Us: result.p99,
-  };
+  return figures;
 }
 
 function loadEnvironment(paths: string, keysFile: string | undefined): NodeJS.ProcessEnv {

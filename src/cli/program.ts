@@ -1,5 +1,6 @@
 import { Command } from "commander";
 import { hawserVersion } from "../core/version.ts";
+import { accessProxyCommand } from "./commands/access-proxy.ts";
 import { adminCommand } from "./commands/admin.ts";
 import { agentCommand } from "./commands/agent.ts";
 import { apiCommand } from "./commands/api.ts";
@@ -50,6 +51,7 @@ export function createProgram(): Command {
     relayCommand(),
     agentCommand(),
     tokenCommand(),
+    accessProxyCommand(),
     devCommand(),
   ]) {
     program.addCommand(command);

@@ -118,7 +118,7 @@ export function formatReport(report: ErrorReport, json: boolean): string {
 }
 
 function helpLine(words: readonly string[]): string {
-  const command = words.find((word) => /^[a-z]+$/.test(word));
+  const command = words.find((word) => /^[a-z]+(?:-[a-z]+)*$/.test(word));
   return command === undefined ? "hawser --help" : `hawser ${command} --help`;
 }
 

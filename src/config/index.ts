@@ -1,5 +1,12 @@
 /** Typed configuration: one table of settings, read from flags, environment and file, checked once. */
 export {
+  accessProxyOptions,
+  accessProxySettingsProblems,
+  accessProxyWarnings,
+  edgeAccess,
+  internalListenerProblems,
+} from "./access-proxy.ts";
+export {
   type ApiListenerSettings,
   type AuthSettings,
   apiListenerOptions,

@@ -1,17 +1,9 @@
-import { randomBytes } from "node:crypto";
-import {
-  accessSync,
-  constants,
-  linkSync,
-  readFileSync,
-  statSync,
-  unlinkSync,
-  writeFileSync,
-} from "node:fs";
+import { accessSync, constants, readFileSync, statSync } from "node:fs";
 import { homedir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { ConfigError } from "../core/errors.ts";
 import { makeFolder } from "../core/folder.ts";
+import { makeOnce } from "../core/make-once.ts";
 import { type SettingName, type Values, variableName } from "./settings.ts";
 
 /** A secret and where it is from. */
@@ -128,24 +120,6 @@ export function makeSecretOnce(folder: string, name: string, make: () => string)
     throw new ConfigError([{ setting: "dataDir", problem }]);
   }
   return path;
-}
-
-function makeOnce(path: string, make: () => string): void {
-  try {
-    statSync(path);
-    return;
-  } catch {
-    // Not there yet, or not visible to us: then the link below fails with the reason.
-  }
-  const draft = `${path}.${process.pid}.${randomBytes(4).toString("hex")}`;
-  writeFileSync(draft, `${make()}\n`, { mode: 0o600, flag: "wx" });
-  try {
-    linkSync(draft, path);
-  } catch (error) {
-    if (reason(error) !== "EEXIST") throw error;
-  } finally {
-    unlinkSync(draft);
-  }
 }
 
 function reason(error: unknown): string {

@@ -1,7 +1,7 @@
 import type { Kind } from "./kinds.ts";
 
 /** The commands that take settings. */
-export type SettingsCommand = "relay" | "agent" | "api" | "up" | "dev";
+export type SettingsCommand = "relay" | "agent" | "api" | "up" | "dev" | "access-proxy";
 
 /** One row of the table: everything that flags, variables, file keys, help and documents are made from. */
 export interface Setting<T> {
@@ -36,6 +36,8 @@ export type Group =
   | "Sessions, tokens and keys"
   | "Limits of the API server"
   | "Agent"
+  | "Access proxy"
+  | "Calls of the access proxy"
   | "Stopping and logs";
 
 type Extras<T> = Partial<

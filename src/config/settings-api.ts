@@ -96,9 +96,9 @@ const LISTENING = {
   edgeUrl: optional(
     "API server",
     text("url"),
-    "the address of `tunnelUrl`, as `http://` or `https://`",
-    "What callers are told to put before `/d/<device>`: `https://relay.example.org`.",
-    commands,
+    "the address of `tunnelUrl`, as `http://` or `https://`; none for an access proxy",
+    "What callers are told to put before `/d/<device>`: `https://relay.example.org`. An access proxy reaches the destinations there that a device serves.",
+    { commands: [...SERVERS, "access-proxy"] },
   ),
   auditLog: optional(
     "API server",

@@ -1,5 +1,6 @@
 import { choice, duration } from "./kinds.ts";
 import { DAY, SECOND, type Setting, type SettingsCommand, setting } from "./setting.ts";
+import { ACCESS_PROXY_SETTINGS } from "./settings-access-proxy.ts";
 import { AGENT_SETTINGS } from "./settings-agent.ts";
 import { API_SETTINGS } from "./settings-api.ts";
 import { RELAY_SETTINGS } from "./settings-relay.ts";
@@ -12,20 +13,21 @@ export const SETTINGS = {
   ...RELAY_SETTINGS,
   ...API_SETTINGS,
   ...AGENT_SETTINGS,
+  ...ACCESS_PROXY_SETTINGS,
 
   drainTime: setting(
     "Stopping and logs",
     duration(0, DAY),
     30 * SECOND,
     "How long a stop waits for running requests.",
-    { commands: ["relay", "agent", "api", "up"], defaults: { api: 10 * SECOND } },
+    { commands: ["relay", "agent", "api", "up", "access-proxy"], defaults: { api: 10 * SECOND } },
   ),
   logLevel: setting(
     "Stopping and logs",
     choice(["trace", "debug", "info", "warn", "error", "silent"]),
     "info",
     "Least level of the lines that are written. The line of each request has level info.",
-    { commands: ["relay", "agent", "api", "up", "dev"] },
+    { commands: ["relay", "agent", "api", "up", "dev", "access-proxy"] },
   ),
 } as const;
 

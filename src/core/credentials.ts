@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { checkedJson, placeIn } from "./checked-json.ts";
 import { ConfigError, type ConfigProblem } from "./errors.ts";
 import { isDeviceId, isSecretDigest, isTokenRef, type TokenKind } from "./token.ts";
 
@@ -64,23 +65,10 @@ export const NO_CREDENTIALS: Credentials = { version: 1, tokens: [], keys: [] };
  *   carry nothing of the text's own values.
  */
 export function parseCredentials(text: string, source: string): Credentials {
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch (error) {
-    throw new ConfigError([{ setting: source, problem: `is not JSON${placeOf(error, text)}` }]);
-  }
-  const result = credentials.safeParse(value);
-  if (!result.success) {
-    const problems = result.error.issues.map(({ path, message }) => ({
-      setting: settingOf(source, path),
-      problem: message,
-    }));
-    throw new ConfigError(problems);
-  }
-  const problems = contradictions(result.data, source);
+  const value = checkedJson(credentials, text, source);
+  const problems = contradictions(value, source);
   if (problems.length > 0) throw new ConfigError(problems);
-  return result.data;
+  return value;
 }
 
 /** The text of a credentials file, as {@link parseCredentials} reads it. */
@@ -100,7 +88,7 @@ function contradictions(value: Credentials, source: string): ConfigProblem[] {
       if (first === undefined) firstByRef.set(entry.ref, here);
       else {
         problems.push({
-          setting: settingOf(source, [kind, index, "ref"]),
+          setting: placeIn(source, [kind, index, "ref"]),
           problem: `is that of ${first} too`,
         });
       }
@@ -111,27 +99,10 @@ function contradictions(value: Credentials, source: string): ConfigProblem[] {
     if (owner === undefined) ownerByDevice.set(entry.device_id, entry.user_id);
     else if (owner !== entry.user_id) {
       problems.push({
-        setting: settingOf(source, ["tokens", index, "user_id"]),
+        setting: placeIn(source, ["tokens", index, "user_id"]),
         problem: "differs from the one of an earlier token of the same device",
       });
     }
   }
   return problems;
-}
-
-function settingOf(source: string, path: readonly PropertyKey[]): string {
-  let setting = "";
-  for (const step of path) {
-    if (typeof step === "number") setting += `[${step}]`;
-    else setting += setting === "" ? String(step) : `.${String(step)}`;
-  }
-  return setting === "" ? source : `${source}: ${setting}`;
-}
-
-/** ` at line 3, column 7`, where the engine says where. Its own message may quote the text, so it is not used. */
-function placeOf(error: unknown, text: string): string {
-  const position = /at position (\d+)/.exec(error instanceof Error ? error.message : "")?.[1];
-  if (position === undefined) return "";
-  const lines = text.slice(0, Number(position)).split("\n");
-  return ` at line ${lines.length}, column ${(lines.at(-1) ?? "").length + 1}`;
 }

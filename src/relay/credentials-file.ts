@@ -1,6 +1,5 @@
 import { EventEmitter } from "node:events";
-import { type FSWatcher, watch } from "node:fs";
-import { readFile, stat } from "node:fs/promises";
+import { readFile } from "node:fs/promises";
 import { dirname } from "node:path";
 import type { Logger } from "pino";
 import {
@@ -10,6 +9,7 @@ import {
   type TokenEntry,
 } from "../core/credentials.ts";
 import { ConfigError } from "../core/errors.ts";
+import { FolderWatch, fileSignature, POLL_INTERVAL_MS } from "../core/folder-watch.ts";
 import { digestsEqual, parseToken } from "../core/token.ts";
 import type { Caller, CallerGate, DeviceIdentity, TunnelGate, Verdict } from "./ports.ts";
 
@@ -30,7 +30,7 @@ export interface CredentialsFileEvents {
 export interface CredentialsFileOptions {
   /** Milliseconds since 1970, for `expires_at`; default `Date.now`. */
   readonly wallNow?: () => number;
-  /** How often the file is looked at even if the system reports no change; default 2,000 ms. 0 never. */
+  /** How often the file is looked at even if the system reports no change; default 1,000 ms. 0 never. */
   readonly pollIntervalMs?: number;
   /** Callers remembered by their key; default 10,000. The longest known is forgotten first. */
   readonly cachedCallersMax?: number;
@@ -45,9 +45,6 @@ const REFUSED = {
 
 /** What an unknown reference is compared with, so that it takes as long as a known one. */
 const NO_DIGEST = "0".repeat(64);
-const POLL_INTERVAL_MS = 1_000;
-/** A writer that does not replace the file at one stroke gets this long to finish. */
-const SETTLE_MS = 50;
 const PROBLEMS_LOGGED_MAX = 100;
 
 /** A file's content, indexed. Replaced as a whole on every change, never altered. */
@@ -92,11 +89,7 @@ export class CredentialsFile
   /** Expired entries that were told of. */
   #expiredRefs = new Set<string>();
   #signature = "";
-  #watcher: FSWatcher | null = null;
-  #poll: NodeJS.Timeout | null = null;
-  #settle: NodeJS.Timeout | null = null;
-  #reading: Promise<void> | null = null;
-  #closed = false;
+  #watch: FolderWatch | null = null;
 
   private constructor(path: string, logger: Logger, options: CredentialsFileOptions) {
     super();
@@ -120,7 +113,12 @@ export class CredentialsFile
     const { credentials, signature } = await file.#read();
     file.#signature = signature;
     file.#use(indexOf(credentials));
-    file.#watch(options.pollIntervalMs ?? POLL_INTERVAL_MS);
+    file.#watch = new FolderWatch({
+      folder: dirname(path),
+      look: () => file.#refreshOnce(),
+      pollIntervalMs: options.pollIntervalMs ?? POLL_INTERVAL_MS,
+      onTrouble: (error) => logger.warn({ err: error, path }, "cannot watch; polling goes on"),
+    });
     return file;
   }
 
@@ -172,24 +170,16 @@ export class CredentialsFile
    * itself on every change; calls while one is running wait for another look.
    */
   async refresh(): Promise<void> {
-    while (this.#reading !== null) await this.#reading;
-    this.#reading = this.#refreshOnce();
-    try {
-      await this.#reading;
-    } finally {
-      this.#reading = null;
-    }
+    await this.#watch?.refresh();
   }
 
   /** Ends the watch. The entries stay in force. */
   close(): void {
-    this.#closed = true;
-    this.#watcher?.close();
-    this.#watcher = null;
-    if (this.#poll !== null) clearInterval(this.#poll);
-    if (this.#settle !== null) clearTimeout(this.#settle);
-    this.#poll = null;
-    this.#settle = null;
+    this.#watch?.close();
+  }
+
+  get #isClosed(): boolean {
+    return this.#watch?.isClosed ?? false;
   }
 
   #verifyCaller(key: string): Verdict<Caller> {
@@ -214,7 +204,7 @@ export class CredentialsFile
     let text: string;
     let signature: string;
     try {
-      signature = await signatureOf(this.#path);
+      signature = await fileSignature(this.#path);
       text = await readFile(this.#path, "utf8");
     } catch (error) {
       const reason = error instanceof Error && "code" in error ? String(error.code) : "unknown";
@@ -226,7 +216,7 @@ export class CredentialsFile
   async #refreshOnce(): Promise<void> {
     let signature = "missing";
     try {
-      signature = await signatureOf(this.#path);
+      signature = await fileSignature(this.#path);
     } catch {
       // A file that is gone for a moment is on its way to be replaced; one that stays away is told of once.
     }
@@ -234,7 +224,7 @@ export class CredentialsFile
       this.#signature = signature;
       await this.#takeOver();
     }
-    if (!this.#closed && this.#wallNow() >= this.#nextExpiry) this.#tellExpired();
+    if (!this.#isClosed && this.#wallNow() >= this.#nextExpiry) this.#tellExpired();
   }
 
   async #takeOver(): Promise<void> {
@@ -244,10 +234,10 @@ export class CredentialsFile
       this.#signature = signature;
       entries = indexOf(credentials);
     } catch (error) {
-      if (!this.#closed) this.#reject(error);
+      if (!this.#isClosed) this.#reject(error);
       return;
     }
-    if (this.#closed) return;
+    if (this.#isClosed) return;
     const before = this.#entries;
     const told = this.#expiredRefs;
     this.#use(entries);
@@ -302,31 +292,6 @@ export class CredentialsFile
       }
     }
     return expired;
-  }
-
-  /** Watches the folder, since a rename puts another file in the place of the one that was watched. */
-  #watch(pollIntervalMs: number): void {
-    try {
-      this.#watcher = watch(dirname(this.#path), { persistent: false }, () => this.#soon());
-      this.#watcher.on("error", (error) => {
-        this.#logger.warn({ err: error, path: this.#path }, "cannot watch; polling goes on");
-      });
-    } catch (error) {
-      this.#logger.warn({ err: error, path: this.#path }, "cannot watch; polling goes on");
-    }
-    if (pollIntervalMs > 0) {
-      this.#poll = setInterval(() => void this.refresh(), pollIntervalMs);
-      this.#poll.unref();
-    }
-  }
-
-  #soon(): void {
-    if (this.#closed || this.#settle !== null) return;
-    this.#settle = setTimeout(() => {
-      this.#settle = null;
-      void this.refresh();
-    }, SETTLE_MS);
-    this.#settle.unref();
   }
 }
 
@@ -395,10 +360,4 @@ function revokedBetween(before: Entries, after: Entries, wallNow: number): strin
     if (!same) revoked.push(ref);
   }
   return revoked;
-}
-
-/** What tells one version of the file from another without reading it. Follows symbolic links. */
-async function signatureOf(path: string): Promise<string> {
-  const { ino, size, mtimeNs, ctimeNs } = await stat(path, { bigint: true });
-  return `${ino}.${size}.${mtimeNs}.${ctimeNs}`;
 }

@@ -28,15 +28,22 @@ export class CliProcess {
   /**
    * @param words what stands behind `hawser`
    * @param environment laid over the environment of the test, from which all `HAWSER_…` variables are taken out
+   * @param input what it reads; null for nothing
    */
-  constructor(t: TestContext, words: readonly string[], environment: NodeJS.ProcessEnv = {}) {
+  constructor(
+    t: TestContext,
+    words: readonly string[],
+    environment: NodeJS.ProcessEnv = {},
+    input: string | null = null,
+  ) {
     const inherited = Object.entries(process.env).filter(
       ([name]) => !/^(HAWSER|NODE_TEST)_/.test(name),
     );
     this.child = spawn(process.execPath, [main, ...words], {
       env: { ...Object.fromEntries(inherited), ...environment },
-      stdio: ["ignore", "pipe", "pipe"],
+      stdio: [input === null ? "ignore" : "pipe", "pipe", "pipe"],
     });
+    this.child.stdin?.end(input);
     this.child.stdout?.setEncoding("utf8").on("data", (text: string) => {
       this.#stdout += text;
     });
@@ -102,6 +109,7 @@ export function runCli(
   t: TestContext,
   words: readonly string[],
   environment: NodeJS.ProcessEnv = {},
+  input: string | null = null,
 ): Promise<Finished> {
-  return new CliProcess(t, words, environment).finished();
+  return new CliProcess(t, words, environment, input).finished();
 }

@@ -272,12 +272,19 @@ test("layout: uWebSockets.js is loaded in one file", () => {
   );
 });
 
-test("layout: api/store alone knows the database", () => {
+test("layout: api/store alone knows the database, and SQLite is opened in one place", () => {
   for (const file of files.filter(({ path }) => !path.startsWith("api/store/"))) {
     for (const { target } of file.imports) {
-      assert.ok(!["kysely", "libsql", "pg"].includes(target), `src/${file.path} imports ${target}`);
+      const isOpener = file.path === "core/sqlite-file.ts" && target === "libsql";
+      const isDatabase = ["kysely", "libsql", "pg"].includes(target);
+      assert.ok(isOpener || !isDatabase, `src/${file.path} imports ${target}`);
     }
   }
+  const openers = files.filter(({ imports }) => imports.some(({ target }) => target === "libsql"));
+  assert.deepEqual(
+    openers.map(({ path }) => path),
+    ["core/sqlite-file.ts"],
+  );
 });
 
 test("layout: only the command line writes to the console or ends the process", () => {
@@ -327,6 +334,24 @@ test("layout: every file of src is reached from a command or an export", () => {
     files.map(({ path }) => path).filter((path) => !reached.has(path)),
     [],
   );
+});
+
+test("layout: examples import each other, faces of src, and packages of the product alone", () => {
+  const dependencies = new Set(Object.keys(packageJson().dependencies));
+  for (const path of readdirSync(join(root, "examples"), { recursive: true, encoding: "utf8" })) {
+    if (!path.endsWith(".ts")) continue;
+    const text = readFileSync(join(root, "examples", path), "utf8");
+    assert.ok(text.split("\n").length - 1 <= FILE_LINES_MAX, `examples/${path} is too long`);
+    for (const { target } of importsIn(text)) {
+      const inside = target.startsWith(".") ? join("examples", dirname(path), target) : null;
+      const isAllowed =
+        inside === null
+          ? target.startsWith("node:") || dependencies.has(target)
+          : /^(examples\/.+|src\/[^/]+\/index)\.ts$/.test(inside);
+      assert.ok(isAllowed, `examples/${path} imports ${target}`);
+      assert.ok(inside === null || existsSync(join(root, inside)), `examples/${path}: ${target}`);
+    }
+  }
 });
 
 test("layout: no package runs a script when it is installed, and the lock file has digests and no addresses", () => {

@@ -2,10 +2,11 @@ import { open } from "node:fs/promises";
 import { resolve } from "node:path";
 import { CamelCasePlugin, type Dialect, Kysely, PostgresDialect } from "kysely";
 import { AppError, ConfigError } from "../../core/errors.ts";
+import { openSqliteFile } from "../../core/sqlite-file.ts";
 import { migrate } from "./migrations.ts";
 import { limitSilence, postgresPool } from "./postgres.ts";
 import type { Schema } from "./schema.ts";
-import { openSqliteFile, sqliteDialect } from "./sqlite.ts";
+import { sqliteDialect } from "./sqlite.ts";
 import { type DatabaseKind, Store } from "./store.ts";
 
 const CONNECTIONS_MAX = 10;

@@ -1,4 +1,3 @@
-import { setTimeout as delay } from "node:timers/promises";
 import {
   type CompiledQuery,
   type DatabaseConnection,
@@ -10,32 +9,11 @@ import {
   SqliteIntrospector,
   SqliteQueryCompiler,
 } from "kysely";
-import Database from "libsql";
+import { isBusy, retryWhileBusy, type SqliteDatabase } from "../../core/sqlite-file.ts";
 import { storeError } from "./errors.ts";
 
-/** How long SQLite itself waits for a lock. It blocks the whole process, so the rest is waited out by a timer. */
-const BUSY_TIMEOUT_MS = 10;
-const BUSY_RETRY_MS = 5;
-const BUSY_TOTAL_MS = 15_000;
-
-/** Opens the file at an absolute path, makes it where it is missing. Throws what libsql throws. */
-export async function openSqliteFile(path: string): Promise<Database.Database> {
-  const file = new Database(path);
-  try {
-    file.exec(`pragma busy_timeout = ${BUSY_TIMEOUT_MS}`);
-    // Two processes that open a new file at once meet here, and SQLite does not wait by itself.
-    await retryWhileBusy(() => file.exec("pragma journal_mode = wal"));
-    file.exec("pragma synchronous = full");
-    file.exec("pragma foreign_keys = on");
-    return file;
-  } catch (error) {
-    file.close();
-    throw error;
-  }
-}
-
 /** Kysely's dialect over one opened file. A transaction takes the write lock at its beginning. */
-export function sqliteDialect(file: Database.Database): Dialect {
+export function sqliteDialect(file: SqliteDatabase): Dialect {
   return {
     createAdapter: () => new SqliteAdapter(),
     createDriver: () => new SqliteFileDriver(file),
@@ -53,7 +31,7 @@ class SqliteFileDriver implements Driver {
   readonly #waiting: (() => void)[] = [];
   #taken = false;
 
-  constructor(file: Database.Database) {
+  constructor(file: SqliteDatabase) {
     this.#connection = new SqliteFileConnection(file);
   }
 
@@ -93,10 +71,10 @@ class SqliteFileDriver implements Driver {
 }
 
 class SqliteFileConnection implements DatabaseConnection {
-  readonly #file: Database.Database;
+  readonly #file: SqliteDatabase;
   #closed = false;
 
-  constructor(file: Database.Database) {
+  constructor(file: SqliteDatabase) {
     this.#file = file;
   }
 
@@ -105,7 +83,7 @@ class SqliteFileConnection implements DatabaseConnection {
     const statement = this.#file.prepare(sql);
     // Within a transaction nothing is busy. Otherwise it must be the same statement that is run until it succeeds: libsql
     // leaves one that was busy in progress, and no transaction could commit beside it.
-    return retryWhileBusy(() => {
+    return retryWhileLocked(() => {
       // `all`, not `get`: the latter adds a property of libsql's own to the row.
       if (statement.reader) return { rows: statement.all(...parameters) as R[] };
       const { changes } = statement.run(...parameters);
@@ -121,7 +99,7 @@ class SqliteFileConnection implements DatabaseConnection {
   /** Begins a transaction that has the write lock. `exec` leaves no statement behind when it was busy. */
   async begin(): Promise<void> {
     this.#checkOpen();
-    await retryWhileBusy(() => this.#file.exec("begin immediate"));
+    await retryWhileLocked(() => this.#file.exec("begin immediate"));
   }
 
   /** SQLite ends a transaction by itself after some failures; then there is nothing to roll back. */
@@ -141,19 +119,11 @@ class SqliteFileConnection implements DatabaseConnection {
   }
 }
 
-/** Calls until the file is not locked by another process. The event loop goes on meanwhile. */
-async function retryWhileBusy<T>(attempt: () => T): Promise<T> {
-  for (let waitedMs = 0; ; waitedMs += BUSY_RETRY_MS + BUSY_TIMEOUT_MS) {
-    try {
-      return attempt();
-    } catch (error) {
-      if (!isBusy(error)) throw error;
-      if (waitedMs >= BUSY_TOTAL_MS) throw storeError("ERR_STORE_BUSY", error);
-      await delay(BUSY_RETRY_MS);
-    }
+/** Calls until the file is not locked by another process. */
+async function retryWhileLocked<T>(attempt: () => T): Promise<T> {
+  try {
+    return await retryWhileBusy(attempt);
+  } catch (error) {
+    throw isBusy(error) ? storeError("ERR_STORE_BUSY", error) : error;
   }
-}
-
-function isBusy(error: unknown): boolean {
-  return error instanceof Error && "code" in error && String(error.code).startsWith("SQLITE_BUSY");
 }

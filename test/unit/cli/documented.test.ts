@@ -34,9 +34,12 @@ function wordsOf(line: string): string[] {
   return [...words].map(([, double, single, plain]) => double ?? single ?? plain ?? "");
 }
 
+/** Commands that do something themselves, and have others below them. */
+const DOING: ReadonlySet<string> = new Set(["agent", "access-proxy"]);
+
 /** Commands that take what they are given and do nothing. */
 function idle(command: Command): void {
-  if (command.commands.length === 0 || command.name() === "agent") command.action(() => {});
+  if (command.commands.length === 0 || DOING.has(command.name())) command.action(() => {});
   for (const child of command.commands) idle(child);
 }
 

@@ -1,0 +1,89 @@
+import type { IncomingMessage } from "node:http";
+import type { Writable } from "node:stream";
+
+/** A body on its way. */
+export interface Pump {
+  /** Leaves the rest of the body where it is. */
+  stop(): void;
+}
+
+/**
+ * Sends a request's body on as it comes and ends `out` after it, at the pace of whichever is slower: `out`, or what `tap` gives to
+ * wait for.
+ *
+ * @param tap is shown each piece before it is sent
+ */
+export function pumpBody(
+  source: IncomingMessage,
+  out: Writable,
+  tap: ((piece: Buffer) => Promise<void> | null) | null,
+): Pump {
+  let waits = 0;
+  let isStopped = false;
+
+  const resume = (): void => {
+    waits--;
+    if (waits === 0 && !isStopped) source.resume();
+  };
+  const wait = (): void => {
+    waits++;
+    source.pause();
+  };
+  const onData = (piece: Buffer): void => {
+    const taken = tap?.(piece) ?? null;
+    if (taken !== null) {
+      wait();
+      void taken.then(resume);
+    }
+    if (!out.write(piece)) {
+      wait();
+      out.once("drain", resume);
+    }
+  };
+  const onEnd = (): void => {
+    stop();
+    out.end();
+  };
+  const onClose = (): void => {
+    if (isStopped) return;
+    stop();
+    // Nobody wants the rest; the sender has to be rid of it before its next request.
+    source.resume();
+  };
+  const stop = (): void => {
+    if (isStopped) return;
+    isStopped = true;
+    source.off("data", onData);
+    source.off("end", onEnd);
+    out.off("close", onClose);
+    source.pause();
+  };
+
+  if (source.readableEnded) {
+    isStopped = true;
+    out.end();
+  } else {
+    source.on("data", onData);
+    source.on("end", onEnd);
+    out.once("close", onClose);
+    source.resume();
+  }
+  return { stop };
+}
+
+/** Writes pieces one after another, each when there is room for it. Ends early, and quietly, where `out` is destroyed. */
+export async function writeAll(pieces: AsyncIterable<Buffer>, out: Writable): Promise<void> {
+  for await (const piece of pieces) {
+    if (out.destroyed) return;
+    if (out.write(piece)) continue;
+    await new Promise<void>((resolve) => {
+      const done = (): void => {
+        out.off("drain", done);
+        out.off("close", done);
+        resolve();
+      };
+      out.once("drain", done);
+      out.once("close", done);
+    });
+  }
+}

@@ -1,0 +1,68 @@
+import http, { type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import { AccessProxyError } from "./errors.ts";
+import { type AccessProxy, answerError } from "./handler.ts";
+
+export interface AccessProxyServerOptions {
+  /** Where the proxy is mounted; `/` takes each path that is not the health path. */
+  readonly pathProx: string;
+  /** Answers 200 with an empty body. */
+  readonly pathOk: string;
+}
+
+/** Bytes of a request's head: the largest set of accounts that is allowed takes 93,000, and the target comes beside it. */
+const HEAD_BYTES_MAX = 192 * 1024;
+
+function pathOf({ url = "/" }: IncomingMessage): string {
+  const query = url.indexOf("?");
+  return query < 0 ? url : url.slice(0, query);
+}
+
+/** What a head that cannot be read is answered: the connection ends with it. */
+const BAD_HEAD = Buffer.from(
+  "HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Type: application/json\r\nX-Access-Proxy-Error: " +
+    'request is malformed\r\n\r\n{"error":"invalid_request","error_description":"request is malformed"}',
+);
+const LARGE_HEAD = Buffer.from(
+  "HTTP/1.1 431 Request Header Fields Too Large\r\nConnection: close\r\nContent-Type: application/json\r\n" +
+    'X-Access-Proxy-Error: request head is too large\r\n\r\n{"error":"invalid_request","error_description":"request head is too large"}',
+);
+
+/**
+ * A server of `node:http` for the proxy, not listening yet.
+ *
+ * @see TA cooperation, sections 4.1 and 14.1
+ */
+export function accessProxyServer(proxy: AccessProxy, options: AccessProxyServerOptions): Server {
+  const { pathProx, pathOk } = options;
+  const isMounted = (path: string): boolean =>
+    pathProx === "/" || path === pathProx || path.startsWith(`${pathProx.replace(/\/$/, "")}/`);
+  const serve = (request: IncomingMessage, answer: ServerResponse): void => {
+    const path = pathOf(request);
+    if (path === pathOk) {
+      request.resume();
+      answer.writeHead(200, { "Content-Length": 0 }).end();
+    } else if (!isMounted(path)) {
+      request.resume();
+      answerError(answer, new AccessProxyError("ERR_ACCESS_PROXY_ENDPOINT"));
+    } else proxy.handle(request, answer);
+  };
+  // A head has a minute; a body takes as long as it takes, as long as somebody reads and writes it.
+  const server = http.createServer(
+    { maxHeaderSize: HEAD_BYTES_MAX, noDelay: true, headersTimeout: 60_000, requestTimeout: 0 },
+    serve,
+  );
+  server.on("clientError", (error: NodeJS.ErrnoException, socket) => {
+    if (!socket.writable || error.code === "ECONNRESET") socket.destroy();
+    else socket.end(error.code === "HPE_HEADER_OVERFLOW" ? LARGE_HEAD : BAD_HEAD);
+  });
+  server.on("connect", (_request, socket) => {
+    const { message, error } = new AccessProxyError("ERR_ACCESS_PROXY_METHOD");
+    const body = JSON.stringify({ error, error_description: message });
+    socket.on("error", () => undefined);
+    socket.end(
+      `HTTP/1.1 405 Method Not Allowed\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\n` +
+        `X-Access-Proxy-Error: ${message}\r\nAllow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n\r\n${body}`,
+    );
+  });
+  return server;
+}

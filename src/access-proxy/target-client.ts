@@ -1,0 +1,176 @@
+import http, { type ClientRequest, type IncomingMessage } from "node:http";
+import https from "node:https";
+import type { Destination } from "./destinations.ts";
+import { AccessProxyError } from "./errors.ts";
+import { guardedLookup, type Resolve } from "./guarded-lookup.ts";
+import { HeadLimits } from "./head-limits.ts";
+import { trusting } from "./trust.ts";
+
+export interface TargetClientOptions {
+  readonly connectTimeoutMs: number;
+  /** From the last byte of the request that could be sent to the head of the answer; 0 for no limit. */
+  readonly headTimeoutMs: number;
+  /** Certificates in PEM, beside those of Node's list, that targets are checked against; null for none. */
+  readonly ca: string | null;
+  /** How targets behind devices are reached; null where none are. */
+  readonly edge: EdgeAccess | null;
+}
+
+/** The edge of a relay, and what this proxy identifies itself with there. */
+export interface EdgeAccess {
+  readonly url: URL;
+  /** API key. */
+  readonly key: string;
+}
+
+/** A request to a target whose body is still to be written. */
+export interface TargetRequest {
+  readonly out: ClientRequest;
+  /**
+   * The head of the answer; its body is the caller's to read or to destroy.
+   *
+   * @throws AccessProxyError rows E3 and E22 to E24
+   */
+  readonly response: Promise<IncomingMessage>;
+}
+
+/** Failures of the network; whatever else goes wrong before a head is the target's. */
+const UNREACHABLE: ReadonlySet<string> = new Set([
+  "ENOTFOUND",
+  "EAI_AGAIN",
+  "ECONNREFUSED",
+  "ECONNRESET",
+  "EHOSTUNREACH",
+  "ENETUNREACH",
+  "EPIPE",
+  "ETIMEDOUT",
+]);
+
+/** Connections to one target at a time; more requests wait for one. */
+const SOCKETS_PER_TARGET_MAX = 1_024;
+
+function isReset(error: NodeJS.ErrnoException): boolean {
+  return error.code === "ECONNRESET" && error.message !== "socket hang up";
+}
+
+function failure(error: NodeJS.ErrnoException): AccessProxyError {
+  if (error instanceof AccessProxyError) return error;
+  const code = error.code ?? "";
+  const isNetwork = UNREACHABLE.has(code) && (code !== "ECONNRESET" || isReset(error));
+  return new AccessProxyError(
+    isNetwork ? "ERR_ACCESS_PROXY_UNREACHABLE" : "ERR_ACCESS_PROXY_BAD_ANSWER",
+    [],
+    { cause: error },
+  );
+}
+
+/** The fields for the edge: it alone is told which device is meant, and by whom; the caller has no say in that. */
+function edgeFields(fields: readonly string[], device: string, key: string): string[] {
+  const out: string[] = [];
+  for (let at = 0; at < fields.length; at += 2) {
+    const field = fields[at] as string;
+    if (!/^x-hawser-/i.test(field)) out.push(field, fields[at + 1] as string);
+  }
+  out.push("X-Hawser-Device", device, "Proxy-Authorization", `Bearer ${key}`);
+  return out;
+}
+
+type Agents = Readonly<Record<"http:" | "https:", http.Agent>>;
+
+/**
+ * Requests to targets, over connections that are kept. Redirects are not followed, proxies of the environment not asked, and a name
+ * is resolved once: what is connected to is what was checked.
+ *
+ * @see TA cooperation, sections 4.6, 4.9 and 14.2
+ */
+export class TargetClient {
+  readonly #options: TargetClientOptions;
+  /** A connection to an address that was not checked is never used where one must be. */
+  readonly #open: Agents;
+  readonly #guarded: Agents;
+  readonly #limits: HeadLimits;
+
+  /** @param resolve resolves names whose addresses are checked; default that of the system */
+  constructor(options: TargetClientOptions, resolve?: Resolve) {
+    this.#options = options;
+    this.#limits = new HeadLimits(options);
+    this.#open = this.#agents({});
+    this.#guarded = this.#agents({ lookup: guardedLookup(resolve) });
+  }
+
+  #agents(extra: object): Agents {
+    const options = {
+      keepAlive: true,
+      maxSockets: SOCKETS_PER_TARGET_MAX,
+      scheduling: "lifo" as const,
+      ...extra,
+    };
+    const { ca } = this.#options;
+    return {
+      "http:": new http.Agent(options),
+      "https:": new https.Agent({
+        ...options,
+        ...(ca === null ? {} : { secureContext: trusting(ca) }),
+      }),
+    };
+  }
+
+  /**
+   * Begins a request.
+   *
+   * @param url its host, where it is an address, is checked already; a name's addresses are checked here
+   * @param fields of the request, names and values in turn, `Host` among them
+   * @throws AccessProxyError row E22 for a device where there is no edge
+   */
+  send(
+    method: string,
+    url: URL,
+    fields: readonly string[],
+    { allowPrivate, device }: Destination,
+  ): TargetRequest {
+    const edge = device === null ? null : this.#options.edge;
+    const isViaEdge = edge !== null;
+    // Whoever has the address of a device's origin is not the device.
+    if (device !== null && !isViaEdge) throw new AccessProxyError("ERR_ACCESS_PROXY_UNREACHABLE");
+    const base = isViaEdge ? edge.url : url;
+    const protocol = base.protocol === "http:" ? "http:" : "https:";
+    const { hostname } = base;
+    const out = (protocol === "http:" ? http : https).request({
+      agent: (isViaEdge || allowPrivate ? this.#open : this.#guarded)[protocol],
+      protocol,
+      host: hostname.startsWith("[") ? hostname.slice(1, -1) : hostname,
+      port: base.port,
+      method,
+      path: url.pathname + url.search,
+      // Node takes them as they are: order and duplicates stay.
+      headers: (isViaEdge
+        ? edgeFields(fields, device as string, edge.key)
+        : fields) as unknown as http.OutgoingHttpHeaders,
+    });
+    return { out, response: this.#response(out) };
+  }
+
+  close(): void {
+    this.#limits.close();
+    for (const agents of [this.#open, this.#guarded]) {
+      for (const agent of Object.values(agents)) agent.destroy();
+    }
+  }
+
+  #response(out: ClientRequest): Promise<IncomingMessage> {
+    const isAwaited = this.#limits.begin(out);
+    return new Promise((resolve, reject) => {
+      out.on("response", (message) => {
+        this.#limits.end(isAwaited);
+        resolve(message);
+      });
+      out.on("error", (error) => {
+        this.#limits.end(isAwaited);
+        reject(failure(error));
+      });
+      out.on("close", () => {
+        if (this.#limits.end(isAwaited)) reject(failure(new Error("closed without an answer")));
+      });
+    });
+  }
+}
