@@ -1,4 +1,5 @@
 import http, { type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import type { Duplex } from "node:stream";
 import { AccessProxyError } from "./errors.ts";
 import { type AccessProxy, answerError } from "./handler.ts";
 
@@ -27,6 +28,25 @@ const LARGE_HEAD = Buffer.from(
     'X-Access-Proxy-Error: request head is too large\r\n\r\n{"error":"invalid_request","error_description":"request head is too large"}',
 );
 
+/** How long a connection whose head was refused is read on, so that its answer is not lost. */
+const LINGER_MS = 2_000;
+
+/**
+ * Answers a head that cannot be read. What comes behind it is read and thrown away for a while: a connection that is closed with
+ * bytes unread is reset, and its peer may never see the answer. Each further piece leads here again.
+ */
+function refuseHead(error: NodeJS.ErrnoException, socket: Duplex): void {
+  if (socket.writableEnded && error.code !== "ECONNRESET") return;
+  if (!socket.writable || error.code === "ECONNRESET") {
+    socket.destroy();
+    return;
+  }
+  socket.end(error.code === "HPE_HEADER_OVERFLOW" ? LARGE_HEAD : BAD_HEAD);
+  const timer = setTimeout(() => socket.destroy(), LINGER_MS);
+  timer.unref();
+  socket.once("close", () => clearTimeout(timer));
+}
+
 /**
  * A server of `node:http` for the proxy, not listening yet.
  *
@@ -51,10 +71,7 @@ export function accessProxyServer(proxy: AccessProxy, options: AccessProxyServer
     { maxHeaderSize: HEAD_BYTES_MAX, noDelay: true, headersTimeout: 60_000, requestTimeout: 0 },
     serve,
   );
-  server.on("clientError", (error: NodeJS.ErrnoException, socket) => {
-    if (!socket.writable || error.code === "ECONNRESET") socket.destroy();
-    else socket.end(error.code === "HPE_HEADER_OVERFLOW" ? LARGE_HEAD : BAD_HEAD);
-  });
+  server.on("clientError", refuseHead);
   server.on("connect", (_request, socket) => {
     const { message, error } = new AccessProxyError("ERR_ACCESS_PROXY_METHOD");
     const body = JSON.stringify({ error, error_description: message });
