@@ -1,5 +1,5 @@
 import { tmpdir } from "node:os";
-import { exportJWK, generateKeyPair, type JWK } from "jose";
+import type { JWK } from "jose";
 import { pino } from "pino";
 import {
   ACCESS_PROXY_DEFAULTS,
@@ -9,6 +9,7 @@ import {
   localCallers,
   MemorySessions,
   namingUs,
+  newSigningKey,
   type TokenRecord,
 } from "../../src/access-proxy/index.ts";
 import { type Exchange, TestIdp, type TestIdpOptions } from "./idp/index.ts";
@@ -56,8 +57,8 @@ export interface Stack {
 
 /** A new ES256 key pair; the public half alone is what others may know. */
 export async function newSigner(kid: string): Promise<Signer> {
-  const { privateKey } = await generateKeyPair("ES256", { extractable: true });
-  return { alg: "ES256", jwk: { ...(await exportJWK(privateKey)), kid, use: "sig", alg: "ES256" } };
+  const { privateJwk } = await newSigningKey("ES256", kid);
+  return { alg: "ES256", jwk: privateJwk };
 }
 
 /** What others may know of a signer's key. */

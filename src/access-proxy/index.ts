@@ -10,6 +10,7 @@ export {
 } from "./client-assertion.ts";
 export { withoutCookie } from "./cookies.ts";
 export type { Destination, DestinationPolicy } from "./destinations.ts";
+export type { EdgeAccess } from "./edge.ts";
 export {
   ACCESS_PROXY_ERRORS,
   AccessProxyError,
@@ -80,7 +81,6 @@ export {
   STORE_FILES,
   type TokenStoreOptions,
 } from "./stores/index.ts";
-export type { EdgeAccess } from "./target-client.ts";
 export {
   decodePart,
   isObject,

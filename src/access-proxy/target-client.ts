@@ -1,6 +1,7 @@
 import http, { type ClientRequest, type IncomingMessage } from "node:http";
 import https from "node:https";
 import type { Destination } from "./destinations.ts";
+import { type EdgeAccess, edgeFields, edgePath, unlessOfEdge } from "./edge.ts";
 import { AccessProxyError } from "./errors.ts";
 import { guardedLookup, type Resolve } from "./guarded-lookup.ts";
 import { HeadLimits } from "./head-limits.ts";
@@ -14,13 +15,6 @@ export interface TargetClientOptions {
   readonly ca: string | null;
   /** How targets behind devices are reached; null where none are. */
   readonly edge: EdgeAccess | null;
-}
-
-/** The edge of a relay, and what this proxy identifies itself with there. */
-export interface EdgeAccess {
-  readonly url: URL;
-  /** API key. */
-  readonly key: string;
 }
 
 /** A request to a target whose body is still to be written. */
@@ -62,17 +56,6 @@ function failure(error: NodeJS.ErrnoException): AccessProxyError {
     [],
     { cause: error },
   );
-}
-
-/** The fields for the edge: it alone is told which device is meant, and by whom; the caller has no say in that. */
-function edgeFields(fields: readonly string[], device: string, key: string): string[] {
-  const out: string[] = [];
-  for (let at = 0; at < fields.length; at += 2) {
-    const field = fields[at] as string;
-    if (!/^x-hawser-/i.test(field)) out.push(field, fields[at + 1] as string);
-  }
-  out.push("X-Hawser-Device", device, "Proxy-Authorization", `Bearer ${key}`);
-  return out;
 }
 
 type Agents = Readonly<Record<"http:" | "https:", http.Agent>>;
@@ -141,13 +124,14 @@ export class TargetClient {
       host: hostname.startsWith("[") ? hostname.slice(1, -1) : hostname,
       port: base.port,
       method,
-      path: url.pathname + url.search,
+      path: (isViaEdge ? edgePath(url.pathname, device as string) : url.pathname) + url.search,
       // Node takes them as they are: order and duplicates stay.
       headers: (isViaEdge
         ? edgeFields(fields, device as string, edge.key)
         : fields) as unknown as http.OutgoingHttpHeaders,
     });
-    return { out, response: this.#response(out) };
+    const response = this.#response(out);
+    return { out, response: isViaEdge ? response.then(unlessOfEdge) : response };
   }
 
   close(): void {

@@ -1,6 +1,7 @@
-import { generateKeyPairSync, randomBytes } from "node:crypto";
+import { randomBytes } from "node:crypto";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
+import { newPrivateKey } from "../core/new-private-key.ts";
 import { cliError } from "./errors.ts";
 
 /** An OpenID provider of our own on loopback: what `hawser dev` signs people in at. It asks for no password. */
@@ -125,7 +126,7 @@ function silence(): () => void {
 }
 
 function configuration(publicBaseUrl: string, clientSecret: string | null): object {
-  const { privateKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
+  const privateKey = newPrivateKey({ type: "ec", curve: "P-256" });
   const proof =
     clientSecret === null
       ? { token_endpoint_auth_method: "none" }

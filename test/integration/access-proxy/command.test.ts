@@ -227,7 +227,7 @@ test("hawser access-proxy: a destination that is added and taken out counts for 
 test("hawser access-proxy: health is open, metrics want the internal secret and name no tag", async (t) => {
   const rig = await commandRig(t, hello);
   await rig.putToken("tag-1");
-  const proxy = new CliProcess(t, rig.words, { HAWSER_INTERNAL_SECRET: "internal-secret" });
+  const proxy = new CliProcess(t, rig.words, { HAWSER_INTERNAL_SECRET: "0123456789abcdef0123" });
   const [, port = "", internal = ""] = await proxy.printed(
     /"listen":"127\.0\.0\.1:(\d+)","internal":"127\.0\.0\.1:(\d+)"/,
   );
@@ -240,7 +240,7 @@ test("hawser access-proxy: health is open, metrics want the internal secret and 
   assert.equal((await ask("/")).status, 404);
   const answer = await call({ port: Number(internal) }, {}, { path: "/healthz", body: "x" });
   assert.equal(answer.status, 405);
-  const { text } = await ask("/metrics", { authorization: "Bearer internal-secret" });
+  const { text } = await ask("/metrics", { authorization: "Bearer 0123456789abcdef0123" });
   assert.match(text, /^hawser_access_proxy_calls_total\{path="mediated",result="relayed"\} 1$/m);
   assert.match(
     text,

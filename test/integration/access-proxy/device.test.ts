@@ -53,10 +53,14 @@ test("hawser access-proxy: a destination behind NAT is called through the relay'
   for (const name of ["proxy-authorization", "x-hawser-device", "x-access-proxy-users"]) {
     assert.equal(headers?.[name], undefined, name);
   }
-  // What the relay says is passed on.
+  // Paths of the edge's own reach the device all the same.
+  for (const path of ["/d/abc", "/tunnel/connect", "/.hawser/x", "/d", "/dx"]) {
+    assert.equal((await to(`https://ta.example${path}`)).status, 200);
+    assert.equal(seen.at(-1)?.["url"], path);
+  }
   const gone = await to("https://gone.example/");
-  assert.equal(gone.status, 503);
-  assert.equal(JSON.parse(gone.text).stage, "offline");
+  assert.equal(gone.status, 404);
+  assert.equal(JSON.parse(gone.text).error_description, "destination is unreachable");
   proxy.child.kill("SIGTERM");
   const { code, stdout } = await proxy.finished();
   assert.equal(code, 0);

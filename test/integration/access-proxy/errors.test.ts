@@ -348,7 +348,7 @@ for (const [what, issuer, claims] of WRONG_CLAIMS) {
 test("E21: a code token that another key signed, or none", async () => {
   const { signingKey, signed } = await import("../../support/access-proxy/rig.ts");
   const claims = { iss: IDP_A, sub: "c", aud: TO_TA, user_tag: "me" };
-  const { jwk } = await signingKey(`${IDP_A}-1`);
+  const { jwk } = signingKey(`${IDP_A}-1`);
   const unsigned = writeUnsignedJwt(claims);
   for (const token of [
     await signed(jwk, claims),

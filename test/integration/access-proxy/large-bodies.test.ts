@@ -84,7 +84,7 @@ async function startedProxy(
   hasSession: boolean,
 ): Promise<{ proxy: ProxyProcess; origin: string; tokens: () => number }> {
   const { origin, tokens } = await startTarget(t);
-  const idp = new ScriptedIdp("https://idp-a.example", await signingKey("a-1"));
+  const idp = new ScriptedIdp("https://idp-a.example", signingKey("a-1"));
   await idp.start();
   t.after(() => idp.stop());
   const proxy = await startProxyProcess({ folder: testFolder(t), origin, hasSession, idp });

@@ -44,7 +44,7 @@ test("hawser access-proxy --check-config: tells of all files at once, starts and
       ...["--callers", rig.file("callers.json"), "--access-proxy-ca", rig.file("ca.pem")],
       ...["--temp-dir", rig.file("none"), "--listen-host", "0.0.0.0", "--internal-host", "0.0.0.0"],
     ],
-    { HAWSER_INTERNAL_SECRET: "short" },
+    { HAWSER_INTERNAL_SECRET: "of-16-and-not-32" },
   );
   assert.equal(bad.code, 2);
   for (const pattern of [

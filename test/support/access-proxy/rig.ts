@@ -1,3 +1,4 @@
+import { createPublicKey } from "node:crypto";
 import {
   createServer,
   type IncomingMessage,
@@ -7,7 +8,7 @@ import {
 } from "node:http";
 import { type AddressInfo, connect } from "node:net";
 import { tmpdir } from "node:os";
-import { exportJWK, generateKeyPair, type JWK, SignJWT } from "jose";
+import { type JWK, SignJWT } from "jose";
 import { pino } from "pino";
 import type { AccessProxyOptions } from "../../../src/access-proxy/index.ts";
 import {
@@ -22,6 +23,7 @@ import {
   type TokenRecord,
   writeUnsignedJwt,
 } from "../../../src/access-proxy/index.ts";
+import { newPrivateKey } from "../../../src/core/new-private-key.ts";
 
 export const SELF = "https://from.example";
 export const TO_TA = "https://to.example";
@@ -68,11 +70,13 @@ interface SigningKey {
   readonly publicJwk: JWK;
 }
 
-export async function signingKey(kid: string, alg = "ES256"): Promise<SigningKey> {
-  const { privateKey, publicKey } = await generateKeyPair(alg, { extractable: true });
+/** A new ES256 pair. */
+export function signingKey(kid: string): SigningKey {
+  const privateKey = newPrivateKey({ type: "ec", curve: "P-256" });
+  const facts = { kid, alg: "ES256", use: "sig" };
   return {
-    jwk: { ...(await exportJWK(privateKey)), kid, alg, use: "sig" },
-    publicJwk: { ...(await exportJWK(publicKey)), kid, alg, use: "sig" },
+    jwk: { ...(privateKey.export({ format: "jwk" }) as JWK), ...facts },
+    publicJwk: { ...(createPublicKey(privateKey).export({ format: "jwk" }) as JWK), ...facts },
   };
 }
 
@@ -206,10 +210,10 @@ export async function startRig({
   pathProx = "/",
   issuers = ["https://idp-a.example", "https://idp-b.example", "https://idp-c.example"],
 }: RigOptions = {}): Promise<ProxyRig> {
-  const own = await signingKey("from-1");
+  const own = signingKey("from-1");
   const idps = new Map<string, ScriptedIdp>();
   for (const issuer of issuers) {
-    const idp = new ScriptedIdp(issuer, await signingKey(`${issuer}-1`));
+    const idp = new ScriptedIdp(issuer, signingKey(`${issuer}-1`));
     await idp.start();
     idps.set(issuer, idp);
   }

@@ -1,10 +1,6 @@
-import {
-  createPublicKey,
-  sign as cryptoSign,
-  generateKeyPairSync,
-  type KeyObject,
-} from "node:crypto";
+import { createPublicKey, sign as cryptoSign, type KeyObject } from "node:crypto";
 import { base64url, type JSONWebKeySet, SignJWT } from "jose";
+import { type NewKeyKind, newPrivateKey } from "../../../src/core/new-private-key.ts";
 
 /** A key that a provider signs with. */
 export interface SigningKey {
@@ -13,16 +9,19 @@ export interface SigningKey {
   readonly privateKey: KeyObject;
 }
 
+const KINDS = {
+  RS256: { type: "rsa", bits: 2_048 },
+  PS256: { type: "rsa", bits: 2_048 },
+  ES256: { type: "ec", curve: "P-256" },
+  EdDSA: { type: "ed25519" },
+} as const satisfies Record<string, NewKeyKind>;
+
 let made = 0;
 
 /** Makes a key; its `kid` is new. */
-export function makeKey(alg: "RS256" | "ES256" | "PS256" | "EdDSA" = "RS256"): SigningKey {
+export function makeKey(alg: keyof typeof KINDS = "RS256"): SigningKey {
   const kid = `key-${++made}`;
-  if (alg === "EdDSA") return { kid, alg, privateKey: generateKeyPairSync("ed25519").privateKey };
-  const { privateKey } =
-    alg === "ES256"
-      ? generateKeyPairSync("ec", { namedCurve: "P-256" })
-      : generateKeyPairSync("rsa", { modulusLength: 2_048 });
+  const privateKey = newPrivateKey(KINDS[alg]);
   return { kid, alg, privateKey };
 }
 

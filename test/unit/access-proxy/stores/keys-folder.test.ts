@@ -5,6 +5,7 @@ import { join } from "node:path";
 import test from "node:test";
 import { KeysFolder, newSigningKey } from "../../../../src/access-proxy/index.ts";
 import { type KeysContext, readKeysFolder } from "../../../../src/access-proxy/stores/index.ts";
+import { newPrivateKey } from "../../../../src/core/new-private-key.ts";
 import { problemsOf, silent, testFolder, told } from "../../../support/access-proxy/folder.ts";
 
 const ES256: KeysContext = { sigAlg: "ES256", sigKid: "" };
@@ -57,7 +58,7 @@ test("private keys: JWKs one by one, in an array and in a key set, and PEM by th
 
 test("private keys: each bad file is told of with what is wrong with it", async (t) => {
   const { privateJwk, publicJwk } = await newSigningKey("ES256", "good");
-  const okp = generateKeyPairSync("ed25519").privateKey.export({ format: "jwk" });
+  const okp = newPrivateKey({ type: "ed25519" }).export({ format: "jwk" });
   const folder = folderOf(t, {
     "a.json": privateJwk,
     "b.json": publicJwk,
