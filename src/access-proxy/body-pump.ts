@@ -71,6 +71,17 @@ export function pumpBody(
   return { stop };
 }
 
+/** Sends an answer's body on as it comes, at the pace of whoever takes it, and ends `out` with it. */
+export function relayBody(source: IncomingMessage, out: Writable): void {
+  const resume = (): void => void source.resume();
+  source.on("data", (piece: Buffer) => {
+    if (out.write(piece)) return;
+    source.pause();
+    out.once("drain", resume);
+  });
+  source.on("end", () => out.end());
+}
+
 /** Writes pieces one after another, each when there is room for it. Ends early, and quietly, where `out` is destroyed. */
 export async function writeAll(pieces: AsyncIterable<Buffer>, out: Writable): Promise<void> {
   for await (const piece of pieces) {

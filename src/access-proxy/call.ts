@@ -1,7 +1,7 @@
 import type { ClientRequest, IncomingMessage, ServerResponse } from "node:http";
 import type { Logger } from "pino";
 import type { Addressing, Addressings } from "./addressing.ts";
-import { pumpBody, writeAll } from "./body-pump.ts";
+import { pumpBody, relayBody, writeAll } from "./body-pump.ts";
 import { BodyRecord } from "./body-record.ts";
 import { readGrantedSession } from "./cookies.ts";
 import { type Destination, findDestination } from "./destinations.ts";
@@ -205,10 +205,11 @@ export class Call {
 
   #send(sessionId: string | null, codeTokens: readonly string[]): TargetRequest {
     const { targets, options } = this.#context;
-    const { method = "GET", rawHeaders } = this.#request;
+    const { method = "GET", rawHeaders, headers } = this.#request;
     const { url } = this.#addressing.target;
     const fields = forwardFields({
       fields: rawHeaders,
+      connection: headers.connection,
       host: url.host,
       sessLabel: options.sessLabel,
       credentialField: this.#credentialField,
@@ -252,13 +253,17 @@ export class Call {
   #relay(message: IncomingMessage): void {
     const answer = this.#answer;
     const { stripSessionCookie, sessLabel } = this.#context.options;
-    const fields = relayFields(message.rawHeaders, stripSessionCookie ? sessLabel : null);
+    const fields = relayFields(
+      message.rawHeaders,
+      message.headers.connection,
+      stripSessionCookie ? sessLabel : null,
+    );
     message.on("close", () => {
       // Broken off midway: there is no honest end any more.
       if (!message.complete) answer.destroy();
     });
     message.on("error", () => answer.destroy());
     answer.writeHead(message.statusCode ?? 502, message.statusMessage ?? "", fields);
-    message.pipe(answer);
+    relayBody(message, answer);
   }
 }

@@ -27,25 +27,10 @@ const NOT_FORWARDED: ReadonlySet<string> = new Set([
 ]);
 const NOT_RELAYED: ReadonlySet<string> = new Set([...HOP_BY_HOP, "x-access-proxy-error"]);
 
-/** All values of a field, in their order. @param name in lower case */
-export function valuesOf(fields: RawFields, name: string): string[] {
-  const values: string[] = [];
-  for (let at = 0; at < fields.length; at += 2) {
-    const field = fields[at] as string;
-    if (field.length === name.length && field.toLowerCase() === name) {
-      values.push(fields[at + 1] as string);
-    }
-  }
-  return values;
-}
-
 /** The fields that `Connection` names: of this hop alone. */
-function namedByConnection(fields: RawFields): ReadonlySet<string> | null {
-  const values = valuesOf(fields, "connection");
-  if (values.length === 0) return null;
-  const names = values
-    .flatMap((value) => value.split(","))
-    .map((name) => name.trim().toLowerCase());
+function namedBy(connection: string | undefined): ReadonlySet<string> | null {
+  if (connection === undefined || PLAIN_OPTIONS.has(connection)) return null;
+  const names = connection.split(",").map((name) => name.trim().toLowerCase());
   return names.some((name) => !PLAIN_OPTIONS.has(name)) ? new Set(names) : null;
 }
 
@@ -58,6 +43,8 @@ export type Framing = "kept" | "chunked" | "empty";
 export interface ForwardFields {
   /** Of the request that came. */
   readonly fields: RawFields;
+  /** All that `Connection` says among them. */
+  readonly connection: string | undefined;
   /** Authority of the target. */
   readonly host: string;
   /** Name of the session's cookie. */
@@ -79,7 +66,7 @@ export interface ForwardFields {
  */
 export function forwardFields(of: ForwardFields): string[] {
   const { fields, sessLabel, sessionId } = of;
-  const named = namedByConnection(fields);
+  const named = namedBy(of.connection);
   const out: string[] = ["Host", of.host];
   let cookieAt = -1;
   for (let at = 0; at < fields.length; at += 2) {
@@ -109,11 +96,16 @@ export function forwardFields(of: ForwardFields): string[] {
  * The fields of the answer to the caller: those of the target, without what belongs to that hop, and without
  * `X-Access-Proxy-Error`, which this proxy alone may set.
  *
+ * @param connection all that `Connection` says among them
  * @param hiddenCookie name of a cookie whose `Set-Cookie` stays here; null hides none
  * @see TA cooperation, section 4.7
  */
-export function relayFields(fields: RawFields, hiddenCookie: string | null): string[] {
-  const named = namedByConnection(fields);
+export function relayFields(
+  fields: RawFields,
+  connection: string | undefined,
+  hiddenCookie: string | null,
+): string[] {
+  const named = namedBy(connection);
   const out: string[] = [];
   for (let at = 0; at < fields.length; at += 2) {
     const field = fields[at] as string;

@@ -43,6 +43,7 @@ const WRONG: Readonly<Record<string, readonly [string, RegExp]>> = {
   "bench:micro": ["--only=nothing", /--only nothing: known are header_encode, /],
   "bench:gate": ["--seconds=0", /--seconds takes a number above 0/],
   "bench:gate:selftest": ["--no-such-flag", /'--no-such-flag'/],
+  "bench:access-proxy": ["--limit=0", /--limit takes a number above 0/],
   "bench:keys": ["--limit=-1", /--limit takes a number above 0/],
   "bench:matrix": ["word", /'word'/],
   "bench:storm": ["--end=SIGHUP", /--end SIGHUP: known are SIGKILL, SIGTERM/],

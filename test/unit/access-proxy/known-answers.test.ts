@@ -187,6 +187,7 @@ const CALL = [
   ...["X-Access-Proxy-Users", UNSIGNED.users1.text],
 ];
 const FORWARD = {
+  connection: undefined,
   fields: CALL,
   host: "to.example",
   sessLabel: "Edo-Cooperation",
