@@ -1,5 +1,6 @@
 import type { Server, ServerResponse } from "node:http";
 import type { Logger } from "pino";
+import { SlotList } from "../core/slot-list.ts";
 import { type CallerAuth, localCallers, namingUs, unixSocketCallers } from "./callers.ts";
 import type { DestinationPolicy } from "./destinations.ts";
 import { AccessProxy } from "./handler.ts";
@@ -165,7 +166,7 @@ class App implements AccessProxyApp {
   readonly #server: Server;
   readonly #internal: Server;
   readonly #hosts: Set<string>;
-  readonly #running = new Set<ServerResponse>();
+  readonly #running = new SlotList<ServerResponse>();
   readonly #sweep: NodeJS.Timeout;
   #lastEnded: () => void = () => {};
   #stopped: Promise<void> | null = null;
@@ -284,10 +285,10 @@ class App implements AccessProxyApp {
   }
 
   #began(answer: ServerResponse): void {
-    this.#running.add(answer);
+    const slot = this.#running.add(answer);
     if (this.#stopped !== null) answer.shouldKeepAlive = false;
     answer.once("close", () => {
-      this.#running.delete(answer);
+      this.#running.remove(slot);
       if (this.#stopped === null) return;
       // Its connection is idle once this turn is over.
       setImmediate(() => this.#server.closeIdleConnections());

@@ -2,6 +2,7 @@ import type { ClientRequest } from "node:http";
 import type { Socket } from "node:net";
 import type { TLSSocket } from "node:tls";
 import { monotonicClock } from "../core/clock.ts";
+import { type Slot, SlotList } from "../core/slot-list.ts";
 import { AccessProxyError } from "./errors.ts";
 
 export interface HeadLimitsOptions {
@@ -32,7 +33,7 @@ function isConnecting(socket: Socket | null): boolean {
 /** Limits of time up to an answer's head: to be connected, and to be answered once no byte can be sent any more. */
 export class HeadLimits {
   readonly #options: HeadLimitsOptions;
-  readonly #awaited = new Set<AwaitedHead>();
+  readonly #awaited = new SlotList<AwaitedHead>();
   readonly #timer: NodeJS.Timeout;
 
   constructor(options: HeadLimitsOptions) {
@@ -43,16 +44,14 @@ export class HeadLimits {
     this.#timer = setInterval(() => this.#look(), lookMs).unref();
   }
 
-  begin(out: ClientRequest): AwaitedHead {
+  begin(out: ClientRequest): Slot<AwaitedHead> {
     const { now } = monotonicClock;
-    const awaited = { out, since: now(), isConnected: false, bytesWritten: 0 };
-    this.#awaited.add(awaited);
-    return awaited;
+    return this.#awaited.add({ out, since: now(), isConnected: false, bytesWritten: 0 });
   }
 
   /** Whether it was still waited for. */
-  end(awaited: AwaitedHead): boolean {
-    return this.#awaited.delete(awaited);
+  end(awaited: Slot<AwaitedHead>): boolean {
+    return this.#awaited.remove(awaited);
   }
 
   close(): void {

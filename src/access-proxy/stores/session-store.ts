@@ -37,7 +37,7 @@ export class SqliteSessions implements SessionStore {
   readonly #sessionsMax: number;
   readonly #cachedMax: number;
   readonly #wallNow: () => number;
-  /** The one used last is the last. */
+  /** The one used last is the last, once half of the places are taken. */
   readonly #cache = new Map<string, Cached>();
   /** As far as this process knows; set right by each sweep. */
   #count = 0;
@@ -61,9 +61,13 @@ export class SqliteSessions implements SessionStore {
   get(key: string): Answer<ProxySession | undefined> {
     const cached = this.#cache.get(key);
     if (cached === undefined) return this.#fetch(key);
-    this.#cache.delete(key);
-    if (cached.keepUntil <= this.#wallNow()) return undefined;
-    this.#cache.set(key, cached);
+    const isOver = cached.keepUntil <= this.#wallNow();
+    // Order counts once places are short; a small map that is changed at each call would make garbage that grows old.
+    if (isOver || this.#cache.size > this.#cachedMax / 2) {
+      this.#cache.delete(key);
+      if (isOver) return undefined;
+      this.#cache.set(key, cached);
+    }
     return cached.session;
   }
 
