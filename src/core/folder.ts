@@ -12,7 +12,8 @@ import { dirname } from "node:path";
 export function makeFolder(folder: string, mode: number): boolean {
   if (isFolder(folder)) return false;
   const parent = dirname(folder);
-  if (parent !== folder) makeFolder(parent, mode);
+  // What is there and no folder makes the next line fail as ENOTDIR.
+  if (parent !== folder && !isThere(parent)) makeFolder(parent, mode);
   try {
     mkdirSync(folder, { mode });
     return true;
@@ -25,4 +26,8 @@ export function makeFolder(folder: string, mode: number): boolean {
 
 function isFolder(path: string): boolean {
   return statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
+}
+
+function isThere(path: string): boolean {
+  return statSync(path, { throwIfNoEntry: false }) !== undefined;
 }
