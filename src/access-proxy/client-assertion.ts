@@ -1,6 +1,7 @@
 import { importJWK, type JWK, SignJWT } from "jose";
+import type { SigningAlgorithm } from "../core/signing-algorithms.ts";
 import { AccessProxyError } from "./errors.ts";
-import { chooseKey, type SigningAlgorithm } from "./key-choice.ts";
+import { chooseKey } from "./key-choice.ts";
 import type { KeyStore } from "./ports.ts";
 import { randomString } from "./random-string.ts";
 

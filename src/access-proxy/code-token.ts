@@ -1,5 +1,6 @@
 import { compactVerify, decodeProtectedHeader, importJWK, type JWK } from "jose";
-import { chooseKey, isSigningAlgorithm } from "./key-choice.ts";
+import { isSigningAlgorithm } from "../core/signing-algorithms.ts";
+import { chooseKey } from "./key-choice.ts";
 import { decodePart } from "./unsigned-jwt.ts";
 
 /** What a code token of one ID provider must say. */

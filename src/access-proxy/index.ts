@@ -1,4 +1,10 @@
 /** The access proxy: the calling side of TA cooperation, as a handler for `node:http`, and as a server with stores of its own. */
+
+export {
+  isSigningAlgorithm,
+  SIGNING_ALGORITHMS,
+  type SigningAlgorithm,
+} from "../core/signing-algorithms.ts";
 export type { Accounts, Principal, RelatedAccount } from "./accounts.ts";
 export { type AccessProxyApp, type AccessProxyAppOptions, startAccessProxy } from "./app.ts";
 export type { CallPath } from "./call.ts";
@@ -36,13 +42,7 @@ export {
   type CallOutcome,
 } from "./handler.ts";
 export { readKeys } from "./idp-keys.ts";
-export {
-  chooseKey,
-  isSigningAlgorithm,
-  type KeyWish,
-  SIGNING_ALGORITHMS,
-  type SigningAlgorithm,
-} from "./key-choice.ts";
+export { chooseKey, type KeyWish } from "./key-choice.ts";
 export { MemorySessions } from "./memory-sessions.ts";
 export { ACCESS_PROXY_DEFAULTS, type AccessProxyOptions } from "./options.ts";
 export type {

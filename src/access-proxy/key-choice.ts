@@ -1,23 +1,5 @@
 import type { JWK } from "jose";
-
-/** The algorithms that JWTs are signed and checked with: asymmetric ones alone. */
-export const SIGNING_ALGORITHMS = [
-  "RS256",
-  "RS384",
-  "RS512",
-  "PS256",
-  "PS384",
-  "PS512",
-  "ES256",
-  "ES384",
-  "ES512",
-] as const;
-
-export type SigningAlgorithm = (typeof SIGNING_ALGORITHMS)[number];
-
-export function isSigningAlgorithm(name: unknown): name is SigningAlgorithm {
-  return (SIGNING_ALGORITHMS as readonly unknown[]).includes(name);
-}
+import type { SigningAlgorithm } from "../core/signing-algorithms.ts";
 
 const CURVES: Readonly<Record<string, string>> = {
   ES256: "P-256",

@@ -1,7 +1,7 @@
+import type { SigningAlgorithm } from "../core/signing-algorithms.ts";
 import type { DestinationPolicy } from "./destinations.ts";
 import type { EdgeAccess } from "./edge.ts";
 import type { HashAlgorithm } from "./half-hash.ts";
-import type { SigningAlgorithm } from "./key-choice.ts";
 
 /**
  * Everything that an access proxy is told. Times in milliseconds, sizes in bytes.

@@ -1,3 +1,5 @@
+import type { HashAlgorithm } from "../access-proxy/index.ts";
+import { SIGNING_ALGORITHMS } from "../core/signing-algorithms.ts";
 import { choice, count, duration, file, list, multiline, size, text, toggle } from "./kinds.ts";
 import {
   DAY,
@@ -17,18 +19,7 @@ const PROXY: readonly SettingsCommand[] = ["access-proxy"];
 const commands = { commands: PROXY };
 const readable = { commands: PROXY, mustBeReadable: true };
 
-const ALGORITHMS = [
-  "RS256",
-  "RS384",
-  "RS512",
-  "PS256",
-  "PS384",
-  "PS512",
-  "ES256",
-  "ES384",
-  "ES512",
-] as const;
-const HASHES = ["SHA256", "SHA384", "SHA512"] as const;
+const HASHES = ["SHA256", "SHA384", "SHA512"] as const satisfies readonly HashAlgorithm[];
 
 const PARTIES = {
   listenSocket: optional(
@@ -59,7 +50,7 @@ const PARTIES = {
   ),
   sigAlg: setting(
     "Access proxy",
-    choice(ALGORITHMS),
+    choice(SIGNING_ALGORITHMS),
     "RS256",
     "Algorithm that client assertions are signed with.",
     commands,

@@ -10,3 +10,10 @@ export function isPlaceholder(text: string): boolean {
   if (/^(.)\1*$/s.test(text)) return true;
   return WORDS.test(text.toLowerCase().replace(/[^0-9a-z]/g, ""));
 }
+
+const PART = /change[-_ ]?me|place[-_ ]?holder|password|example|replace[-_ ]?(?:me|this)/i;
+
+/** Whether such words stand anywhere in a text that should be random. */
+export function holdsPlaceholder(text: string): boolean {
+  return PART.test(text);
+}

@@ -1,7 +1,7 @@
 import { createPublicKey } from "node:crypto";
 import { calculateJwkThumbprint, type JWK } from "jose";
 import { type NewKeyKind, newPrivateKey } from "../../core/new-private-key.ts";
-import type { SigningAlgorithm } from "../key-choice.ts";
+import type { SigningAlgorithm } from "../../core/signing-algorithms.ts";
 
 /** A new pair of keys as JWKs with `kid`, `alg` and `use`. */
 export interface NewKey {

@@ -1,3 +1,5 @@
+import { holdsPlaceholder } from "../../core/placeholder.ts";
+
 /** One key of a ring. */
 export interface RingKey {
   /** Public: it stands in what was made with the key. */
@@ -25,7 +27,6 @@ export const KEY_ID = "[A-Za-z0-9_-]{1,16}";
 const ENTRY = new RegExp(`^(${KEY_ID}):(\\S+)$`);
 const HEX = /^(?:[0-9a-f]{2})+$/i;
 const BASE64 = /^[A-Za-z0-9+/_-]+={0,2}$/;
-const PLACEHOLDER = /change[-_ ]?me|place[-_ ]?holder|password|example|replace[-_ ]?(?:me|this)/i;
 /** 32 random bytes have fewer than this many different values once in 10^20 rings. */
 const DIFFERENT_BYTES_MIN = 16;
 
@@ -45,7 +46,7 @@ export function readKeyRing(text: string): KeyRingReading {
     const bytes = decode(encoded);
     if (bytes === null) return refused(`${where}: neither base64 nor hex`);
     if (bytes.length < KEY_BYTES_MIN) return refused(`${where}: shorter than 32 bytes`);
-    const isPlaceholder = PLACEHOLDER.test(encoded) || PLACEHOLDER.test(bytes.toString("latin1"));
+    const isPlaceholder = [encoded, bytes.toString("latin1")].some(holdsPlaceholder);
     if (isPlaceholder || new Set(bytes).size < DIFFERENT_BYTES_MIN) {
       return refused(`${where}: a placeholder, not a random key`);
     }

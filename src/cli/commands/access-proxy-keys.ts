@@ -3,26 +3,15 @@ import { join } from "node:path";
 import { Command, Option } from "commander";
 import { ConfigError } from "../../core/errors.ts";
 import { makeFolder } from "../../core/folder.ts";
+import { SIGNING_ALGORITHMS, type SigningAlgorithm } from "../../core/signing-algorithms.ts";
 import { type Output, print } from "../print.ts";
 
 interface NewKeyFlags {
-  readonly alg: (typeof ALGORITHMS)[number];
+  readonly alg: SigningAlgorithm;
   readonly folder: string;
   readonly kid?: string;
   readonly json?: boolean;
 }
-
-const ALGORITHMS = [
-  "RS256",
-  "RS384",
-  "RS512",
-  "PS256",
-  "PS384",
-  "PS512",
-  "ES256",
-  "ES384",
-  "ES512",
-] as const;
 
 /** `hawser access-proxy keys`: the TA's own keys. */
 export function accessProxyKeysCommand(output: Output): Command {
@@ -30,7 +19,9 @@ export function accessProxyKeysCommand(output: Output): Command {
   keys
     .command("new")
     .description("Put a new private key into a folder (mode 0600), and print the public one as JWK")
-    .addOption(new Option("--alg <alg>", "what it signs with").choices(ALGORITHMS).default("ES256"))
+    .addOption(
+      new Option("--alg <alg>", "what it signs with").choices(SIGNING_ALGORITHMS).default("ES256"),
+    )
     .requiredOption("--folder <folder>", "folder of private keys; made with mode 0700 if missing")
     .option("--kid <kid>", "its key id, which is the file's name, too (default: its thumbprint)")
     .option("--json", "print file and public key as one line of JSON")
