@@ -250,7 +250,9 @@ export class Call {
     }
   }
 
+  /** @throws AccessProxyError row E23 where the target has broken off while a session was kept: nobody would tell of it again */
   #relay(message: IncomingMessage): void {
+    if (message.destroyed) throw new AccessProxyError("ERR_ACCESS_PROXY_BAD_ANSWER");
     const answer = this.#answer;
     const { stripSessionCookie, sessLabel } = this.#context.options;
     const fields = relayFields(

@@ -261,6 +261,38 @@ test("a target that breaks off midway breaks the caller's answer off", async () 
   }
 });
 
+test("a target that breaks off while its session is kept: the caller is told, and does not wait for ever", async () => {
+  const held: import("node:net").Socket[] = [];
+  const sessions = {
+    get: () => undefined,
+    save: async () => {
+      const [socket] = held;
+      assert.ok(socket);
+      socket.destroy();
+      await once(socket, "close");
+      // A whole round trip later the proxy has seen it.
+      held.length = 0;
+      slow.answer = (_message, answer) => void answer.end();
+      await slow.call({ headers: ID });
+    },
+    deleteIf: () => undefined,
+    delete: () => undefined,
+  };
+  const slow = await startRig({ parts: { sessions } });
+  slow.answer = (_message, answer) => {
+    if (answer.socket !== null) held.push(answer.socket);
+    answer.writeHead(200, {
+      "Set-Cookie": "Edo-Cooperation=s; Max-Age=600",
+      "Content-Length": 100,
+    });
+    answer.write("some");
+  };
+  const answer = await slow.call({ headers: ID });
+  assert.equal(answer.status, 500);
+  assert.equal(answer.headers["x-access-proxy-error"], "destination did not give a valid response");
+  await slow.stop();
+});
+
 test("E31: a caller that goes away ends what runs for it, at the ID provider, at the target and midway", async () => {
   const idp = rig.idps.get("https://idp-a.example");
   assert.ok(idp);
