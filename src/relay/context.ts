@@ -15,7 +15,7 @@ import type { TunnelLog } from "./tunnel-log.ts";
 import type { Turn } from "./turn.ts";
 import type { Uws } from "./uws.ts";
 
-/** What the fronts and the tunnels of one relay share. Built once, by `relay.ts`. */
+/** What the fronts and the tunnels of one relay share. Built once, by `build-context.ts`. */
 export interface RelayContext {
   readonly options: RelayOptions;
   readonly muxOptions: MuxOptions;

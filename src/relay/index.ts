@@ -1,4 +1,5 @@
 /** The relay: device tunnels, the public edge and the internal API. */
+
 export {
   API_GATE_DEFAULTS,
   ApiGate,
@@ -9,6 +10,7 @@ export {
   type TunnelReportsOptions,
 } from "./api-gate/index.ts";
 export type { LineSink } from "./ascii-lines.ts";
+export type { RelayDeps } from "./build-context.ts";
 export { CredentialsFile } from "./credentials-file.ts";
 export { RELAY_ERRORS, type RelayErrorCode } from "./errors.ts";
 export { RELAY_DEFAULTS, type RelayOptions } from "./options.ts";
@@ -21,5 +23,5 @@ export type {
   TunnelListener,
   Verdict,
 } from "./ports.ts";
-export { type Relay, type RelayDeps, relayOptionsProblems, startRelay } from "./relay.ts";
+export { type Relay, relayOptionsProblems, startRelay } from "./relay.ts";
 export { SESSION_STORE_ERRORS } from "./session-store.ts";

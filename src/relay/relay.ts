@@ -1,51 +1,21 @@
-import { randomInt } from "node:crypto";
 import { BlockList, isIP } from "node:net";
-import pino, { type DestinationStream, type Logger } from "pino";
-import { ClientAddressRule } from "../core/client-address.ts";
-import { type Clock, monotonicClock } from "../core/clock.ts";
+import { setTimeout as wait } from "node:timers/promises";
 import { ConfigError, type ConfigProblem } from "../core/errors.ts";
-import { TimerWheel } from "../core/timer-wheel.ts";
-import { type MuxOptions, MuxPools, muxOptions, SessionCounters } from "../mux/index.ts";
-import { AccessLog } from "./access-log.ts";
-import { AsciiLines, type LineSink } from "./ascii-lines.ts";
+import { muxOptions } from "../mux/index.ts";
+import { buildContext, type RelayDeps } from "./build-context.ts";
 import { endRevoked } from "./close-tunnels.ts";
 import type { RelayContext } from "./context.ts";
 import { DescriptorGuard, type Pausable } from "./descriptor-guard.ts";
-import { DeviceFights } from "./device-fights.ts";
 import { registerEdge } from "./edge.ts";
-import { Forwarder } from "./forward.ts";
-import { HandshakeGuard } from "./handshake-guard.ts";
+import { sendGoAways } from "./go-aways.ts";
 import { registerInternal } from "./internal.ts";
 import { Listener } from "./listener.ts";
-import { RelayMetrics } from "./metrics.ts";
 import type { RelayOptions } from "./options.ts";
 import { PeerAddresses } from "./peer-address.ts";
-import type { CallerGate, GateMemory, TunnelGate, TunnelListener } from "./ports.ts";
-import { KEEP_AWAKE_MS, lengthenResponseTimeout } from "./response-timeout.ts";
-import { InMemorySessionStore } from "./session-store.ts";
-import { CloseCode, type Tunnel } from "./tunnel.ts";
+import { lengthenResponseTimeout } from "./response-timeout.ts";
+import { CloseCode } from "./tunnel.ts";
 import { registerTunnelEndpoint } from "./tunnel-endpoint.ts";
-import { TunnelLog } from "./tunnel-log.ts";
-import { Turn } from "./turn.ts";
-import { loadUws, uwsAdapted } from "./uws.ts";
-
-/** What a relay is given besides its options. */
-export interface RelayDeps {
-  readonly tunnelGate: TunnelGate;
-  readonly callerGate: CallerGate;
-  /** Told when the API server says that something has changed; absent where the gates remember nothing. */
-  readonly gateMemory?: GateMemory;
-  /** Told of tunnels that come up and end. */
-  readonly tunnelListener?: TunnelListener;
-  readonly logger: Logger;
-  /**
-   * Where access lines and those of tunnels go, in blocks of bytes, when the logger's level lets `info` through. Default: to the logger's
-   * destination, as text.
-   */
-  readonly accessLines?: LineSink;
-  /** Default: the process's monotonic clock. */
-  readonly clock?: Clock;
-}
+import { uwsAdapted } from "./uws.ts";
 
 /** A running relay. */
 export interface Relay {
@@ -110,9 +80,8 @@ const TICK_MS = 250;
 /** How often expired sessions are looked for, and how many are removed at a time. */
 const EXPIRY_MS = 1_000;
 const EXPIRED_AT_ONCE_MAX = 500;
-/** GoAways in a second while draining: a relay beside us must be able to take the devices in. */
-const GO_AWAYS_PER_SECOND = 1_000;
-const GO_AWAY_TICK_MS = 50;
+/** How often a relay that drains looks whether anything is left. */
+const DRAIN_TICK_MS = 50;
 /** What the secret must have at least. */
 const SECRET_BYTES_MIN = { loopback: 16, elsewhere: 32 };
 
@@ -143,82 +112,6 @@ export function relayOptionsProblems(options: RelayOptions): ConfigProblem[] {
     problems.push({ setting, problem: "TLS needs a certificate and a key" });
   }
   return problems;
-}
-
-/** The logs of frequent lines, with pino's prepared bindings, so that their lines look like pino's own. */
-function lineLogsOf(
-  logger: Logger,
-  sink: LineSink | undefined,
-  turn: Turn,
-): Pick<RelayContext, "accessLog" | "tunnelLog"> {
-  const internals = logger as unknown as Record<symbol, unknown>;
-  const destination = internals[pino.symbols.streamSym] as DestinationStream;
-  const bindings = internals[pino.symbols.chindingsSym];
-  const lines = new AsciiLines(
-    sink ?? { write: (bytes) => destination.write(Buffer.from(bytes).toString("utf8")) },
-  );
-  const enabled = logger.isLevelEnabled("info");
-  const prepared = typeof bindings === "string" ? bindings : "";
-  return {
-    accessLog: new AccessLog(lines, enabled, prepared, () => turn.wallNow),
-    tunnelLog: new TunnelLog(lines, enabled, prepared),
-  };
-}
-
-function addMuxCounters(metrics: RelayMetrics, tally: SessionCounters): void {
-  metrics.addCounter(
-    "hawser_relay_window_stalls_total",
-    "Times that a stream to a device ran out of credit.",
-    () => tally.windowStalls,
-  );
-  metrics.addCounter(
-    "hawser_relay_protocol_errors_total",
-    "Tunnels closed because their device broke a rule of yamux.",
-    () => tally.protocolErrors,
-  );
-}
-
-function buildContext(options: RelayOptions, mux: MuxOptions, deps: RelayDeps): RelayContext {
-  const clock = deps.clock ?? monotonicClock;
-  const log = deps.logger;
-  const tally = new SessionCounters();
-  const metrics = new RelayMetrics();
-  addMuxCounters(metrics, tally);
-  const turn = new Turn(clock);
-  const store = new InMemorySessionStore<Tunnel>(clock, {
-    onCloseError: (tunnel, error) =>
-      log.warn({ device: tunnel.deviceId, err: error }, "close failed"),
-  });
-  const context: Omit<RelayContext, "forwarder"> & { forwarder: Forwarder | null } = {
-    options,
-    muxOptions: mux,
-    uws: loadUws({ headBytesMax: options.headBytesMax }),
-    log,
-    clock,
-    metrics,
-    ...lineLogsOf(log, deps.accessLines, turn),
-    store,
-    displaced: new Set(),
-    handshakes: new HandshakeGuard(clock, {
-      handshakesPerSecondMax: options.handshakesPerSecondMax,
-      failedHandshakesPerMinuteMax: options.failedHandshakesPerMinuteMax,
-    }),
-    fights: new DeviceFights(clock),
-    tunnelGate: deps.tunnelGate,
-    callerGate: deps.callerGate,
-    gateMemory: deps.gateMemory ?? null,
-    tunnelListener: deps.tunnelListener ?? null,
-    pools: new MuxPools({ tally }),
-    wheel: new TimerWheel(clock.now()),
-    turn,
-    clientAddress: new ClientAddressRule(options.trustedProxyCidrs),
-    forwarder: null,
-    responseAwakeMs: KEEP_AWAKE_MS.SHORT,
-    draining: false,
-  };
-  // The forwarder needs the context, and the context the forwarder.
-  context.forwarder = new Forwarder(context as RelayContext);
-  return context as RelayContext;
 }
 
 /**
@@ -264,21 +157,6 @@ export async function startRelay(options: RelayOptions, deps: RelayDeps): Promis
     edge.close();
     throw error;
   }
-}
-
-/** `items` in random order, in place. */
-function shuffle<T>(items: T[]): T[] {
-  for (let last = items.length - 1; last > 0; last--) {
-    const other = randomInt(last + 1);
-    const item = items[last] as T;
-    items[last] = items[other] as T;
-    items[other] = item;
-  }
-  return items;
-}
-
-function wait(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms));
 }
 
 class RunningRelay implements Relay {
@@ -415,9 +293,9 @@ class RunningRelay implements Relay {
     const startedAt = performance.now();
     const leftMs = (): number => Math.max(0, options.drainMs - (performance.now() - startedAt));
     log.info({ tunnels: store.size, requests: forwarder.running }, "relay drains");
-    await this.#sendGoAways(leftMs);
+    await sendGoAways(store, leftMs, () => this.#isClosing);
     while ((forwarder.running > 0 || metrics.tunnels > 0) && leftMs() > 0 && !this.#isClosing) {
-      await wait(Math.min(GO_AWAY_TICK_MS, leftMs()));
+      await wait(Math.min(DRAIN_TICK_MS, leftMs()));
     }
     if (!this.#isClosing) {
       log.info({ tunnels: metrics.tunnels, requests: forwarder.running }, "relay drained");
@@ -427,20 +305,6 @@ class RunningRelay implements Relay {
 
   get #isClosing(): boolean {
     return this.#closing !== null;
-  }
-
-  /** Tells the devices in random order to go, spread over time, so that they do not all arrive elsewhere at once. */
-  async #sendGoAways(leftMs: () => number): Promise<void> {
-    const tunnels = shuffle([...this.#context.store.handles()]);
-    const spreadMs = Math.min((tunnels.length * 1_000) / GO_AWAYS_PER_SECOND, leftMs() / 2);
-    const steps = Math.max(1, Math.floor(spreadMs / GO_AWAY_TICK_MS));
-    const perStep = Math.ceil(tunnels.length / steps);
-    for (let next = 0; next < tunnels.length && !this.#isClosing; next += perStep) {
-      if (next > 0) await wait(GO_AWAY_TICK_MS);
-      for (const tunnel of tunnels.slice(next, next + perStep)) {
-        tunnel.drain(CloseCode.RESTART, "relay restarts", leftMs());
-      }
-    }
   }
 
   async #close(): Promise<void> {
