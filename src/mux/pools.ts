@@ -3,15 +3,19 @@ import type { SessionCounters } from "./counters.ts";
 import { BATCH_BYTES } from "./options.ts";
 import type { Session } from "./session.ts";
 
-/** Room for bytes that must outlive a call: bytes[start, end) are in use. Linked into one queue at a time. */
+/**
+ * Room for bytes that must outlive a call: bytes[start, end) are in use. Linked into one queue at a time. Before `start`
+ * there is always room for a frame header, so that what lies in it can leave from where it lies.
+ */
 export class Chunk {
   readonly bytes: Uint8Array;
-  start = 0;
-  end = 0;
+  start = HEADER_BYTES;
+  end = HEADER_BYTES;
   next: Chunk | null = null;
 
-  constructor(size: number) {
-    this.bytes = new Uint8Array(size);
+  /** @param room bytes that it can hold */
+  constructor(room: number) {
+    this.bytes = new Uint8Array(HEADER_BYTES + room);
   }
 }
 
@@ -41,9 +45,9 @@ export class PongRing {
 const MIB = 1024 * 1024;
 /** A session that holds more than this is a candidate when the whole process is short of room. */
 const HEAVY_BYTES = MIB;
-/** Sizes of pooled chunks, and how many of each stay for the next use. */
-const CHUNK_SIZES = [1024, 16 * 1024, 64 * 1024] as const;
-const CHUNKS_KEPT = [1024, 256, 64] as const;
+/** Room of pooled chunks, and how many of each stay for the next use: 21 MiB at most. */
+const CHUNK_ROOMS = [1024, 16 * 1024, 64 * 1024, 128 * 1024, 256 * 1024] as const;
+const CHUNKS_KEPT = [1024, 256, 64, 32, 32] as const;
 /** Most turns bring a session a few requests: a small batch does, and hundreds of them stay in the cache. */
 const SMALL_BATCH_BYTES = 4 * 1024;
 /** Batch buffers of each size that stay for the next use: 4 MiB of either. */
@@ -61,6 +65,13 @@ export interface PoolLimits {
   batchBuffers?: number;
   /** Counts what all sessions see and do, in place of 200 bytes of counts in each session that was ever used. */
   tally?: SessionCounters;
+}
+
+/** Which of `CHUNK_ROOMS` is the least for `bytes` bytes; the largest for more than it has room for. */
+function kindOfChunk(bytes: number): number {
+  let kind = 0;
+  while (kind < CHUNK_ROOMS.length - 1 && bytes > (CHUNK_ROOMS[kind] ?? 0)) kind += 1;
+  return kind;
 }
 
 /** What the sessions of one process share: buffers, and budgets of memory. */
@@ -82,7 +93,7 @@ export class MuxPools {
   chunksOut = 0;
   private readonly smallBatches: Buffer[] = [];
   private readonly batches: Buffer[] = [];
-  private readonly chunks: [Chunk[], Chunk[], Chunk[]] = [[], [], []];
+  private readonly chunks: readonly Chunk[][] = CHUNK_ROOMS.map(() => []);
   private readonly pongRings: PongRing[] = [];
   private readonly heavy = new Set<Session>();
 
@@ -116,21 +127,21 @@ export class MuxPools {
     }
   }
 
-  /** A chunk for `bytes` bytes, or as much of them as the largest size has room for. */
+  /** A chunk for `bytes` bytes, or as much of them as the largest has room for. */
   takeChunk(bytes: number): Chunk {
     this.chunksOut += 1;
-    const size = bytes <= CHUNK_SIZES[0] ? 0 : bytes <= CHUNK_SIZES[1] ? 1 : 2;
-    return this.chunks[size].pop() ?? new Chunk(CHUNK_SIZES[size]);
+    const kind = kindOfChunk(bytes);
+    return this.chunks[kind]?.pop() ?? new Chunk(CHUNK_ROOMS[kind] ?? bytes);
   }
 
   giveChunk(chunk: Chunk): void {
     this.chunksOut -= 1;
-    chunk.start = 0;
-    chunk.end = 0;
+    chunk.start = HEADER_BYTES;
+    chunk.end = HEADER_BYTES;
     chunk.next = null;
-    const length = chunk.bytes.length;
-    const size = length === CHUNK_SIZES[0] ? 0 : length === CHUNK_SIZES[1] ? 1 : 2;
-    if (this.chunks[size].length < CHUNKS_KEPT[size]) this.chunks[size].push(chunk);
+    const kind = kindOfChunk(chunk.bytes.length - HEADER_BYTES);
+    const kept = this.chunks[kind];
+    if (kept !== undefined && kept.length < (CHUNKS_KEPT[kind] ?? 0)) kept.push(chunk);
   }
 
   takePongRing(): PongRing {

@@ -10,6 +10,7 @@ import {
 } from "./constants.ts";
 import { encodeHeader } from "./frame.ts";
 import { localFinSent } from "./lifecycle.ts";
+import type { Chunk } from "./pools.ts";
 import { Phase, type Session } from "./session.ts";
 import type { Stream } from "./stream.ts";
 import { sendableBytes } from "./window.ts";
@@ -225,6 +226,17 @@ function sendAlone(
   afterSend(session, result, HEADER_BYTES + length);
 }
 
+/** One frame as one message, its header written into the room before the payload. What was batched goes before it. */
+function sendInPlace(session: Session, stream: Stream, chunk: Chunk, length: number): void {
+  sendBatch(session);
+  if (stream.closed) return;
+  chargeFrame(session, stream, length);
+  const from = chunk.start - HEADER_BYTES;
+  encodeHeader(chunk.bytes, from, FrameType.DATA, 0, stream.id, length);
+  const result = session.transport.send(chunk.bytes.subarray(from, chunk.start + length));
+  afterSend(session, result, HEADER_BYTES + length);
+}
+
 /** Keeps bytes[at…] until credit, transport and turn allow. */
 function enqueue(stream: Stream, bytes: Uint8Array, at: number): boolean {
   const { session } = stream;
@@ -312,7 +324,7 @@ function sendQueued(session: Session, stream: Stream, queue: ByteQueue, most: nu
   const piece = Math.min(head.end - head.start, most);
   // Alone on the line, a large piece leaves from where it lies. Frames were cut for the gateway before.
   if (piece >= LARGE_WRITE_BYTES && session.ringHead === session.ringTail) {
-    sendAlone(session, stream, head.bytes, head.start, piece);
+    sendInPlace(session, stream, head, piece);
     if (stream.closed) return false;
     queue.drop(session.pools, piece);
     session.queuedBytes -= piece;

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { ByteQueue } from "../../../src/mux/byte-queue.ts";
+import { HEADER_BYTES } from "../../../src/mux/constants.ts";
 import { MuxPools, PongRing } from "../../../src/mux/pools.ts";
 
 const bytes = (length: number) => Uint8Array.from({ length }, (_, at) => (at * 7) & 0xff);
@@ -60,11 +61,10 @@ test("of the rings for pongs 256 are kept for the next use", () => {
 test("chunks and batches are used again", () => {
   const pools = new MuxPools();
   const chunk = pools.takeChunk(5_000);
-  assert.equal(chunk.bytes.length, 16_384);
-  chunk.end = 7;
+  chunk.end += 7;
   pools.giveChunk(chunk);
   assert.equal(pools.takeChunk(16_384), chunk);
-  assert.equal(chunk.end, 0);
+  assert.equal(chunk.end, chunk.start);
   for (const [bytes, size] of [
     [4_096, 4_096],
     [4_097, 65_548],
@@ -75,6 +75,35 @@ test("chunks and batches are used again", () => {
     assert.equal(pools.takeBatch(bytes), batch);
   }
   assert.equal(pools.batchesOut, 2);
+});
+
+test("a chunk has room for what was asked for, up to 256 KiB, and for a header before it", () => {
+  const pools = new MuxPools();
+  for (const [bytes, room] of [
+    [1, 1_024],
+    [1_025, 16_384],
+    [16_385, 65_536],
+    [65_537, 131_072],
+    [131_073, 262_144],
+    [1_000_000, 262_144],
+  ] as const) {
+    const chunk = pools.takeChunk(bytes);
+    assert.equal(chunk.start, HEADER_BYTES);
+    assert.equal(chunk.bytes.length - chunk.start, room);
+  }
+});
+
+test("what the pools keep of chunks is bounded: 21 MiB", () => {
+  const pools = new MuxPools();
+  let kept = 0;
+  for (const room of [1_024, 16_384, 65_536, 131_072, 262_144]) {
+    const chunks = Array.from({ length: 1_100 }, () => pools.takeChunk(room));
+    for (const chunk of chunks) pools.giveChunk(chunk);
+    const known = new Set(chunks);
+    const again = Array.from({ length: 1_100 }, () => pools.takeChunk(room));
+    kept += room * again.filter((chunk) => known.has(chunk)).length;
+  }
+  assert.equal(kept, 21 * 1024 * 1024);
 });
 
 test("the pool is short when more batches are out than it allows", () => {
