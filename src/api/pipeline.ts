@@ -4,6 +4,7 @@ import { assert } from "../core/assert.ts";
 import type { ClientAddressRule } from "../core/client-address.ts";
 import type { Clock } from "../core/clock.ts";
 import type { RequestIds } from "../core/request-ids.ts";
+import { SlotList } from "../core/slot-list.ts";
 import { logFailure, logRequest } from "./access-log.ts";
 import { bodyOf, checked, parsePairs } from "./body.ts";
 import type { ByteAnswer } from "./byte-answer.ts";
@@ -59,7 +60,7 @@ interface Matched {
 export class Pipeline {
   readonly #deps: PipelineDeps;
   readonly #fixed: FixedFields;
-  readonly #running = new Set<Exchange>();
+  readonly #running = new SlotList<Exchange>();
   /** By connection, in the order of their requests. */
   readonly #bySocket = new WeakMap<object, Exchange[]>();
   #isStopping = false;
@@ -145,17 +146,16 @@ export class Pipeline {
       awaitsContinue,
       fixed: this.#fixed,
     });
-    this.#running.add(exchange);
-    const pipelined = this.#bySocket.get(request.socket) ?? [];
+    const running = this.#running.add(exchange);
+    const pipelined = this.#pipelinedOn(request.socket);
     pipelined.push(exchange);
-    this.#bySocket.set(request.socket, pipelined);
     // A client that leaves midway is seen at the response's end; without a listener it would end the process.
     request.on("error", () => {});
     response.on("error", () => {});
     response.on("finish", () => this.#linger(request));
     response.on("close", () => {
       exchange.ended();
-      this.#running.delete(exchange);
+      this.#running.remove(running);
       pipelined.splice(pipelined.indexOf(exchange), 1);
       const now = clock.now();
       logRequest(logger, exchange, now);
@@ -165,6 +165,14 @@ export class Pipeline {
     });
     if (this.#isStopping) closeAfter(response);
     return exchange;
+  }
+
+  #pipelinedOn(socket: object): Exchange[] {
+    const known = this.#bySocket.get(socket);
+    if (known !== undefined) return known;
+    const pipelined: Exchange[] = [];
+    this.#bySocket.set(socket, pipelined);
+    return pipelined;
   }
 
   /** The rest of a body that nobody reads is dropped for a while, so that the client gets to read its answer. */

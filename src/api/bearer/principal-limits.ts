@@ -24,8 +24,12 @@ const MINUTE_MS = 60_000;
 const KEY_WARNING_MS = 14 * 24 * 60 * 60_000;
 
 interface Bucket {
+  readonly name: string;
   tokens: number;
   filledAt: number;
+  /** Its neighbours in the order of the last request. */
+  older: Bucket | null;
+  newer: Bucket | null;
 }
 
 /**
@@ -36,8 +40,13 @@ export class PrincipalLimits implements PrincipalGate {
   readonly #now: () => number;
   readonly #rates: RequestRates;
   readonly #callersMax: number;
-  /** In the order of the last request. */
   readonly #buckets = new Map<string, Bucket>();
+  /**
+   * The caller that was silent longest, and the last one. A Map that holds this order is changed by each request, and its
+   * dead tables keep alive what the collector would have dropped.
+   */
+  #oldest: Bucket | null = null;
+  #newest: Bucket | null = null;
 
   constructor({ now, rates = REQUEST_RATES, callersMax = CALLERS_MAX }: PrincipalLimitOptions) {
     this.#now = now;
@@ -73,22 +82,42 @@ export class PrincipalLimits implements PrincipalGate {
   #bucketOf({ tenantId, kind, ref }: Principal, perMinute: number, now: number): Bucket {
     const name = `${tenantId}\0${kind}\0${ref}`;
     const known = this.#buckets.get(name);
-    this.#buckets.delete(name);
-    const bucket = known ?? { tokens: perMinute, filledAt: now };
+    const bucket = known ?? this.#remember(name, perMinute, now);
+    if (bucket !== this.#newest) this.#heardOf(bucket);
     // A clock that is set back fills nothing, and takes nothing away.
     const filled = (Math.max(0, now - bucket.filledAt) * perMinute) / MINUTE_MS;
     bucket.tokens = Math.min(perMinute, bucket.tokens + filled);
     bucket.filledAt = now;
-    this.#buckets.set(name, bucket);
-    if (this.#buckets.size > this.#callersMax) this.#forgetFirst();
     return bucket;
   }
 
-  #forgetFirst(): void {
-    for (const name of this.#buckets.keys()) {
-      this.#buckets.delete(name);
-      return;
+  #remember(name: string, tokens: number, filledAt: number): Bucket {
+    if (this.#buckets.size >= this.#callersMax && this.#oldest !== null) {
+      this.#buckets.delete(this.#oldest.name);
+      this.#unlink(this.#oldest);
     }
+    const bucket = { name, tokens, filledAt, older: null, newer: null };
+    this.#buckets.set(name, bucket);
+    return bucket;
+  }
+
+  #heardOf(bucket: Bucket): void {
+    this.#unlink(bucket);
+    bucket.older = this.#newest;
+    if (this.#newest === null) this.#oldest = bucket;
+    else this.#newest.newer = bucket;
+    this.#newest = bucket;
+  }
+
+  /** Does nothing to one that is not linked. */
+  #unlink(bucket: Bucket): void {
+    const { older, newer } = bucket;
+    if (older !== null) older.newer = newer;
+    else if (this.#oldest === bucket) this.#oldest = newer;
+    if (newer !== null) newer.older = older;
+    else if (this.#newest === bucket) this.#newest = older;
+    bucket.older = null;
+    bucket.newer = null;
   }
 }
 

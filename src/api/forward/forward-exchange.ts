@@ -1,5 +1,6 @@
 import type { Logger } from "pino";
 import type { ByteAnswerUser } from "../byte-answer.ts";
+import type { Running } from "../context.ts";
 import { apiError, unauthenticated } from "../errors.ts";
 import type {
   AnswerHead,
@@ -22,6 +23,8 @@ const IDEMPOTENT: ReadonlySet<string> = new Set(["GET", "HEAD", "PUT", "DELETE"]
 
 /** What {@link ForwardExchange} is made from. */
 export interface ForwardExchangeOptions {
+  /** By what the endings know in whose name it runs. */
+  readonly ref: string;
   readonly call: Pick<Call, "request" | "method" | "answer" | "fail">;
   readonly place: DevicePlace;
   /** Target as the device sees it. */
@@ -38,7 +41,8 @@ export interface ForwardExchangeOptions {
  * One request to a device on its way over the relay, and the answer back. Neither is gathered: each side is as fast as the
  * slower end lets it be. An answer that breaks off cuts the client's connection; a client that leaves ends the request.
  */
-export class ForwardExchange implements RelayExchange, ByteAnswerUser {
+export class ForwardExchange implements RelayExchange, ByteAnswerUser, Running {
+  readonly ref: string;
   readonly takesChunks: boolean;
   readonly #options: ForwardExchangeOptions;
   readonly #hasBody: boolean;
@@ -48,6 +52,7 @@ export class ForwardExchange implements RelayExchange, ByteAnswerUser {
 
   constructor(options: ForwardExchangeOptions) {
     const { answer, request } = options.call;
+    this.ref = options.ref;
     this.#options = options;
     this.#hasBody = hasBody(request);
     this.takesChunks = answer.takesChunks;
