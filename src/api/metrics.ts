@@ -34,7 +34,7 @@ export class ApiMetrics implements HttpObserver, IdpObserver {
   readonly #requests: Counter<"class" | "status">;
   readonly #durations: Histogram<"class">;
   /** The two above by class and status, so that a request does not look labels up; as few as there are of these. */
-  readonly #over = new Map<string, OverMetrics>();
+  readonly #over = new Map<string, Map<number, OverMetrics>>();
   readonly #events: Counter<"event">;
   readonly #signIns: Counter<"result">;
   readonly #signInResults = new Set<string>();
@@ -83,17 +83,20 @@ export class ApiMetrics implements HttpObserver, IdpObserver {
 
   requestOver(routeClass: RouteClass | "", status: number, totalMs: number): void {
     const name = routeClass === "" ? "none" : routeClass;
-    const label = `${name} ${status}`;
-    let over = this.#over.get(label);
-    if (over === undefined) {
-      over = {
-        requests: this.#requests.labels({ class: name, status: String(status) }),
-        durations: this.#durations.labels({ class: name }),
-      };
-      this.#over.set(label, over);
-    }
+    const over = this.#over.get(name)?.get(status) ?? this.#overOf(name, status);
     over.requests.inc();
     over.durations.observe(totalMs / 1_000);
+  }
+
+  #overOf(name: string, status: number): OverMetrics {
+    const over = {
+      requests: this.#requests.labels({ class: name, status: String(status) }),
+      durations: this.#durations.labels({ class: name }),
+    };
+    const byStatus = this.#over.get(name) ?? new Map<number, OverMetrics>();
+    byStatus.set(status, over);
+    this.#over.set(name, byStatus);
+    return over;
   }
 
   /** Counts an event of the audit log. */

@@ -5,7 +5,7 @@ import type { ClientAddressRule } from "../core/client-address.ts";
 import type { Clock } from "../core/clock.ts";
 import type { RequestIds } from "../core/request-ids.ts";
 import { SlotList } from "../core/slot-list.ts";
-import { logFailure, logRequest } from "./access-log.ts";
+import { logFailure, RequestLog } from "./access-log.ts";
 import { bodyOf, checked, parsePairs } from "./body.ts";
 import type { ByteAnswer } from "./byte-answer.ts";
 import { corsHeaders, isPreflight } from "./cors.ts";
@@ -19,7 +19,7 @@ import { decidePath, type PathDecision } from "./path.ts";
 import type { HttpObserver, Principal } from "./ports.ts";
 import { PROBLEM_TYPE, problemOf, problemPage } from "./problem.ts";
 import { empty, type Reply, setHeaders } from "./reply.ts";
-import { checkFields, fieldOf, linesOf } from "./request-fields.ts";
+import { checkFields, fieldOf, hasBody, linesOf } from "./request-fields.ts";
 import type { Call, Route } from "./route.ts";
 import type { Router } from "./router.ts";
 import { securityHeaders } from "./security-headers.ts";
@@ -60,6 +60,7 @@ interface Matched {
 export class Pipeline {
   readonly #deps: PipelineDeps;
   readonly #fixed: FixedFields;
+  readonly #requestLog: RequestLog;
   readonly #running = new SlotList<Exchange>();
   /** By connection, in the order of their requests. */
   readonly #bySocket = new WeakMap<object, Exchange[]>();
@@ -68,6 +69,7 @@ export class Pipeline {
   constructor(deps: PipelineDeps) {
     this.#deps = deps;
     this.#fixed = fixedFields(deps);
+    this.#requestLog = new RequestLog(deps.logger);
   }
 
   /** Requests whose response is not over. */
@@ -137,11 +139,12 @@ export class Pipeline {
   }
 
   #begin(request: IncomingMessage, response: ServerResponse, awaitsContinue: boolean): Exchange {
-    const { addresses, requestIds, clock, logger, observer } = this.#deps;
+    const { addresses, requestIds, clock, observer } = this.#deps;
     const peer = request.socket.remoteAddress ?? "";
+    const forwardedFor = addresses.trusts(peer) ? linesOf(request, "x-forwarded-for") : "";
     const exchange = new Exchange(request, response, {
       requestId: requestIds.accept(fieldOf(request, "x-request-id")),
-      address: addresses.clientOf(peer, linesOf(request, "x-forwarded-for")),
+      address: addresses.clientOf(peer, forwardedFor),
       startedAt: clock.now(),
       awaitsContinue,
       fixed: this.#fixed,
@@ -150,15 +153,15 @@ export class Pipeline {
     const pipelined = this.#pipelinedOn(request.socket);
     pipelined.push(exchange);
     // A client that leaves midway is seen at the response's end; without a listener it would end the process.
-    request.on("error", () => {});
-    response.on("error", () => {});
-    response.on("finish", () => this.#linger(request));
+    request.on("error", ignore);
+    response.on("error", ignore);
+    if (hasBody(request)) response.on("finish", () => this.#linger(request));
     response.on("close", () => {
       exchange.ended();
       this.#running.remove(running);
       pipelined.splice(pipelined.indexOf(exchange), 1);
       const now = clock.now();
-      logRequest(logger, exchange, now);
+      this.#requestLog.write(exchange, now);
       const status = response.headersSent ? response.statusCode : 499;
       observer?.requestOver(exchange.route?.class ?? "", status, now - exchange.startedAt);
       if (this.#isStopping) request.socket.destroySoon();
@@ -335,6 +338,8 @@ function fixedFields({ isHttps, options }: PipelineDeps): FixedFields {
     },
   };
 }
+
+function ignore(): void {}
 
 function closeAfter(response: ServerResponse): void {
   if (!response.headersSent) response.setHeader("connection", "close");

@@ -82,11 +82,26 @@ export function forwardRoute(context: ApiContext, options: ForwardOptions): Rout
     const target = `/${call.tail}`;
     const { prefix: relayPrefix, authorization, forwards: connections } = relay;
     heads ??= new RequestHeads({ base, relayPrefix, authorization });
-    const named = { requestId, address, deviceId, place, target, tenantName, userId };
-    const head = heads.write({ request, method, ...named });
+    const head = heads.write({
+      request,
+      method,
+      requestId,
+      address,
+      deviceId,
+      place,
+      target,
+      tenantName,
+      userId,
+    });
     const entered = limits.enter(tenant);
     const exchange = new ForwardExchange({
-      ...{ ref: runningName(principal), call, place, target, head, connections, logger },
+      ref: runningName(principal),
+      call,
+      place,
+      target,
+      head,
+      connections,
+      logger,
       onOver: () => {
         context.endings.over(running);
         recheck.end(asked);
