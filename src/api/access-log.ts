@@ -80,18 +80,17 @@ export class RequestLog {
     const { destination, level, time, bindings } = this.#parts;
     const { response, route, principal } = exchange;
     const status = response.headersSent ? response.statusCode : 499;
-    const code = exchange.code === "" ? "" : `,"code":${quoted(exchange.code)}`;
+    const code = exchange.code === "" ? "" : `,"code":"${exchange.code}"`;
     const cut = response.writableFinished ? "" : ',"cut":true';
     // On the wire, head included.
     const bytesOut = Math.max(0, exchange.bytesWritten - exchange.bytesWrittenBefore);
     const totalUs = Math.round((nowMs - exchange.startedAt) * 1_000);
-    const who = `,"request_id":${quoted(exchange.requestId)},"client":${quoted(exchange.address)}`;
-    const what = `,"method":${quoted(exchange.method)},"path":${quoted(loggablePath(exchange.path))}`;
-    const where = `,"route":"${route?.path ?? ""}","class":"${route?.class ?? ""}"`;
-    const by = `,"principal":${quoted(principal?.ref ?? "")}`;
-    const figures = `,"status":${status}${code}${cut},"bytes_out":${bytesOut},"total_us":${totalUs}`;
+    const path = quoted(loggablePath(exchange.path));
+    const by = quoted(principal?.ref ?? "");
+    // Ids, addresses and methods that got this far are plain.
+    const { requestId, address, method } = exchange;
     destination.write(
-      `${level}${time()}${bindings}${who}${what}${where}${by}${figures},"msg":"request"}\n`,
+      `${level}${time()}${bindings},"request_id":"${requestId}","client":"${address}","method":"${method}","path":${path},"route":"${route?.path ?? ""}","class":"${route?.class ?? ""}","principal":${by},"status":${status}${code}${cut},"bytes_out":${bytesOut},"total_us":${totalUs},"msg":"request"}\n`,
     );
   }
 }

@@ -159,7 +159,8 @@ export class Pipeline {
     response.on("close", () => {
       exchange.ended();
       this.#running.remove(running);
-      pipelined.splice(pipelined.indexOf(exchange), 1);
+      if (pipelined[0] === exchange) pipelined.shift();
+      else pipelined.splice(pipelined.indexOf(exchange), 1);
       const now = clock.now();
       this.#requestLog.write(exchange, now);
       const status = response.headersSent ? response.statusCode : 499;

@@ -213,7 +213,10 @@ export class RelayConnection implements TurnWriter {
 
   #read(bytes: Buffer, length: number): void {
     try {
-      if (this.#exchange === null) throw new AnswerFault("bytes that nobody asked for");
+      // What comes before the request has left answers another one.
+      if (this.#exchange === null || this.#waiting !== "") {
+        throw new AnswerFault("bytes that nobody asked for");
+      }
       if (this.#head === null) this.#readHead(bytes, length);
       else this.#readBody(bytes, 0, length);
     } catch (error) {
