@@ -8,7 +8,7 @@ const LOG_BYTES_MAX = 16_777_216;
  * tenth of the API server's time when every line was one.
  */
 const BLOCK_BYTES = 65_536;
-const WAIT_MS = 50;
+const WAIT_MS = 40;
 /** Lines of text become bytes together, once they have so many characters or the turn of a timer has come. */
 const TEXT_CHARACTERS = 8_192;
 const TEXT_WAIT_MS = 10;
