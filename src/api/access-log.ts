@@ -1,4 +1,4 @@
-import type { Logger } from "pino";
+import { type DestinationStream, type Logger, pino } from "pino";
 import type { Exchange } from "./exchange.ts";
 
 const PATH_CHARACTERS_MAX = 256;
@@ -13,6 +13,8 @@ export function loggablePath(path: string): string {
 
 /** A text with the secret parts of all tokens of ours cut off. */
 export function withoutTokens(text: string): string {
+  // Each of them has one.
+  if (!text.includes("_")) return text;
   return text.replace(TOKENS, (_all, prefix, id, code) =>
     code === undefined ? `${prefix}_${id}` : `${code}_`,
   );
@@ -36,31 +38,65 @@ export function logFailure(log: Logger, requestId: string, error: unknown): void
   log.error({ request_id: requestId, fault }, "request failed");
 }
 
+/** What a pino logger has prepared of its lines. */
+interface LineParts {
+  readonly destination: DestinationStream;
+  /** `{"level":30` */
+  readonly level: string;
+  /** `,"time":1700000000000` */
+  readonly time: () => string;
+  /** `,"pid":1,"hostname":"h"` */
+  readonly bindings: string;
+}
+
+const INFO = 30;
+/** Texts that stand in a line as they are. */
+const PLAIN = /^[\x20\x21\x23-\x5b\x5d-\x7e]*$/;
+
 /**
- * One line a request, when its response is over. It has no query, no field of the request but its method, and names
- * the caller by its public reference.
+ * One line a request, when its response is over, in pino's shape. It has no query, no field of the request but its method,
+ * and names the caller by its public reference.
  */
-export function logRequest(log: Logger, exchange: Exchange, nowMs: number): void {
-  const { response, route, principal } = exchange;
-  const isOver = response.writableFinished;
-  log.info(
-    {
-      request_id: exchange.requestId,
-      client: exchange.address,
-      method: exchange.method,
-      path: loggablePath(exchange.path),
-      route: route?.path ?? "",
-      class: route?.class ?? "",
-      principal: principal?.ref ?? "",
-      status: response.headersSent ? response.statusCode : 499,
-      ...(exchange.code === "" ? {} : { code: exchange.code }),
-      ...(isOver ? {} : { cut: true }),
-      // On the wire, head included.
-      bytes_out: Math.max(0, exchange.bytesWritten - exchange.bytesWrittenBefore),
-      total_us: Math.round((nowMs - exchange.startedAt) * 1_000),
-    },
-    "request",
-  );
+export class RequestLog {
+  readonly #logger: Logger;
+  readonly #parts: LineParts;
+
+  constructor(logger: Logger) {
+    const internals = logger as unknown as Record<symbol, unknown>;
+    const { streamSym, lsCacheSym, timeSym, chindingsSym } = pino.symbols as Record<string, symbol>;
+    const of = (name: symbol | undefined): unknown => (name === undefined ? null : internals[name]);
+    this.#logger = logger;
+    this.#parts = {
+      destination: of(streamSym) as DestinationStream,
+      level: (of(lsCacheSym) as Record<number, string>)[INFO] ?? "",
+      time: of(timeSym) as () => string,
+      bindings: of(chindingsSym) as string,
+    };
+  }
+
+  /** @param nowMs of the pipeline's clock */
+  write(exchange: Exchange, nowMs: number): void {
+    if (this.#logger.levelVal > INFO) return;
+    const { destination, level, time, bindings } = this.#parts;
+    const { response, route, principal } = exchange;
+    const status = response.headersSent ? response.statusCode : 499;
+    const code = exchange.code === "" ? "" : `,"code":"${exchange.code}"`;
+    const cut = response.writableFinished ? "" : ',"cut":true';
+    // On the wire, head included.
+    const bytesOut = Math.max(0, exchange.bytesWritten - exchange.bytesWrittenBefore);
+    const totalUs = Math.round((nowMs - exchange.startedAt) * 1_000);
+    const path = quoted(loggablePath(exchange.path));
+    const by = quoted(principal?.ref ?? "");
+    // Ids, addresses and methods that got this far are plain.
+    const { requestId, address, method } = exchange;
+    destination.write(
+      `${level}${time()}${bindings},"request_id":"${requestId}","client":"${address}","method":"${method}","path":${path},"route":"${route?.path ?? ""}","class":"${route?.class ?? ""}","principal":${by},"status":${status}${code}${cut},"bytes_out":${bytesOut},"total_us":${totalUs},"msg":"request"}\n`,
+    );
+  }
+}
+
+function quoted(text: string): string {
+  return PLAIN.test(text) ? `"${text}"` : JSON.stringify(text);
 }
 
 /** The line of an answer to bytes that never became a request. */

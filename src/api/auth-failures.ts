@@ -73,7 +73,7 @@ export class AuthFailures {
 
 /** What attempts are counted by: the address itself, or the first 64 bits of one of IPv6 in its shortest spelling. */
 export function networkOf(address: string): string {
-  if (!isIPv6(address)) return address;
+  if (!address.includes(":") || !isIPv6(address)) return address;
   const [left = "", right] = address.split("::");
   const before = left === "" ? [] : left.split(":");
   const after = right === undefined || right === "" ? [] : right.split(":");

@@ -1,6 +1,7 @@
 import { type IncomingMessage, type ServerResponse, STATUS_CODES } from "node:http";
 import type { Socket } from "node:net";
 import { isBodiless } from "../core/http1/rules.ts";
+import { atTurnEnd, type TurnWriter } from "./turn-end.ts";
 
 /** Fields of all answers of a listener, as they stand in a head. */
 export interface FixedLines {
@@ -38,12 +39,59 @@ export interface AnsweredRequest {
 
 const NO_CONTENT = 204;
 
+/** How the head of an answer begins: the same each time that a device says the same. */
+export class HeadStart implements AnswerFraming {
+  readonly status: number;
+  /** Fields, each with its CR LF, without framing and without what every answer has; checked by the caller. */
+  readonly lines: string;
+  /** `Content-Security-Policy`; null for that of our own answers. */
+  readonly policy: string | null;
+  readonly contentLength: number;
+  readonly isChunked: boolean;
+  #text = "";
+  /** What `#text` was made with. */
+  #fixed: FixedLines | null = null;
+
+  constructor(status: number, lines: string, policy: string | null, framing: AnswerFraming) {
+    this.status = status;
+    this.lines = lines;
+    this.policy = policy;
+    this.contentLength = framing.contentLength;
+    this.isChunked = framing.isChunked;
+  }
+
+  /** Up to the fields of one answer alone, for a client that reads the chunked coding. */
+  text(fixed: FixedLines): string {
+    if (this.#fixed === fixed) return this.#text;
+    const { contentLength, isChunked } = this;
+    let framed = "";
+    if (contentLength >= 0) framed = this.status === NO_CONTENT ? "" : lengthLine(contentLength);
+    else if (isChunked) framed = CHUNKED;
+    this.#fixed = fixed;
+    // In one piece: a text that was put together is copied anew by each answer that it is part of.
+    this.#text = Buffer.from(this.#with(framed, fixed), "latin1").toString("latin1");
+    return this.#text;
+  }
+
+  /** The same for an answer without a body, or for a client that does not read the chunked coding. */
+  unchunkedText(fixed: FixedLines): string {
+    return this.contentLength >= 0 ? this.text(fixed) : this.#with("", fixed);
+  }
+
+  #with(framed: string, fixed: FixedLines): string {
+    const reason = STATUS_CODES[this.status] ?? "Unknown";
+    return `HTTP/1.1 ${this.status} ${reason}\r\n${this.lines}${framed}${fixed.lines}content-security-policy: ${this.policy ?? fixed.policy}\r\n`;
+  }
+}
+
+const CHUNKED = "transfer-encoding: chunked\r\n";
+
 /**
  * An answer whose bytes its handler has: the head is one text, the body passes as it is, and an answer that is there as a
  * whole leaves in one write. To node:http it is an answer as any other: what it says of itself (`headersSent`,
  * `writableEnded`, `writableFinished`) holds, and its end makes way for the connection's next request.
  */
-export class ByteAnswer {
+export class ByteAnswer implements TurnWriter {
   readonly #request: IncomingMessage;
   readonly #response: NodeResponse;
   readonly #answered: AnsweredRequest;
@@ -51,6 +99,8 @@ export class ByteAnswer {
   /** What was written while earlier answers of the connection were not out. */
   #early: (string | Buffer)[] | null = null;
   #isLast = false;
+  /** A whole answer that leaves at the end of the turn. */
+  #whole = "";
 
   constructor(answered: AnsweredRequest) {
     this.#answered = answered;
@@ -81,26 +131,27 @@ export class ByteAnswer {
   }
 
   /**
-   * A whole answer.
+   * A whole answer. It leaves at the end of the turn.
    *
-   * @param lines fields, each with its CR LF, without framing and without what every answer has; checked by the caller
-   * @param policy `Content-Security-Policy`; null for that of our own answers
-   * @param body one character a byte, framed as `framing` says
+   * @param body one character a byte, framed as `start` says
    */
-  whole(
-    status: number,
-    lines: string,
-    policy: string | null,
-    framing: AnswerFraming,
-    body: string,
-  ): void {
-    this.#write(this.#head(status, lines, policy, framing) + body);
+  whole(start: HeadStart, body: string): void {
+    this.#whole = this.#head(start) + body;
+    this.#response.finished = true;
+    atTurnEnd(this);
+  }
+
+  flush(): void {
+    const whole = this.#whole;
+    this.#whole = "";
+    if (this.#response.destroyed) return;
+    this.#write(whole);
     this.end();
   }
 
   /** The head of an answer that goes on with {@link write} and {@link end}. */
-  begin(status: number, lines: string, policy: string | null, framing: AnswerFraming): void {
-    this.#write(this.#head(status, lines, policy, framing));
+  begin(start: HeadStart): void {
+    this.#write(this.#head(start));
   }
 
   /** False where {@link ByteAnswerUser.answerOnDrain} is to be waited for. See {@link isWaiting} for whose the bytes are. */
@@ -128,22 +179,19 @@ export class ByteAnswer {
     this.#user?.answerOnClose();
   }
 
-  #head(status: number, lines: string, policy: string | null, framing: AnswerFraming): string {
+  #head(start: HeadStart): string {
     const { fixedLines } = this.#answered;
     const response = this.#response;
+    const { status, contentLength, isChunked } = start;
     const hasNoBody = isBodiless(status, this.#request.method === "HEAD");
-    const { contentLength, isChunked } = framing;
-    let framed = "";
-    let isEndKnown = true;
-    if (contentLength >= 0) framed = status === NO_CONTENT ? "" : lengthLine(contentLength);
-    else if (!hasNoBody && isChunked && this.takesChunks) framed = "transfer-encoding: chunked\r\n";
-    else isEndKnown = hasNoBody;
+    const takesAll = !hasNoBody && this.takesChunks;
+    const isEndKnown = contentLength >= 0 || hasNoBody || (isChunked && takesAll);
+    const begun = takesAll ? start.text(fixedLines) : start.unchunkedText(fixedLines);
     const isAsked = response.getHeader("connection") === "close";
     this.#isLast = isAsked || !isEndKnown || !response.shouldKeepAlive;
     const connection = this.#isLast ? "connection: close\r\n" : fixedLines.keepAlive;
     const own = this.#answered.ownLines();
-    const reason = STATUS_CODES[status] ?? "Unknown";
-    const head = `HTTP/1.1 ${status} ${reason}\r\n${lines}${framed}${fixedLines.lines}content-security-policy: ${policy ?? fixedLines.policy}\r\n${own}${dateLine()}${connection}\r\n`;
+    const head = `${begun}${own}${dateLine()}${connection}\r\n`;
     response.statusCode = status;
     // What `headersSent` goes by.
     response._header = head;

@@ -1,5 +1,6 @@
 import type { Logger } from "pino";
 import type { CredentialChanges } from "../core/contract.ts";
+import type { Slot } from "../core/slot-list.ts";
 import type { Asker, Principal } from "./ports.ts";
 import type { RelayClient } from "./relay-client.ts";
 import type { Store, TenantId } from "./store/index.ts";
@@ -56,8 +57,18 @@ export interface RelayChanges {
 export interface Endings {
   /** Cuts what runs in the name of these principals, by their `ref`. */
   end(refs: Iterable<string>): void;
-  /** Calls back once when the principal ends. The function returned takes that back. */
-  onEnd(ref: string, callback: () => void): () => void;
+  /** Something begins to run: it is cut once when its principal ends, unless it is over before. */
+  begin(running: Running): Slot<Running>;
+  /** It runs no longer. Idempotent. */
+  over(slot: Slot<Running>): void;
+}
+
+/** What runs in the name of a principal. */
+export interface Running {
+  /** Of the principal. */
+  readonly ref: string;
+  /** Its principal has ended. */
+  cut(): void;
 }
 
 /** The actor that a principal is in the audit log: the person behind a session, else the credential's reference. */

@@ -1,31 +1,31 @@
-import type { Endings } from "./context.ts";
+import { type Slot, SlotList } from "../core/slot-list.ts";
+import type { Endings, Running } from "./context.ts";
 
-/** Keeps the callbacks of what runs, by principal. It grows with what runs and with nothing else. */
+/**
+ * Keeps what runs, and nothing else. Things begin and end all the time and principals hardly ever end: so that the former
+ * costs little, the latter looks at all that runs.
+ */
 export class RunningByPrincipal implements Endings {
-  readonly #callbacks = new Map<string, Set<() => void>>();
+  readonly #running = new SlotList<Running>();
 
-  /** Principals in whose name something runs. */
+  /** What runs. */
   get size(): number {
-    return this.#callbacks.size;
+    return this.#running.size;
   }
 
   end(refs: Iterable<string>): void {
-    for (const ref of refs) {
-      const callbacks = this.#callbacks.get(ref);
-      this.#callbacks.delete(ref);
-      for (const callback of callbacks ?? []) callback();
+    const ended = new Set(refs);
+    // One that is cut may end others, which then are not in the list any more.
+    for (const slot of this.#running.slots()) {
+      if (ended.has(slot.value.ref) && this.#running.remove(slot)) slot.value.cut();
     }
   }
 
-  onEnd(ref: string, callback: () => void): () => void {
-    const callbacks = this.#callbacks.get(ref) ?? new Set();
-    callbacks.add(callback);
-    this.#callbacks.set(ref, callbacks);
-    return () => {
-      callbacks.delete(callback);
-      if (callbacks.size === 0 && this.#callbacks.get(ref) === callbacks) {
-        this.#callbacks.delete(ref);
-      }
-    };
+  begin(running: Running): Slot<Running> {
+    return this.#running.add(running);
+  }
+
+  over(slot: Slot<Running>): void {
+    this.#running.remove(slot);
   }
 }

@@ -1,6 +1,6 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { type AnsweredRequest, ByteAnswer, type FixedLines } from "./byte-answer.ts";
-import type { Asker, Principal } from "./ports.ts";
+import type { Asker, Passed, Principal } from "./ports.ts";
 import { type ReplyHeaders, setHeaders } from "./reply.ts";
 import type { Route } from "./route.ts";
 
@@ -26,7 +26,6 @@ export class Exchange implements Asker, AnsweredRequest {
   readonly request: IncomingMessage;
   readonly requestId: string;
   readonly address: string;
-  readonly userAgent: string;
   readonly method: string;
   readonly startedAt: number;
   readonly bytesWrittenBefore: number;
@@ -42,8 +41,9 @@ export class Exchange implements Asker, AnsweredRequest {
   awaitsContinue: boolean;
   readonly #response: ServerResponse;
   readonly #fixed: FixedFields;
-  /** Fields of this answer alone. */
-  readonly #own: Record<string, string | readonly string[]>;
+  /** Fields of this answer alone, beside its id and what its gate says; null for none. */
+  #own: Record<string, string | readonly string[]> | null = null;
+  #passed: Passed | null = null;
   /** The fields are set on the response. */
   #isPrepared = false;
   #freshCookie: (() => string | null) | null = null;
@@ -56,13 +56,15 @@ export class Exchange implements Asker, AnsweredRequest {
     this.#response = response;
     this.requestId = facts.requestId;
     this.address = facts.address;
-    this.userAgent = (request.headers["user-agent"] ?? "").slice(0, 256);
     this.method = request.method ?? "";
     this.startedAt = facts.startedAt;
     this.bytesWrittenBefore = request.socket.bytesWritten;
     this.awaitsContinue = facts.awaitsContinue;
     this.#fixed = facts.fixed;
-    this.#own = { "x-request-id": facts.requestId };
+  }
+
+  get userAgent(): string {
+    return (this.request.headers["user-agent"] ?? "").slice(0, 256);
   }
 
   /** The response; the fields of every answer are not set on it yet. */
@@ -79,7 +81,9 @@ export class Exchange implements Asker, AnsweredRequest {
   #prepare(): void {
     this.#isPrepared = true;
     setHeaders(this.#response, this.#fixed.headers);
-    setHeaders(this.#response, this.#own);
+    this.#response.setHeader("x-request-id", this.requestId);
+    if (this.#passed !== null) setHeaders(this.#response, this.#passed.headers);
+    if (this.#own !== null) setHeaders(this.#response, this.#own);
   }
 
   /** The answer for a handler that has its bytes. */
@@ -103,8 +107,14 @@ export class Exchange implements Asker, AnsweredRequest {
 
   /** Adds to the fields of every answer to this request, errors included. The head is not sent. */
   addHeaders(headers: ReplyHeaders): void {
-    Object.assign(this.#own, headers);
+    this.#own = { ...this.#own, ...headers };
     if (this.#isPrepared) setHeaders(this.#response, headers);
+  }
+
+  /** The same with what the gate says. */
+  setPassed(passed: Passed): void {
+    this.#passed = passed;
+    if (this.#isPrepared) setHeaders(this.#response, passed.headers);
   }
 
   /** For an error in place of the answer that was begun: sets the fields of every answer, and no others. */
@@ -117,10 +127,12 @@ export class Exchange implements Asker, AnsweredRequest {
   }
 
   ownLines(): string {
-    const cookie = this.#own["set-cookie"] === undefined ? this.#freshCookie?.() : null;
+    const own = this.#own;
+    const cookie = own?.["set-cookie"] === undefined ? this.#freshCookie?.() : null;
     let lines = typeof cookie === "string" ? `set-cookie: ${cookie}\r\n` : "";
-    for (const name in this.#own) {
-      const value = this.#own[name];
+    lines += `x-request-id: ${this.requestId}\r\n${this.#passed?.lines ?? ""}`;
+    for (const name in own) {
+      const value = own[name];
       if (typeof value === "string") lines += `${name}: ${value}\r\n`;
       else for (const each of value ?? []) lines += `${name}: ${each}\r\n`;
     }

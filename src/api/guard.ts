@@ -116,8 +116,9 @@ export class RouteGuard {
   #count(exchange: Exchange, principal: Principal): void {
     const { gate } = this.#deps;
     if (gate === undefined) return;
-    const { headers, retryAfter } = gate.pass(principal);
-    exchange.addHeaders(headers);
+    const passed = gate.pass(principal);
+    const { retryAfter } = passed;
+    exchange.setPassed(passed);
     if (retryAfter === 0) return;
     this.#tell(exchange, "excess_rate_limit_exceeded", "principal");
     const detail = "Too many requests with these credentials.";

@@ -13,7 +13,9 @@ const SIGN_IN_RESULTS_MAX = 64;
 
 /** What counts requests of one class and status. */
 interface OverMetrics {
-  readonly requests: Counter.Internal;
+  readonly status: string;
+  /** Since they were last read. */
+  count: number;
   readonly durations: Histogram.Internal<"class">;
 }
 
@@ -34,7 +36,7 @@ export class ApiMetrics implements HttpObserver, IdpObserver {
   readonly #requests: Counter<"class" | "status">;
   readonly #durations: Histogram<"class">;
   /** The two above by class and status, so that a request does not look labels up; as few as there are of these. */
-  readonly #over = new Map<string, OverMetrics>();
+  readonly #over = new Map<string, Map<number, OverMetrics>>();
   readonly #events: Counter<"event">;
   readonly #signIns: Counter<"result">;
   readonly #signInResults = new Set<string>();
@@ -48,6 +50,7 @@ export class ApiMetrics implements HttpObserver, IdpObserver {
       help: "Requests that are over, by class of their route and status; 499: the client left first.",
       labelNames: ["class", "status"],
       registers,
+      collect: () => this.#addRequests(),
     });
     this.#durations = new Histogram({
       name: "hawser_api_request_seconds",
@@ -83,17 +86,31 @@ export class ApiMetrics implements HttpObserver, IdpObserver {
 
   requestOver(routeClass: RouteClass | "", status: number, totalMs: number): void {
     const name = routeClass === "" ? "none" : routeClass;
-    const label = `${name} ${status}`;
-    let over = this.#over.get(label);
-    if (over === undefined) {
-      over = {
-        requests: this.#requests.labels({ class: name, status: String(status) }),
-        durations: this.#durations.labels({ class: name }),
-      };
-      this.#over.set(label, over);
-    }
-    over.requests.inc();
+    const over = this.#over.get(name)?.get(status) ?? this.#overOf(name, status);
+    over.count += 1;
     over.durations.observe(totalMs / 1_000);
+  }
+
+  #overOf(name: string, status: number): OverMetrics {
+    const over = {
+      status: String(status),
+      count: 0,
+      durations: this.#durations.labels({ class: name }),
+    };
+    const byStatus = this.#over.get(name) ?? new Map<number, OverMetrics>();
+    byStatus.set(status, over);
+    this.#over.set(name, byStatus);
+    return over;
+  }
+
+  /** What was counted here since it was last read. */
+  #addRequests(): void {
+    for (const [name, byStatus] of this.#over) {
+      for (const over of byStatus.values()) {
+        this.#requests.inc({ class: name, status: over.status }, over.count);
+        over.count = 0;
+      }
+    }
   }
 
   /** Counts an event of the audit log. */

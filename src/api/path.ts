@@ -54,7 +54,7 @@ export function decidePath(target: string, bytesMax: number, findTail: FindTail)
   const mark = target.indexOf("?");
   const path = mark < 0 ? target : target.slice(0, mark);
   const query = mark < 0 ? "" : target.slice(mark + 1);
-  if (!QUERY_CHARACTERS.test(query)) return refuse("character");
+  if (query !== "" && !QUERY_CHARACTERS.test(query)) return refuse("character");
   if (DOT_SEGMENT.test(path)) return refuse("dot_segment");
   const found = findTail(path);
   const tailStart = found < 0 ? path.length : found;
@@ -69,6 +69,7 @@ function refuse(fault: PathFault): PathDecision {
 function faultOfOwn(own: string): PathFault | null {
   if (!PATH_CHARACTERS.test(own)) return "character";
   if (own.includes("//")) return "empty_segment";
+  if (!own.includes("%")) return null;
   if (HIDDEN.test(own)) return "encoding";
   try {
     decodeURIComponent(own);
@@ -80,5 +81,6 @@ function faultOfOwn(own: string): PathFault | null {
 
 function faultOfTail(tail: string): PathFault | null {
   if (!TAIL_CHARACTERS.test(tail) || tail.includes("#")) return "character";
+  if (!tail.includes("%") && !tail.includes("\\")) return null;
   return BROKEN_ESCAPE.test(tail) || BACKSLASH_OR_NUL.test(tail) ? "encoding" : null;
 }

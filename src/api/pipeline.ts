@@ -4,7 +4,8 @@ import { assert } from "../core/assert.ts";
 import type { ClientAddressRule } from "../core/client-address.ts";
 import type { Clock } from "../core/clock.ts";
 import type { RequestIds } from "../core/request-ids.ts";
-import { logFailure, logRequest } from "./access-log.ts";
+import { SlotList } from "../core/slot-list.ts";
+import { logFailure, RequestLog } from "./access-log.ts";
 import { bodyOf, checked, parsePairs } from "./body.ts";
 import type { ByteAnswer } from "./byte-answer.ts";
 import { corsHeaders, isPreflight } from "./cors.ts";
@@ -18,7 +19,7 @@ import { decidePath, type PathDecision } from "./path.ts";
 import type { HttpObserver, Principal } from "./ports.ts";
 import { PROBLEM_TYPE, problemOf, problemPage } from "./problem.ts";
 import { empty, type Reply, setHeaders } from "./reply.ts";
-import { checkFields, fieldOf, linesOf } from "./request-fields.ts";
+import { checkFields, fieldOf, hasBody, linesOf } from "./request-fields.ts";
 import type { Call, Route } from "./route.ts";
 import type { Router } from "./router.ts";
 import { securityHeaders } from "./security-headers.ts";
@@ -59,7 +60,8 @@ interface Matched {
 export class Pipeline {
   readonly #deps: PipelineDeps;
   readonly #fixed: FixedFields;
-  readonly #running = new Set<Exchange>();
+  readonly #requestLog: RequestLog;
+  readonly #running = new SlotList<Exchange>();
   /** By connection, in the order of their requests. */
   readonly #bySocket = new WeakMap<object, Exchange[]>();
   #isStopping = false;
@@ -67,6 +69,7 @@ export class Pipeline {
   constructor(deps: PipelineDeps) {
     this.#deps = deps;
     this.#fixed = fixedFields(deps);
+    this.#requestLog = new RequestLog(deps.logger);
   }
 
   /** Requests whose response is not over. */
@@ -136,35 +139,44 @@ export class Pipeline {
   }
 
   #begin(request: IncomingMessage, response: ServerResponse, awaitsContinue: boolean): Exchange {
-    const { addresses, requestIds, clock, logger, observer } = this.#deps;
+    const { addresses, requestIds, clock, observer } = this.#deps;
     const peer = request.socket.remoteAddress ?? "";
+    const forwardedFor = addresses.trusts(peer) ? linesOf(request, "x-forwarded-for") : "";
     const exchange = new Exchange(request, response, {
       requestId: requestIds.accept(fieldOf(request, "x-request-id")),
-      address: addresses.clientOf(peer, linesOf(request, "x-forwarded-for")),
+      address: addresses.clientOf(peer, forwardedFor),
       startedAt: clock.now(),
       awaitsContinue,
       fixed: this.#fixed,
     });
-    this.#running.add(exchange);
-    const pipelined = this.#bySocket.get(request.socket) ?? [];
+    const running = this.#running.add(exchange);
+    const pipelined = this.#pipelinedOn(request.socket);
     pipelined.push(exchange);
-    this.#bySocket.set(request.socket, pipelined);
     // A client that leaves midway is seen at the response's end; without a listener it would end the process.
-    request.on("error", () => {});
-    response.on("error", () => {});
-    response.on("finish", () => this.#linger(request));
+    request.on("error", ignore);
+    response.on("error", ignore);
+    if (hasBody(request)) response.on("finish", () => this.#linger(request));
     response.on("close", () => {
       exchange.ended();
-      this.#running.delete(exchange);
-      pipelined.splice(pipelined.indexOf(exchange), 1);
+      this.#running.remove(running);
+      if (pipelined[0] === exchange) pipelined.shift();
+      else pipelined.splice(pipelined.indexOf(exchange), 1);
       const now = clock.now();
-      logRequest(logger, exchange, now);
+      this.#requestLog.write(exchange, now);
       const status = response.headersSent ? response.statusCode : 499;
       observer?.requestOver(exchange.route?.class ?? "", status, now - exchange.startedAt);
       if (this.#isStopping) request.socket.destroySoon();
     });
     if (this.#isStopping) closeAfter(response);
     return exchange;
+  }
+
+  #pipelinedOn(socket: object): Exchange[] {
+    const known = this.#bySocket.get(socket);
+    if (known !== undefined) return known;
+    const pipelined: Exchange[] = [];
+    this.#bySocket.set(socket, pipelined);
+    return pipelined;
   }
 
   /** The rest of a body that nobody reads is dropped for a while, so that the client gets to read its answer. */
@@ -327,6 +339,8 @@ function fixedFields({ isHttps, options }: PipelineDeps): FixedFields {
     },
   };
 }
+
+function ignore(): void {}
 
 function closeAfter(response: ServerResponse): void {
   if (!response.headersSent) response.setHeader("connection", "close");

@@ -115,12 +115,17 @@ export interface Authenticator {
 /** What follows from who is asking, whatever is asked. */
 export interface PrincipalGate {
   /** Counts one request of a caller that has proven who it is. Must not throw. */
-  pass(principal: Principal): {
-    /** Fields of whatever is answered, by their names in lower case. */
-    readonly headers: Readonly<Record<string, string>>;
-    /** Seconds until the next request would be taken; 0 where this one is. */
-    readonly retryAfter: number;
-  };
+  pass(principal: Principal): Passed;
+}
+
+/** What a {@link PrincipalGate} says of a request. */
+export interface Passed {
+  /** Fields of whatever is answered, by their names in lower case. */
+  readonly headers: Readonly<Record<string, string>>;
+  /** The same as they stand in a head, each with its CR LF. */
+  readonly lines: string;
+  /** Seconds until the next request would be taken; 0 where this one is. */
+  readonly retryAfter: number;
 }
 
 /** Whether requests can be served. `detail` is public: words such as `up`, never addresses or causes. */

@@ -110,13 +110,6 @@ function child(at: Node, segment: string): Node {
   return made;
 }
 
-/** The nodes that the next segment leads to, the best one first. */
-function next(at: Node, segment: string): Node[] {
-  const literal = at.literals.get(segment);
-  const nodes = literal === undefined ? [] : [literal];
-  return at.param === null || segment === "" ? nodes : [...nodes, at.param];
-}
-
 /** The routes of a path, and how many segments come before their tail; -1 where they have none. */
 interface Found {
   readonly methods: Map<string, Route>;
@@ -133,10 +126,12 @@ interface Located {
 function find(at: Node, segments: readonly string[], depth: number): Found | null {
   const segment = segments[depth];
   if (segment === undefined) return at.own.size > 0 ? { methods: at.own, depth: -1 } : null;
-  for (const deeper of next(at, segment)) {
-    const found = find(deeper, segments, depth + 1);
-    if (found !== null) return found;
-  }
+  const literal = at.literals.get(segment);
+  const byText = literal === undefined ? null : find(literal, segments, depth + 1);
+  if (byText !== null) return byText;
+  const { param } = at;
+  const byParam = param === null || segment === "" ? null : find(param, segments, depth + 1);
+  if (byParam !== null) return byParam;
   return at.tail.size > 0 ? { methods: at.tail, depth } : null;
 }
 

@@ -35,6 +35,11 @@ export class SlotList<T> implements Iterable<T> {
     return true;
   }
 
+  /** All places of this moment, to go through while values come and go. */
+  slots(): readonly Slot<T>[] {
+    return [...this.#slots];
+  }
+
   /** All values of this moment: they may go meanwhile. */
   [Symbol.iterator](): Iterator<T> {
     return this.#slots.map(({ value }) => value).values();

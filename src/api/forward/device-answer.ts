@@ -1,3 +1,4 @@
+import { HeadStart } from "../byte-answer.ts";
 import type { AnswerHead } from "../relay-http/index.ts";
 import { answerNames } from "./field-names.ts";
 
@@ -6,12 +7,15 @@ const VIA_RELAY = "1.1 hawser";
 /** Fields of the relay's own answers that a client is to see. */
 const RELAY_FIELDS: ReadonlySet<string> = new Set(["content-type", "retry-after", "allow"]);
 
+/** No script, no form, an origin of its own; and no page of others around it. */
+const DEVICE_CSP = "sandbox; frame-ancestors 'none'";
+
 /** What of an answer's head a client is told. */
 export interface ToldHead {
   /** False for an answer of the relay itself. */
   readonly isFromDevice: boolean;
-  /** Fields that pass as they are, each with its CR LF; framing is not among them. */
-  readonly lines: string;
+  /** With the fields that pass as they are. */
+  readonly start: HeadStart;
   /** `Location` and `Content-Location` of a device, to be checked. */
   readonly places: readonly { readonly name: string; readonly value: string }[];
 }
@@ -28,7 +32,8 @@ export function toldOf(head: AnswerHead): ToldHead {
   return told;
 }
 
-function toldOfDevice({ fields }: AnswerHead): ToldHead {
+function toldOfDevice(head: AnswerHead): ToldHead {
+  const { status, fields } = head;
   let lines = "";
   const places: { name: string; value: string }[] = [];
   for (const { name, value } of fields) {
@@ -39,15 +44,17 @@ function toldOfDevice({ fields }: AnswerHead): ToldHead {
     const plain = name.toLowerCase();
     if (plain === "location" || plain === "content-location") places.push({ name: plain, value });
   }
-  return { isFromDevice: true, lines, places };
+  const start = new HeadStart(status, lines, DEVICE_CSP, head);
+  return { isFromDevice: true, start, places };
 }
 
-function toldOfRelay({ fields }: AnswerHead): ToldHead {
+function toldOfRelay(head: AnswerHead): ToldHead {
+  const { status, fields } = head;
   let lines = "";
   for (const { name, value } of fields) {
     if (RELAY_FIELDS.has(name.toLowerCase())) lines += `${name}: ${value}\r\n`;
   }
-  return { isFromDevice: false, lines, places: [] };
+  return { isFromDevice: false, start: new HeadStart(status, lines, null, head), places: [] };
 }
 
 /** The relay's own line is the last of its name. */

@@ -1,5 +1,6 @@
 import type { Logger } from "pino";
-import type { ByteAnswerUser } from "../byte-answer.ts";
+import { type ByteAnswerUser, HeadStart } from "../byte-answer.ts";
+import type { Running } from "../context.ts";
 import { apiError, unauthenticated } from "../errors.ts";
 import type {
   AnswerHead,
@@ -15,13 +16,13 @@ import { forwardError } from "./errors.ts";
 import { type DevicePlace, ownLocation } from "./location.ts";
 import { RequestBody } from "./request-body.ts";
 
-/** No script, no form, an origin of its own; and no page of others around it. */
-const DEVICE_CSP = "sandbox; frame-ancestors 'none'";
 /** Methods whose request may be sent again where nobody knows whether it arrived. RFC 9110, section 9.2.2. */
 const IDEMPOTENT: ReadonlySet<string> = new Set(["GET", "HEAD", "PUT", "DELETE"]);
 
 /** What {@link ForwardExchange} is made from. */
 export interface ForwardExchangeOptions {
+  /** By what the endings know in whose name it runs. */
+  readonly ref: string;
   readonly call: Pick<Call, "request" | "method" | "answer" | "fail">;
   readonly place: DevicePlace;
   /** Target as the device sees it. */
@@ -38,7 +39,8 @@ export interface ForwardExchangeOptions {
  * One request to a device on its way over the relay, and the answer back. Neither is gathered: each side is as fast as the
  * slower end lets it be. An answer that breaks off cuts the client's connection; a client that leaves ends the request.
  */
-export class ForwardExchange implements RelayExchange, ByteAnswerUser {
+export class ForwardExchange implements RelayExchange, ByteAnswerUser, Running {
+  readonly ref: string;
   readonly takesChunks: boolean;
   readonly #options: ForwardExchangeOptions;
   readonly #hasBody: boolean;
@@ -48,6 +50,7 @@ export class ForwardExchange implements RelayExchange, ByteAnswerUser {
 
   constructor(options: ForwardExchangeOptions) {
     const { answer, request } = options.call;
+    this.ref = options.ref;
     this.#options = options;
     this.#hasBody = hasBody(request);
     this.takesChunks = answer.takesChunks;
@@ -66,16 +69,14 @@ export class ForwardExchange implements RelayExchange, ByteAnswerUser {
 
   relayOnWhole(head: AnswerHead, body: string): void {
     this.#connection = null;
-    this.#answer(head, (status, lines, policy) => {
-      this.#options.call.answer.whole(status, lines, policy, head, body);
-    });
+    const start = this.#startOf(head);
+    if (start !== null) this.#options.call.answer.whole(start, body);
     this.#over();
   }
 
   relayOnHead(head: AnswerHead): void {
-    this.#answer(head, (status, lines, policy) => {
-      this.#options.call.answer.begin(status, lines, policy, head);
-    });
+    const start = this.#startOf(head);
+    if (start !== null) this.#options.call.answer.begin(start);
   }
 
   relayOnBody(bytes: Buffer, start: number, end: number): boolean {
@@ -124,26 +125,23 @@ export class ForwardExchange implements RelayExchange, ByteAnswerUser {
     if (this.#hasBody) this.#body = new RequestBody(call.request, connection);
   }
 
-  /** Writes the head of the answer, and what comes with it. */
-  #answer(
-    head: AnswerHead,
-    write: (status: number, lines: string, policy: string | null) => void,
-  ): void {
+  /** How the answer begins; null where there is none to be given, or another one was. */
+  #startOf(head: AnswerHead): HeadStart | null {
     const { call, logger } = this.#options;
     if (this.#isOver || !call.answer.isOpen) {
       this.#end();
-      return;
+      return null;
     }
     const told = toldOf(head);
-    if (told.isFromDevice) {
-      write(head.status, told.lines + this.#placesOf(told), DEVICE_CSP);
-    } else if (head.status === 401) {
+    const { start, places } = told;
+    if (!told.isFromDevice && head.status === 401) {
       // That the relay does not know our secret is nothing that a client could mend.
       logger.error("the relay refuses our internal secret: it has another one");
       this.#fail(forwardError("relay_unavailable", { retryAfter: 1 }));
-    } else {
-      write(head.status, told.lines, null);
+      return null;
     }
+    if (places.length === 0) return start;
+    return new HeadStart(start.status, start.lines + this.#placesOf(told), start.policy, start);
   }
 
   #placesOf({ places }: ToldHead): string {

@@ -82,19 +82,34 @@ export function forwardRoute(context: ApiContext, options: ForwardOptions): Rout
     const target = `/${call.tail}`;
     const { prefix: relayPrefix, authorization, forwards: connections } = relay;
     heads ??= new RequestHeads({ base, relayPrefix, authorization });
-    const named = { requestId, address, deviceId, place, target, tenantName, userId };
-    const head = heads.write({ request, method, ...named });
-    limits.enter(tenant);
+    const head = heads.write({
+      request,
+      method,
+      requestId,
+      address,
+      deviceId,
+      place,
+      target,
+      tenantName,
+      userId,
+    });
+    const entered = limits.enter(tenant);
     const exchange = new ForwardExchange({
-      ...{ call, place, target, head, connections, logger },
+      ref: runningName(principal),
+      call,
+      place,
+      target,
+      head,
+      connections,
+      logger,
       onOver: () => {
-        release();
-        recheck.end(principal);
-        limits.leave(tenant);
+        context.endings.over(running);
+        recheck.end(asked);
+        limits.leave(entered);
       },
     });
-    const release = context.endings.onEnd(runningName(principal), () => exchange.cut());
-    recheck.begin(principal);
+    const running = context.endings.begin(exchange);
+    const asked = recheck.begin(principal);
     exchange.send();
     return TAKEN;
   };

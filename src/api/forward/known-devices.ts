@@ -10,6 +10,7 @@ const KNOWN_MS = 1_000;
 const DEVICES_MAX = 10_000;
 
 interface Known {
+  readonly tenant: TenantId;
   readonly until: number;
   /** The store's {@link Store.removalEpoch} before it was found. */
   readonly epoch: number;
@@ -21,6 +22,7 @@ interface Known {
 export class KnownDevices {
   readonly #store: Store;
   readonly #now: () => number;
+  /** By id: each device is of one tenant. */
   readonly #known = new Map<string, Known>();
 
   readonly #devicesMax: number;
@@ -42,26 +44,21 @@ export class KnownDevices {
    * @throws ApiError `device_unapproved`
    */
   tenantNameFor(tenant: TenantId, id: string): string | null | Promise<string | null> {
-    const known = this.#known.get(nameOf(tenant, id));
-    const isCurrent = known?.epoch === this.#store.removalEpoch && known.until > this.#now();
+    const known = this.#known.get(id);
+    if (known === undefined || known.tenant !== tenant) return this.#lookUp(tenant, id);
+    const isCurrent = known.epoch === this.#store.removalEpoch && known.until > this.#now();
     return isCurrent ? known.tenantName : this.#lookUp(tenant, id);
   }
 
   async #lookUp(tenant: TenantId, id: string): Promise<string | null> {
-    const name = nameOf(tenant, id);
-    this.#known.delete(name);
+    if (this.#known.get(id)?.tenant === tenant) this.#known.delete(id);
     const epoch = this.#store.removalEpoch;
     const device = await getDevice(this.#store, tenant, id);
     if (device === null) return null;
     if (device.awaitsApproval === 1) throw forwardError("device_unapproved");
     if (this.#known.size >= this.#devicesMax) this.#known.clear();
     const tenantName = wireTenant(tenant);
-    this.#known.set(name, { until: this.#now() + KNOWN_MS, epoch, tenantName });
+    this.#known.set(id, { tenant, until: this.#now() + KNOWN_MS, epoch, tenantName });
     return tenantName;
   }
-}
-
-/** An id has no space, so that no two of these are the same. */
-function nameOf(tenant: TenantId, id: string): string {
-  return `${id} ${tenant}`;
 }

@@ -1,15 +1,15 @@
+import { type Slot, SlotList } from "../../core/slot-list.ts";
 import { StoredMachineClients } from "../bearer/index.ts";
 import type { ApiContext } from "../context.ts";
 import type { Principal } from "../ports.ts";
 import { findEndedPrincipals } from "../store/index.ts";
 import type { Timers } from "../timers.ts";
 
-interface Running {
+interface Asked {
   /** By what the store knows a session or a key. */
   readonly id: string;
   readonly kind: "session" | "key" | "service";
   readonly principal: Principal;
-  count: number;
 }
 
 /** By what the endings know those in whose name a request runs: clients of two issuers may have one id. */
@@ -26,8 +26,8 @@ export class PrincipalRecheck {
   readonly #timers: Timers;
   readonly #everyMs: number;
   readonly #clients: StoredMachineClients;
-  /** By {@link runningName}; no more than requests run. */
-  readonly #running = new Map<string, Running>();
+  /** One for each request that runs. */
+  readonly #running = new SlotList<Principal>();
   #isSet = false;
 
   constructor(context: ApiContext, timers: Timers, everyMs: number) {
@@ -37,28 +37,16 @@ export class PrincipalRecheck {
     this.#clients = new StoredMachineClients(context.store);
   }
 
-  begin(principal: Principal): void {
-    const { ref, kind, session } = principal;
-    const name = runningName(principal);
-    const known = this.#running.get(name);
-    if (known !== undefined) {
-      known.count += 1;
-      return;
-    }
-    if (kind === "key" || kind === "service") {
-      this.#running.set(name, { id: ref, kind, principal, count: 1 });
-    } else if (session !== undefined) {
-      this.#running.set(name, { id: session.key, kind: "session", principal, count: 1 });
-    }
-    this.#schedule();
+  /** A request begins to run. */
+  begin(principal: Principal): Slot<Principal> {
+    const slot = this.#running.add(principal);
+    if (!this.#isSet) this.#schedule();
+    return slot;
   }
 
-  end(principal: Principal): void {
-    const name = runningName(principal);
-    const known = this.#running.get(name);
-    if (known === undefined) return;
-    known.count -= 1;
-    if (known.count === 0) this.#running.delete(name);
+  /** It runs no longer. */
+  end(slot: Slot<Principal>): void {
+    this.#running.remove(slot);
   }
 
   #schedule(): void {
@@ -71,8 +59,8 @@ export class PrincipalRecheck {
 
   async #check(): Promise<void> {
     const { store, endings, logger } = this.#context;
-    const running = [...this.#running];
-    const idsOf = (wanted: Running["kind"]): string[] =>
+    const running = this.#asked();
+    const idsOf = (wanted: Asked["kind"]): string[] =>
       running.filter(([, { kind }]) => kind === wanted).map(([, { id }]) => id);
     try {
       const asked = { sessions: idsOf("session"), keys: idsOf("key") };
@@ -91,6 +79,20 @@ export class PrincipalRecheck {
     }
     this.#isSet = false;
     this.#schedule();
+  }
+
+  /** Those in whose name something runs, each once, by {@link runningName}. */
+  #asked(): [string, Asked][] {
+    const asked = new Map<string, Asked>();
+    for (const principal of this.#running) {
+      const { ref, kind, session } = principal;
+      const name = runningName(principal);
+      if (kind === "key" || kind === "service") asked.set(name, { id: ref, kind, principal });
+      else if (session !== undefined) {
+        asked.set(name, { id: session.key, kind: "session", principal });
+      }
+    }
+    return [...asked];
   }
 
   /** The registration counts, and not the token: that one was good when it was used, and few live for long. */

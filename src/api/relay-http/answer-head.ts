@@ -39,15 +39,24 @@ const REMEMBERED_CHARACTERS_MAX = 2_048;
 /** Reads heads, and knows those that it has read before: they cost a Map look-up, and give the same object. */
 export class AnswerHeads {
   readonly #known = new Map<string, AnswerHead>();
+  /** The one that was read last: to compare costs less than to look up. */
+  #last: { readonly text: string; readonly head: AnswerHead } | null = null;
 
   get size(): number {
     return this.#known.size;
   }
 
-  /** {@link readAnswerHead} */
-  read(text: string): AnswerHead {
-    const known = this.#known.get(text);
-    if (known !== undefined) return known;
+  /** {@link readAnswerHead} of the first `end` characters. */
+  read(text: string, end = text.length): AnswerHead {
+    const last = this.#last;
+    if (last !== null && last.text.length === end && text.startsWith(last.text)) return last.head;
+    const own = text.slice(0, end);
+    const head = this.#known.get(own) ?? this.#readNew(own);
+    if (end <= REMEMBERED_CHARACTERS_MAX) this.#last = { text: own, head };
+    return head;
+  }
+
+  #readNew(text: string): AnswerHead {
     const head = readAnswerHead(text);
     if (text.length > REMEMBERED_CHARACTERS_MAX) return head;
     if (this.#known.size >= HEADS_MAX) this.#known.clear();

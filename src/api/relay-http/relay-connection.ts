@@ -1,6 +1,7 @@
 import { connect as connectTcp, isIP, type Socket } from "node:net";
 import { connect as connectTls } from "node:tls";
 import { BodyKind, bodyKindOf } from "../../core/http1/rules.ts";
+import { atTurnEnd, type TurnWriter } from "../turn-end.ts";
 import { AnswerFault } from "./answer-fault.ts";
 import type { AnswerHead, AnswerHeads } from "./answer-head.ts";
 import { ChunkScanner } from "./chunk-scanner.ts";
@@ -65,7 +66,7 @@ const sharedBytes = Buffer.allocUnsafeSlow(READ_BYTES);
  * One kept-alive connection to the relay's internal listener, which serves one request at a time. Bytes that nobody asked
  * for end it, since they would be taken for the next answer.
  */
-export class RelayConnection {
+export class RelayConnection implements TurnWriter {
   /** Milliseconds of its owner's clock; of use while it is free. */
   freeSince = 0;
   /** It has served a request before the one that runs: the relay may have closed it meanwhile. */
@@ -77,6 +78,8 @@ export class RelayConnection {
   /** The request was sent whole. */
   #isSent = true;
   #isConnected = false;
+  /** A request without a body that leaves at the end of the turn; "" for none. */
+  #waiting = "";
   /** Beginning of a head that is not whole. */
   #early: Buffer | null = null;
   #head: AnswerHead | null = null;
@@ -123,9 +126,20 @@ export class RelayConnection {
     this.#exchange = exchange;
     this.#isHead = isHead;
     this.#isSent = !hasBody;
-    // The first bytes of a body leave with the head where they are there already.
-    if (hasBody) this.#corkForTurn();
-    this.#socket.write(head, "latin1");
+    if (hasBody) {
+      // The first bytes of a body leave with the head where they are there already.
+      this.#corkForTurn();
+      this.#socket.write(head, "latin1");
+    } else {
+      this.#waiting = head;
+      atTurnEnd(this);
+    }
+  }
+
+  flush(): void {
+    const head = this.#waiting;
+    this.#waiting = "";
+    if (head !== "" && !this.#socket.destroyed) this.#socket.write(head, "latin1");
   }
 
   /** Bytes of the request's body. False where {@link RelayExchange.relayOnDrain} is to be waited for. */
@@ -199,7 +213,10 @@ export class RelayConnection {
 
   #read(bytes: Buffer, length: number): void {
     try {
-      if (this.#exchange === null) throw new AnswerFault("bytes that nobody asked for");
+      // What comes before the request has left answers another one.
+      if (this.#exchange === null || this.#waiting !== "") {
+        throw new AnswerFault("bytes that nobody asked for");
+      }
       if (this.#head === null) this.#readHead(bytes, length);
       else this.#readBody(bytes, 0, length);
     } catch (error) {
@@ -222,7 +239,7 @@ export class RelayConnection {
         this.#early = copied(bytes, start, length);
         return;
       }
-      const head = this.#owner.heads.read(text.slice(0, end));
+      const head = this.#owner.heads.read(text, end);
       start += end + 4;
       if (head.status >= 200) {
         this.#begin(head, text.slice(end + 4), bytes, start, length);

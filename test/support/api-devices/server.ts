@@ -120,7 +120,11 @@ export async function startDevicesServer(
         await relay.announce({ revoked: [], changed: [], devices: [], ...changes });
       },
     },
-    endings: { end: (refs) => void ended.push(...refs), onEnd: () => () => {} },
+    endings: {
+      end: (refs) => void ended.push(...refs),
+      begin: (value) => ({ value, at: -1 }),
+      over() {},
+    },
   };
   const limitClock = new ManualClock();
   const deviceOptions: DeviceOptions = {

@@ -10,6 +10,7 @@ test("api metrics: requests are counted by class and status, and timed in second
   metrics.requestOver("key", 200, 4);
   metrics.requestOver("key", 200, 40_000);
   metrics.requestOver("", 404, 1);
+  await metrics.render();
   const text = await metrics.render();
   assert.match(text, /^hawser_api_requests_total\{class="key",status="200"\} 2$/m);
   assert.match(text, /^hawser_api_requests_total\{class="none",status="404"\} 1$/m);

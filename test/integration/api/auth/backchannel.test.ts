@@ -62,8 +62,11 @@ test("oidcc-client-test-rp-backchannel-rpinitlogout: ends the session that it na
     .where("idpSid", "=", "idp-session-1")
     .execute();
   let cut = 0;
-  at.it.context.endings.onEnd(session?.key.slice(0, 12) ?? "", () => {
-    cut += 1;
+  at.it.context.endings.begin({
+    ref: session?.key.slice(0, 12) ?? "",
+    cut() {
+      cut += 1;
+    },
   });
   const before = at.it.audit.length;
   const answer = await send(at, await tokenOf(at), { "x-request-id": "notice-1" });

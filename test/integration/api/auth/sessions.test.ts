@@ -46,8 +46,11 @@ test("rotation: a sign-in as somebody else ends the session of before, and nothi
   const anns = browser.copy();
   let cut = 0;
   const [session] = await at.it.store.query.selectFrom("loginSessions").selectAll().execute();
-  at.it.context.endings.onEnd(session?.key.slice(0, 12) ?? "", () => {
-    cut += 1;
+  at.it.context.endings.begin({
+    ref: session?.key.slice(0, 12) ?? "",
+    cut() {
+      cut += 1;
+    },
   });
   await at.signIn(browser, { sub: "bob" }, "?reauth=1");
   const me = await at.get(browser, ME);
@@ -127,8 +130,11 @@ test("time: a session that has run out is removed, and what still runs in its na
   await at.signedIn();
   const [session] = await at.it.store.query.selectFrom("loginSessions").selectAll().execute();
   let cut = 0;
-  at.it.context.endings.onEnd(session?.key.slice(0, 12) ?? "", () => {
-    cut += 1;
+  at.it.context.endings.begin({
+    ref: session?.key.slice(0, 12) ?? "",
+    cut() {
+      cut += 1;
+    },
   });
   await at.it.auth.removeExpired();
   assert.equal(cut, 0);
@@ -236,8 +242,11 @@ test("sessions: one ends by its id, its own person's alone, and what runs in its
   const id = await idOf(first);
   const key = rows.find(({ publicId }) => publicId === id)?.key ?? "";
   let cut = 0;
-  at.it.context.endings.onEnd(key.slice(0, 12), () => {
-    cut += 1;
+  at.it.context.endings.begin({
+    ref: key.slice(0, 12),
+    cut() {
+      cut += 1;
+    },
   });
   assert.equal((await at.act(second, "DELETE", `/api/auth/sessions/${id}`)).status, 204);
   assert.equal(cut, 1);

@@ -28,8 +28,11 @@ test("logout: ends the session, removes the cookie and what the browser has stor
   const replay = browser.copy();
   const [session] = await at.it.store.query.selectFrom("loginSessions").selectAll().execute();
   let cut = 0;
-  at.it.context.endings.onEnd(session?.key.slice(0, 12) ?? "", () => {
-    cut += 1;
+  at.it.context.endings.begin({
+    ref: session?.key.slice(0, 12) ?? "",
+    cut() {
+      cut += 1;
+    },
   });
   const page = await at.act(browser, "POST", LOGOUT);
   assert.equal(page.status, 200);

@@ -121,7 +121,7 @@ test("users: one who is disabled loses sessions, keys and tunnels at once, until
     .execute();
   const cut = new Set<string>();
   for (const ref of [session?.key.slice(0, 12) ?? "", key.ref]) {
-    at.it.context.endings.onEnd(ref, () => cut.add(ref));
+    at.it.context.endings.begin({ ref, cut: () => cut.add(ref) });
   }
   const page = await at.act(at.boss, "POST", `/api/users/${id}/disable`);
   assert.equal(page.status, 204, page.body);

@@ -9,6 +9,7 @@ import { type TestContext, test } from "node:test";
 import { createServer as createTlsServer } from "node:tls";
 import { fileURLToPath } from "node:url";
 import { RelayConnections } from "../../../../src/api/relay-http/index.ts";
+import { processTimers } from "../../../../src/api/timers.ts";
 import { ManualClock } from "../../../../src/core/clock.ts";
 import { RelayCall } from "../../../support/forward/relay-call.ts";
 import { makeCertificate } from "../../../support/relay/certificate.ts";
@@ -93,6 +94,38 @@ test("relay connections: bytes that nobody asked for end a free one", async (t) 
   await new RelayCall(connections.take(), GET).over();
   sockets[0]?.write(OK);
   await until(() => connections.counts.open === 0, "the connection to end");
+});
+
+test("relay connections: an answer that is there before its request has left is nobody's", async (t) => {
+  const { connections, sockets } = await startScript(t, (socket) => socket.write(OK));
+  const first = new RelayCall(connections.take(), GET);
+  await first.over();
+  // From a timer a request leaves after the next look at what has come, which finds these bytes.
+  const call = await new Promise<RelayCall>((resolve) => {
+    processTimers.after(0, () => {
+      sockets[0]?.write(OK);
+      resolve(new RelayCall(connections.take(), GET));
+    });
+  });
+  await call.over();
+  assert.deepEqual([call.isWhole, call.fault], [false, "malformed"]);
+  await until(() => connections.counts.open === 0, "the connection to end");
+});
+
+test("relay connections: one that was cut before its request has left sends nothing", async (t) => {
+  let reads = 0;
+  const { connections } = await startScript(t, (socket) => {
+    reads += 1;
+    socket.write(OK);
+  });
+  await new RelayCall(connections.take(), GET).over();
+  const connection = connections.take();
+  const call = new RelayCall(connection, GET);
+  connection.cut();
+  await call.over();
+  assert.equal(call.fault, "lost");
+  await new RelayCall(connections.take(), GET).over();
+  assert.equal(reads, 2);
 });
 
 test("relay connections: an early answer leaves none behind that still owes a body", async (t) => {

@@ -254,8 +254,11 @@ onEachRig("key: revoked is dead at once, ends what runs, and is told to the rela
   const session = rig.signIn(ann);
   const { key, ref } = (await created(rig, session)).body;
   let ended = 0;
-  rig.context.endings.onEnd(ref, () => {
-    ended += 1;
+  rig.context.endings.begin({
+    ref,
+    cut() {
+      ended += 1;
+    },
   });
   assert.equal((await rig.send("GET /api/probe/key", key)).status, 200);
   assert.equal((await rig.send(`DELETE /api/keys/${ref}`, session)).status, 204);

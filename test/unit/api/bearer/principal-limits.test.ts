@@ -113,3 +113,23 @@ test("request limit: the defaults are 600 a minute for keys and 1,200 for sessio
   assert.equal(REQUEST_RATES.key, 600);
   assert.equal(REQUEST_RATES.session, 1_200);
 });
+
+test("request limit: the fields as they stand in a head are those by name", () => {
+  const { clock, gate } = limits();
+  const day = 24 * 60 * 60_000;
+  for (const principal of [caller(), caller({ expiresAtMs: clock.now() + day }), caller()]) {
+    const { headers, lines } = gate.pass(principal);
+    const texts = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);
+    assert.equal(lines, texts.join(""));
+    assert.equal("x-hawser-key-expires" in headers, principal.expiresAtMs !== undefined);
+  }
+});
+
+test("request limit: a caller that was forgotten begins anew, also as the same object", () => {
+  const { gate, taken } = limits({ callersMax: 1 });
+  const same = caller();
+  assert.equal(taken(100, same), 60);
+  taken(1, caller({ ref: "other" }));
+  assert.equal(taken(100, same), 60);
+  assert.equal(gate.size, 1);
+});

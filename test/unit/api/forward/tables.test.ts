@@ -45,13 +45,27 @@ test("field names: as many are remembered as may be, and the rule holds beyond t
 
 test("limits: a tenant's end leaves room to others, and what leaves makes room again", () => {
   const limits = new ForwardLimits(3, 2);
-  limits.enter("a");
-  limits.enter("a");
+  const first = limits.enter("a");
+  const left = [limits.enter("a")];
   assert.throws(() => limits.enter("a"), { code: "forward_limited" });
-  limits.enter("b");
+  left.push(limits.enter("b"));
   assert.throws(() => limits.enter("c"), { code: "forward_overloaded" });
-  limits.leave("a");
-  limits.enter("c");
-  for (const tenant of ["a", "b", "c"]) limits.leave(tenant);
+  limits.leave(first);
+  left.push(limits.enter("c"));
+  assert.throws(() => limits.enter("a"), { code: "forward_overloaded" });
+  for (const entered of left) limits.leave(entered);
+  assert.equal(limits.running, 0);
+  for (const entered of [limits.enter("a"), limits.enter("a")]) limits.leave(entered);
+});
+
+test("limits: tenants without requests are forgotten when there are too many, those with requests never", () => {
+  const limits = new ForwardLimits(3, 1);
+  const stays = limits.enter("stays");
+  for (let count = 0; count < 10_000; count++) {
+    limits.leave(limits.enter(`tenant ${count}`));
+    assert.ok(limits.tenants <= 3 + 1_024);
+  }
+  assert.throws(() => limits.enter("stays"), { code: "forward_limited" });
+  limits.leave(stays);
   assert.equal(limits.running, 0);
 });

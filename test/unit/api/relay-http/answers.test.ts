@@ -61,6 +61,11 @@ test("answer heads: one that was read before is the same object, and so many are
   assert.equal(heads.read(head("a: 0")), first);
   for (let count = 1; count <= 300; count++) heads.read(head(`a: ${count}`));
   assert.ok(heads.size <= 256);
+  const last = heads.read(head("a: 1"));
+  const withBody = `${head("a: 1")}\r\n\r\na: 1`;
+  assert.equal(heads.read(withBody, head("a: 1").length), last);
+  assert.equal(heads.read(head("a: 12")).fields[0]?.value, "12");
+  assert.equal(heads.read(head("a: 12"), head("a: 1").length).fields[0]?.value, "1");
   const long = head(`a: ${"x".repeat(2_048)}`);
   assert.notEqual(heads.read(long), heads.read(long));
   assert.throws(() => heads.read("nothing"), AnswerFault);
