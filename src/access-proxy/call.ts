@@ -28,8 +28,9 @@ export interface CallContext {
   readonly wallNow: () => number;
 }
 
+export const CALL_PATHS = ["session", "mediated", "retried", "none"] as const;
 /** How a call reached its target. */
-export type CallPath = "session" | "mediated" | "retried" | "none";
+export type CallPath = (typeof CALL_PATHS)[number];
 
 const ERROR_FIELD = "x-edo-cooperation-error";
 /** A dropped answer is read to its end, so that its connection serves on, if it is no longer than this. */

@@ -8,7 +8,6 @@ export {
   TunnelReports,
   type TunnelReportsOptions,
 } from "./api-gate/index.ts";
-export type { LineSink } from "./ascii-lines.ts";
 export { CredentialsFile } from "./credentials-file.ts";
 export { RELAY_ERRORS, type RelayErrorCode } from "./errors.ts";
 export { RELAY_DEFAULTS, type RelayOptions } from "./options.ts";

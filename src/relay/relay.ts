@@ -1,13 +1,14 @@
 import { randomInt } from "node:crypto";
 import { BlockList, isIP } from "node:net";
 import pino, { type DestinationStream, type Logger } from "pino";
+import { AsciiLines, type LineSink } from "../core/ascii-lines.ts";
 import { ClientAddressRule } from "../core/client-address.ts";
 import { type Clock, monotonicClock } from "../core/clock.ts";
 import { ConfigError, type ConfigProblem } from "../core/errors.ts";
+import { preparedBindings } from "../core/log-bindings.ts";
 import { TimerWheel } from "../core/timer-wheel.ts";
 import { type MuxOptions, MuxPools, muxOptions, SessionCounters } from "../mux/index.ts";
 import { AccessLog } from "./access-log.ts";
-import { AsciiLines, type LineSink } from "./ascii-lines.ts";
 import { endRevoked } from "./close-tunnels.ts";
 import type { RelayContext } from "./context.ts";
 import { DescriptorGuard, type Pausable } from "./descriptor-guard.ts";
@@ -153,15 +154,14 @@ function lineLogsOf(
 ): Pick<RelayContext, "accessLog" | "tunnelLog"> {
   const internals = logger as unknown as Record<symbol, unknown>;
   const destination = internals[pino.symbols.streamSym] as DestinationStream;
-  const bindings = internals[pino.symbols.chindingsSym];
+  const bindings = preparedBindings(logger);
   const lines = new AsciiLines(
     sink ?? { write: (bytes) => destination.write(Buffer.from(bytes).toString("utf8")) },
   );
   const enabled = logger.isLevelEnabled("info");
-  const prepared = typeof bindings === "string" ? bindings : "";
   return {
-    accessLog: new AccessLog(lines, enabled, prepared, () => turn.wallNow),
-    tunnelLog: new TunnelLog(lines, enabled, prepared),
+    accessLog: new AccessLog(lines, enabled, bindings, () => turn.wallNow),
+    tunnelLog: new TunnelLog(lines, enabled, bindings),
   };
 }
 
