@@ -157,7 +157,7 @@ export async function startAccessProxy(
     const stores = await openStores(options, logger, closing);
     for (const sentence of warningsOf(options, stores)) logger.warn(sentence);
     const callLog = accessLines === undefined ? null : new LineCallLog(accessLines, logger);
-    if (callLog !== null) closing.push(() => callLog.flush());
+    if (callLog !== null) closing.push(() => callLog.close());
     const app = new App(options, stores, { logger, callLog }, closing);
     await app.listen();
     return app;

@@ -51,6 +51,7 @@ export class LineCallLog implements CallLog {
   readonly #logger: Logger;
   readonly #wallNow: () => number;
   #timer: NodeJS.Timeout | null = null;
+  #isClosed = false;
 
   /**
    * @param logger whose bindings and level the lines have
@@ -94,11 +95,17 @@ export class LineCallLog implements CallLog {
     lines.piece(POINT);
     lines.number(ms % 10);
     lines.piece(END);
-    this.#timer ??= setTimeout(() => this.flush(), FLUSH_MS).unref();
+    if (this.#isClosed) this.#lines.flush();
+    else this.#timer ??= setTimeout(() => this.#flush(), FLUSH_MS).unref();
   }
 
-  /** Hands what is gathered to the sink. */
-  flush(): void {
+  /** Hands what is gathered to the sink; a call that is broken off after this has its line there at once. */
+  close(): void {
+    this.#isClosed = true;
+    this.#flush();
+  }
+
+  #flush(): void {
     if (this.#timer !== null) clearTimeout(this.#timer);
     this.#timer = null;
     this.#lines.flush();

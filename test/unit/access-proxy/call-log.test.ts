@@ -37,7 +37,7 @@ describe("the access line", () => {
       const { log, blocks, texts, logger } = setUp(t);
       new LoggerCallLog(logger).callEnded(outcome, target);
       log.callEnded(outcome, target);
-      log.flush();
+      log.close();
       const text = Buffer.concat(blocks).toString("latin1");
       assert.ok(text.endsWith("}\n"));
       assert.deepEqual(JSON.parse(text), JSON.parse(texts.join("")));
@@ -47,7 +47,7 @@ describe("the access line", () => {
   it("has the origin alone of where a call went", (t) => {
     const { log, blocks } = setUp(t);
     log.callEnded({ path: "session", code: null, durationMs: 1 }, TARGET);
-    log.flush();
+    log.close();
     const text = Buffer.concat(blocks).toString("latin1");
     assert.match(text, /"target":"https:\/\/ta\.example:8443","toTaId":"https:\/\/ta\.example"/);
     assert.doesNotMatch(text, /secret|token/);
@@ -71,10 +71,21 @@ describe("the access line", () => {
     }
   });
 
+  it("of a call that is broken off at the end is not left waiting", (t) => {
+    const { log, blocks } = setUp(t);
+    log.callEnded({ path: "session", code: null, durationMs: 1 }, TARGET);
+    log.close();
+    assert.equal(blocks.length, 1);
+    log.callEnded({ path: "session", code: "gone", durationMs: 1 }, TARGET);
+    assert.equal(blocks.length, 2);
+    t.mock.timers.tick(1_000);
+    assert.equal(blocks.length, 2);
+  });
+
   it("is not written where the logger's level hides it", (t) => {
     const { log, blocks } = setUp(t, "warn");
     log.callEnded({ path: "session", code: null, durationMs: 1 }, TARGET);
-    log.flush();
+    log.close();
     assert.equal(blocks.length, 0);
   });
 });
