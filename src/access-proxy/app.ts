@@ -1,6 +1,8 @@
 import type { Server, ServerResponse } from "node:http";
 import type { Logger } from "pino";
+import type { LineSink } from "../core/ascii-lines.ts";
 import { SlotList } from "../core/slot-list.ts";
+import { type CallLog, LineCallLog } from "./call-log.ts";
 import { type CallerAuth, localCallers, namingUs, unixSocketCallers } from "./callers.ts";
 import type { DestinationPolicy } from "./destinations.ts";
 import { AccessProxy } from "./handler.ts";
@@ -134,6 +136,13 @@ function addOwnHosts(hosts: Set<string>, listenHost: string, port: number): void
   }
 }
 
+/** What an access proxy is started with beside its options. */
+export interface AccessProxyAppDeps {
+  readonly logger: Logger;
+  /** Where access lines go, as bytes and in blocks, in the logger's shape; default the logger, line by line. */
+  readonly accessLines?: LineSink;
+}
+
 /**
  * Starts an access proxy: opens its stores, and listens.
  *
@@ -141,13 +150,15 @@ function addOwnHosts(hosts: Set<string>, listenHost: string, port: number): void
  */
 export async function startAccessProxy(
   options: AccessProxyAppOptions,
-  { logger }: { readonly logger: Logger },
+  { logger, accessLines }: AccessProxyAppDeps,
 ): Promise<AccessProxyApp> {
   const closing: (() => void)[] = [];
   try {
     const stores = await openStores(options, logger, closing);
     for (const sentence of warningsOf(options, stores)) logger.warn(sentence);
-    const app = new App(options, stores, logger, closing);
+    const callLog = accessLines === undefined ? null : new LineCallLog(accessLines, logger);
+    if (callLog !== null) closing.push(() => callLog.close());
+    const app = new App(options, stores, { logger, callLog }, closing);
     await app.listen();
     return app;
   } catch (error) {
@@ -177,7 +188,7 @@ class App implements AccessProxyApp {
   constructor(
     options: AccessProxyAppOptions,
     stores: Stores,
-    logger: Logger,
+    { logger, callLog }: { readonly logger: Logger; readonly callLog: CallLog | null },
     closing: readonly (() => void)[],
   ) {
     this.#options = options;
@@ -200,6 +211,7 @@ class App implements AccessProxyApp {
         callers: this.#callers(),
         logger,
         observer: this.#metrics,
+        ...(callLog === null ? {} : { callLog }),
       },
     );
     this.#server = accessProxyServer(this.#proxy, options);

@@ -1,5 +1,7 @@
 import type { IncomingMessage } from "node:http";
 import type { Writable } from "node:stream";
+import { HeldBody } from "./held-body.ts";
+import type { TurnEnd } from "./turn-end.ts";
 
 /** A body on its way. */
 export interface Pump {
@@ -17,6 +19,7 @@ export function pumpBody(
   source: IncomingMessage,
   out: Writable,
   tap: ((piece: Buffer) => Promise<void> | null) | null,
+  turnEnd: TurnEnd,
 ): Pump {
   let waits = 0;
   let isStopped = false;
@@ -35,14 +38,16 @@ export function pumpBody(
       wait();
       void taken.then(resume);
     }
-    if (!out.write(piece)) {
-      wait();
-      out.once("drain", resume);
-    }
+    if (!body.write(piece)) onFull();
   };
+  const onFull = (): void => {
+    wait();
+    out.once("drain", resume);
+  };
+  const body = new HeldBody(out, turnEnd, onFull);
   const onEnd = (): void => {
     stop();
-    out.end();
+    body.end();
   };
   const onClose = (): void => {
     if (isStopped) return;
@@ -61,7 +66,7 @@ export function pumpBody(
 
   if (source.readableEnded) {
     isStopped = true;
-    out.end();
+    body.end();
   } else {
     source.on("data", onData);
     source.on("end", onEnd);
@@ -72,14 +77,17 @@ export function pumpBody(
 }
 
 /** Sends an answer's body on as it comes, at the pace of whoever takes it, and ends `out` with it. */
-export function relayBody(source: IncomingMessage, out: Writable): void {
+export function relayBody(source: IncomingMessage, out: Writable, turnEnd: TurnEnd): void {
   const resume = (): void => void source.resume();
-  source.on("data", (piece: Buffer) => {
-    if (out.write(piece)) return;
+  const onFull = (): void => {
     source.pause();
     out.once("drain", resume);
+  };
+  const body = new HeldBody(out, turnEnd, onFull);
+  source.on("data", (piece: Buffer) => {
+    if (!body.write(piece)) onFull();
   });
-  source.on("end", () => out.end());
+  source.on("end", () => body.end());
 }
 
 /** Writes pieces one after another, each when there is room for it. Ends early, and quietly, where `out` is destroyed. */

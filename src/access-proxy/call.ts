@@ -7,11 +7,13 @@ import { readGrantedSession } from "./cookies.ts";
 import { type Destination, findDestination } from "./destinations.ts";
 import { AccessProxyError } from "./errors.ts";
 import { type Framing, forwardFields, relayFields } from "./forward-fields.ts";
+import { HeldBody } from "./held-body.ts";
 import type { Mediator } from "./mediation.ts";
 import type { AccessProxyOptions } from "./options.ts";
 import type { ProxySession, SessionStore } from "./ports.ts";
 import type { Target } from "./target.ts";
 import type { TargetClient, TargetRequest } from "./target-client.ts";
+import type { TurnEnd } from "./turn-end.ts";
 
 /** What all calls share. */
 export interface CallContext {
@@ -21,12 +23,14 @@ export interface CallContext {
   readonly sessions: SessionStore;
   readonly addressings: Addressings;
   readonly logger: Logger;
+  readonly turnEnd: TurnEnd;
   /** Milliseconds since 1970. */
   readonly wallNow: () => number;
 }
 
+export const CALL_PATHS = ["session", "mediated", "retried", "none"] as const;
 /** How a call reached its target. */
-export type CallPath = "session" | "mediated" | "retried" | "none";
+export type CallPath = (typeof CALL_PATHS)[number];
 
 const ERROR_FIELD = "x-edo-cooperation-error";
 /** A dropped answer is read to its end, so that its connection serves on, if it is no longer than this. */
@@ -147,14 +151,15 @@ export class Call {
   /** Returns false where the target refused the session: it is forgotten, and the body is ready to be sent again. */
   async #runWithSession(key: string, session: ProxySession): Promise<boolean> {
     this.path = "session";
-    const { fileThres, fileMax, tempFolder } = this.#context.options;
+    const { options, turnEnd } = this.#context;
+    const { fileThres, fileMax, tempFolder } = options;
     if (this.#body.has) this.#record = new BodyRecord({ fileThres, fileMax, folder: tempFolder });
     const record = this.#record;
     const { out, response } = this.#send(session.id, []);
     const pump = this.#body.has
-      ? pumpBody(this.#request, out, record === null ? null : (piece) => record.add(piece))
+      ? pumpBody(this.#request, out, record === null ? null : (piece) => record.add(piece), turnEnd)
       : null;
-    if (pump === null) out.end();
+    if (pump === null) new HeldBody(out, turnEnd, null).end();
     const message = await response;
     if ((message.headers[ERROR_FIELD] ?? "") === "") {
       await this.#keepSession(key, message);
@@ -195,7 +200,7 @@ export class Call {
   async #sendBody(out: ClientRequest, record: BodyRecord | null): Promise<void> {
     try {
       if (record !== null) await writeAll(record.read(), out);
-      if (!out.destroyed) pumpBody(this.#request, out, null);
+      if (!out.destroyed) pumpBody(this.#request, out, null, this.#context.turnEnd);
     } catch (error) {
       out.destroy(error as Error);
     } finally {
@@ -266,6 +271,6 @@ export class Call {
     });
     message.on("error", () => answer.destroy());
     answer.writeHead(message.statusCode ?? 502, message.statusMessage ?? "", fields);
-    relayBody(message, answer);
+    relayBody(message, answer, this.#context.turnEnd);
   }
 }

@@ -3,6 +3,7 @@ import { performance } from "node:perf_hooks";
 import type { Logger } from "pino";
 import { Addressings } from "./addressing.ts";
 import { Call, type CallContext, type CallPath } from "./call.ts";
+import { type CallLog, LoggerCallLog } from "./call-log.ts";
 import type { CallerAuth } from "./callers.ts";
 import { ClientAssertions } from "./client-assertion.ts";
 import { AccessProxyError, type AccessProxyErrorCode } from "./errors.ts";
@@ -13,6 +14,7 @@ import { Mediator } from "./mediation.ts";
 import type { AccessProxyOptions } from "./options.ts";
 import type { IdpStore, KeyStore, SessionStore, TokenStore } from "./ports.ts";
 import { TargetClient } from "./target-client.ts";
+import { TurnEnd } from "./turn-end.ts";
 
 /** What an access proxy is built from. */
 export interface AccessProxyParts {
@@ -22,6 +24,8 @@ export interface AccessProxyParts {
   readonly sessions: SessionStore;
   readonly callers: CallerAuth;
   readonly logger: Logger;
+  /** Writes the access line of each call that is over; default `logger`, at level `info`. */
+  readonly callLog?: CallLog;
   /** Is told of each call that is over. */
   readonly observer?: CallObserver;
   /** Milliseconds since 1970; default `Date.now`. */
@@ -67,12 +71,14 @@ export class AccessProxy {
   readonly #context: CallContext;
   readonly #callers: CallerAuth;
   readonly #observer: CallObserver | null;
+  readonly #callLog: CallLog;
   readonly #idpClient: IdpClient;
 
   constructor(options: AccessProxyOptions, parts: AccessProxyParts) {
     const wallNow = parts.wallNow ?? Date.now;
     this.#callers = parts.callers;
     this.#observer = parts.observer ?? null;
+    this.#callLog = parts.callLog ?? new LoggerCallLog(parts.logger);
     this.#idpClient = new IdpClient({
       timeoutMs: options.idpTimeoutMs,
       answerBytesMax: options.idpAnswerBytesMax,
@@ -95,6 +101,7 @@ export class AccessProxy {
       sessions: parts.sessions,
       addressings: new Addressings(),
       logger: parts.logger,
+      turnEnd: new TurnEnd(),
       wallNow,
       targets: new TargetClient(options, parts.resolve),
       mediator: new Mediator(
@@ -167,16 +174,6 @@ export class AccessProxy {
 
   #ended(outcome: CallOutcome, call: Call | null): void {
     this.#observer?.callEnded(outcome);
-    const { path, code, durationMs } = outcome;
-    this.#context.logger.info(
-      {
-        target: call?.target.url.origin,
-        toTaId: call?.target.toTaId,
-        path,
-        code: code ?? undefined,
-        ms: Math.round(durationMs * 10) / 10,
-      },
-      "call",
-    );
+    this.#callLog.callEnded(outcome, call?.target ?? null);
   }
 }

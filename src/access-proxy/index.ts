@@ -6,8 +6,14 @@ export {
   type SigningAlgorithm,
 } from "../core/signing-algorithms.ts";
 export type { Accounts, Principal, RelatedAccount } from "./accounts.ts";
-export { type AccessProxyApp, type AccessProxyAppOptions, startAccessProxy } from "./app.ts";
+export {
+  type AccessProxyApp,
+  type AccessProxyAppDeps,
+  type AccessProxyAppOptions,
+  startAccessProxy,
+} from "./app.ts";
 export type { CallPath } from "./call.ts";
+export type { CallLog } from "./call-log.ts";
 export { type CallerAuth, localCallers, namingUs, unixSocketCallers } from "./callers.ts";
 export {
   CLIENT_ASSERTION_TYPE,

@@ -1,14 +1,13 @@
-import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
+import { collectDefaultMetrics, Registry } from "prom-client";
+import { DurationHistogram } from "../core/duration-histogram.ts";
+import { type Sample, SampledMetric } from "../core/sampled-metric.ts";
+import { CALL_PATHS, type CallPath } from "./call.ts";
 import type { CallObserver, CallOutcome } from "./handler.ts";
 
-/** Seconds: a call with a live session, one that asks ID providers, up to the longest time limit. */
-const BUCKETS_S = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60];
-
-/** What counts calls of one way and result. */
-interface OverMetrics {
-  readonly calls: Counter.Internal;
-  readonly durations: Histogram.Internal<"path">;
-}
+/** Upper bounds in milliseconds: a call with a live session, one that asks ID providers, up to the longest time limit. */
+const BUCKETS_MS = [
+  1, 2.5, 5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 30_000, 60_000,
+] as const;
 
 /** What {@link AccessProxyMetrics} is told. */
 export interface AccessProxyMetricsOptions {
@@ -21,47 +20,45 @@ export interface AccessProxyMetricsOptions {
 /** What the access proxy counts, for Prometheus. Labels have few values, all of them ours. */
 export class AccessProxyMetrics implements CallObserver {
   readonly #registry = new Registry();
-  readonly #calls: Counter<"path" | "result">;
-  readonly #durations: Histogram<"path">;
-  /** The two above by way and result, so that a call does not look labels up; as few as there are of these. */
-  readonly #over = new Map<string, OverMetrics>();
-  readonly #rejected: Counter<"what">;
+  /** Calls that are over by way and result; of results there are as few as codes of errors. */
+  readonly #calls: Readonly<Record<CallPath, Map<string, number>>> = {
+    session: new Map(),
+    mediated: new Map(),
+    retried: new Map(),
+    none: new Map(),
+  };
+  readonly #durations = new DurationHistogram(BUCKETS_MS, "path", CALL_PATHS);
+  readonly #rejected = new Map<string, number>();
 
   constructor({ withProcess = true, runningCalls, storedSessions }: AccessProxyMetricsOptions) {
-    const registers = [this.#registry];
     if (withProcess) collectDefaultMetrics({ register: this.#registry });
-    this.#calls = new Counter({
-      name: "hawser_access_proxy_calls_total",
-      help: "Calls that are over, by their way (session, mediated, retried, none) and result: relayed, gone, or the code of an error.",
-      labelNames: ["path", "result"],
-      registers,
-    });
-    this.#durations = new Histogram({
-      name: "hawser_access_proxy_call_seconds",
-      help: "From the beginning of a call to the end of its answer, by its way.",
-      labelNames: ["path"],
-      buckets: BUCKETS_S,
-      registers,
-    });
-    this.#rejected = new Counter({
-      name: "hawser_access_proxy_rejected_changes_total",
-      help: "Changes of watched files that could not be used, by what they hold.",
-      labelNames: ["what"],
-      registers,
-    });
+    const add = (
+      kind: "counter" | "gauge" | "histogram",
+      name: string,
+      help: string,
+      samples: () => Sample[],
+    ): void => void new SampledMetric(this.#registry, kind, name, help, samples);
+    add(
+      "counter",
+      "hawser_access_proxy_calls_total",
+      "Calls that are over, by their way (session, mediated, retried, none) and result: relayed, gone, or the code of an error.",
+      () => CALL_PATHS.flatMap((path) => countsBy("result", this.#calls[path], { path })),
+    );
+    const seconds = "hawser_access_proxy_call_seconds";
+    const help = "From the beginning of a call to the end of its answer, by its way.";
+    add("histogram", seconds, help, () => this.#durations.samples(seconds));
+    add(
+      "counter",
+      "hawser_access_proxy_rejected_changes_total",
+      "Changes of watched files that could not be used, by what they hold.",
+      () => countsBy("what", this.#rejected),
+    );
     const gauges = {
       hawser_access_proxy_calls: ["Calls that are running.", runningCalls],
       hawser_access_proxy_sessions: ["Sessions of targets that are stored.", storedSessions],
     } as const;
-    for (const [name, [help, value]] of Object.entries(gauges)) {
-      new Gauge({
-        name,
-        help,
-        registers,
-        collect() {
-          this.set(value());
-        },
-      });
+    for (const [name, [text, value]] of Object.entries(gauges)) {
+      add("gauge", name, text, () => [{ labels: {}, value: value() }]);
     }
   }
 
@@ -70,26 +67,28 @@ export class AccessProxyMetrics implements CallObserver {
   }
 
   callEnded({ path, code, durationMs }: CallOutcome): void {
-    const result = code ?? "relayed";
-    const label = `${path} ${result}`;
-    let over = this.#over.get(label);
-    if (over === undefined) {
-      over = {
-        calls: this.#calls.labels({ path, result }),
-        durations: this.#durations.labels({ path }),
-      };
-      this.#over.set(label, over);
-    }
-    over.calls.inc();
-    over.durations.observe(durationMs / 1_000);
+    count(this.#calls[path], code ?? "relayed");
+    this.#durations.observe(CALL_PATHS.indexOf(path), durationMs);
   }
 
   /** @param what one of a few words of ours */
   changeRejected(what: string): void {
-    this.#rejected.inc({ what });
+    count(this.#rejected, what);
   }
 
   render(): Promise<string> {
     return this.#registry.metrics();
   }
+}
+
+function count(counts: Map<string, number>, name: string): void {
+  counts.set(name, (counts.get(name) ?? 0) + 1);
+}
+
+function countsBy(
+  label: string,
+  counts: ReadonlyMap<string, number>,
+  labels: Readonly<Record<string, string>> = {},
+): Sample[] {
+  return [...counts].map(([name, value]) => ({ labels: { ...labels, [label]: name }, value }));
 }

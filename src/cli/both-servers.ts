@@ -1,7 +1,8 @@
 import type { Logger } from "pino";
 import type { ApiApp } from "../api/index.ts";
 import { type Environment, relayOptions, type Values } from "../config/index.ts";
-import { type LineSink, type Relay, startRelay } from "../relay/index.ts";
+import type { LineSink } from "../core/ascii-lines.ts";
+import { type Relay, startRelay } from "../relay/index.ts";
 import { apiSetup, dialable, startOwnApi } from "./api-config.ts";
 import { freePort } from "./free-ports.ts";
 import { openGate } from "./relay-gate.ts";

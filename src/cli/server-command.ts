@@ -1,7 +1,7 @@
 import { type Logger, pino } from "pino";
 import { inApiSettingNames, inSettingNames, type Loaded } from "../config/index.ts";
+import type { LineSink } from "../core/ascii-lines.ts";
 import { ConfigError } from "../core/errors.ts";
-import type { LineSink } from "../relay/index.ts";
 import { LogDestination } from "./log-destination.ts";
 import { onStopSignals } from "./stop-signals.ts";
 

@@ -1,4 +1,4 @@
-import { type AsciiLines, LinePiece } from "./ascii-lines.ts";
+import { type AsciiLines, LinePiece } from "../core/ascii-lines.ts";
 
 /** The two HTTP fronts by number. */
 export const FRONT_NAMES = ["edge", "internal"] as const;

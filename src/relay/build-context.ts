@@ -1,10 +1,11 @@
 import pino, { type DestinationStream, type Logger } from "pino";
+import { AsciiLines, type LineSink } from "../core/ascii-lines.ts";
 import { ClientAddressRule } from "../core/client-address.ts";
 import { type Clock, monotonicClock } from "../core/clock.ts";
+import { preparedBindings } from "../core/log-bindings.ts";
 import { TimerWheel } from "../core/timer-wheel.ts";
 import { type MuxOptions, MuxPools, SessionCounters } from "../mux/index.ts";
 import { AccessLog } from "./access-log.ts";
-import { AsciiLines, type LineSink } from "./ascii-lines.ts";
 import type { RelayContext } from "./context.ts";
 import { DeviceFights } from "./device-fights.ts";
 import { Forwarder } from "./forward.ts";
@@ -45,15 +46,14 @@ function lineLogsOf(
 ): Pick<RelayContext, "accessLog" | "tunnelLog"> {
   const internals = logger as unknown as Record<symbol, unknown>;
   const destination = internals[pino.symbols.streamSym] as DestinationStream;
-  const bindings = internals[pino.symbols.chindingsSym];
+  const bindings = preparedBindings(logger);
   const lines = new AsciiLines(
     sink ?? { write: (bytes) => destination.write(Buffer.from(bytes).toString("utf8")) },
   );
   const enabled = logger.isLevelEnabled("info");
-  const prepared = typeof bindings === "string" ? bindings : "";
   return {
-    accessLog: new AccessLog(lines, enabled, prepared, () => turn.wallNow),
-    tunnelLog: new TunnelLog(lines, enabled, prepared),
+    accessLog: new AccessLog(lines, enabled, bindings, () => turn.wallNow),
+    tunnelLog: new TunnelLog(lines, enabled, bindings),
   };
 }
 

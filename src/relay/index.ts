@@ -9,7 +9,6 @@ export {
   TunnelReports,
   type TunnelReportsOptions,
 } from "./api-gate/index.ts";
-export type { LineSink } from "./ascii-lines.ts";
 export type { RelayDeps } from "./build-context.ts";
 export { CredentialsFile } from "./credentials-file.ts";
 export { RELAY_ERRORS, type RelayErrorCode } from "./errors.ts";

@@ -1,15 +1,16 @@
-import { Gauge, type MetricType, Registry } from "prom-client";
+import { Registry } from "prom-client";
+import { DurationHistogram } from "../core/duration-histogram.ts";
 import type { Stage } from "../core/errors.ts";
+import { type Sample, SampledMetric } from "../core/sampled-metric.ts";
 import { FRONT_NAMES } from "./access-log.ts";
 
 /**
  * Upper bounds of the duration buckets, in milliseconds. Half a millisecond is what a small request takes on one
- * host; a minute is the default limit of the first byte. Ascending, so that the search ends early for the fast ones.
+ * host; a minute is the default limit of the first byte.
  */
 const BUCKETS_MS = [
   0.5, 1, 2.5, 5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 30_000, 60_000,
 ] as const;
-const BUCKETS = BUCKETS_MS.length;
 /** Statuses have three digits; anything else is counted as 0. */
 const STATUSES = 600;
 
@@ -23,72 +24,6 @@ const STAGES: readonly Stage[] = [
   "mid_stream",
   "request",
 ];
-
-/** One line of a scrape. */
-interface Sample {
-  readonly labels: Record<string, string | number>;
-  readonly value: number;
-  readonly metricName?: string;
-}
-
-/**
- * A metric whose samples are computed when it is scraped. prom-client keeps the registry, the names and the text
- * format; the numbers are plain fields of {@link RelayMetrics}.
- */
-class SampledMetric extends Gauge {
-  readonly #kind: "counter" | "gauge" | "histogram";
-  readonly #samples: () => Sample[];
-
-  constructor(
-    registry: Registry,
-    kind: "counter" | "gauge" | "histogram",
-    name: string,
-    help: string,
-    samples: () => Sample[],
-  ) {
-    super({ name, help, registers: [registry] });
-    this.#kind = kind;
-    this.#samples = samples;
-  }
-
-  override async get(): ReturnType<Gauge["get"]> {
-    // At run time prom-client's types are these words; its declarations say a numeric enum that does not exist.
-    const type = this.#kind as unknown as MetricType;
-    return { ...(await super.get()), type, values: this.#samples() };
-  }
-}
-
-/** Counts of one duration, by front: buckets, then count; sums beside it. */
-class DurationHistogram {
-  readonly #counts = new Float64Array(2 * (BUCKETS + 1));
-  readonly #sumsMs = new Float64Array(2);
-
-  observe(front: 0 | 1, ms: number): void {
-    let bucket = 0;
-    while (bucket < BUCKETS && ms > (BUCKETS_MS[bucket] ?? 0)) bucket++;
-    const at = front * (BUCKETS + 1) + bucket;
-    this.#counts[at] = (this.#counts[at] ?? 0) + 1;
-    this.#sumsMs[front] = (this.#sumsMs[front] ?? 0) + ms;
-  }
-
-  samples(name: string): Sample[] {
-    const out: Sample[] = [];
-    for (const front of [0, 1] as const) {
-      let seen = 0;
-      const label = FRONT_NAMES[front];
-      for (let bucket = 0; bucket <= BUCKETS; bucket++) {
-        seen += this.#counts[front * (BUCKETS + 1) + bucket] ?? 0;
-        const bound = BUCKETS_MS[bucket];
-        const le = bound === undefined ? "+Inf" : bound / 1_000;
-        out.push({ metricName: `${name}_bucket`, labels: { le, front: label }, value: seen });
-      }
-      const sum = (this.#sumsMs[front] ?? 0) / 1_000;
-      out.push({ metricName: `${name}_sum`, labels: { front: label }, value: sum });
-      out.push({ metricName: `${name}_count`, labels: { front: label }, value: seen });
-    }
-    return out;
-  }
-}
 
 /** Different codes counted apart; a device picks its close code, and must not make labels without end. */
 const CODES_MAX = 32;
@@ -129,8 +64,8 @@ export class RelayMetrics {
   readonly #byStage = new Map<Stage, number>();
   readonly #bytesIn = new Float64Array(2);
   readonly #bytesOut = new Float64Array(2);
-  readonly #firstByte = new DurationHistogram();
-  readonly #total = new DurationHistogram();
+  readonly #firstByte = new DurationHistogram(BUCKETS_MS, "front", FRONT_NAMES);
+  readonly #total = new DurationHistogram(BUCKETS_MS, "front", FRONT_NAMES);
   readonly #registry = new Registry();
   #elu = performance.eventLoopUtilization();
 

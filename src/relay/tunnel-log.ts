@@ -1,4 +1,4 @@
-import { type AsciiLines, LinePiece } from "./ascii-lines.ts";
+import { type AsciiLines, LinePiece } from "../core/ascii-lines.ts";
 
 const LEVEL_AND_TIME = new LinePiece('{"level":30,"time":');
 const TOKEN = new LinePiece('","token":"');

@@ -10,6 +10,7 @@ import {
   loadSettings,
   makeDataFolder,
 } from "../../config/index.ts";
+import type { LineSink } from "../../core/ascii-lines.ts";
 import { accessProxyProblems } from "../access-proxy-config.ts";
 import { printConfig } from "../check-config.ts";
 import { serveUntilStopped } from "../server-command.ts";
@@ -19,17 +20,22 @@ export async function runAccessProxyCommand(flags: Record<string, unknown>): Pro
   const sources = { flags, environment: process.env };
   const loaded = loadSettings("access-proxy", sources, ({ values }) => accessProxyProblems(values));
   if (flags["checkConfig"] === true) checkConfig(loaded, flags["json"] === true);
-  else await serveUntilStopped(loaded, (logger) => start(loaded, logger));
+  else await serveUntilStopped(loaded, (logger, lines) => start(loaded, logger, lines));
 }
 
-async function start({ values }: Loaded, logger: Logger): Promise<AccessProxyApp> {
+async function start(
+  { values }: Loaded,
+  logger: Logger,
+  accessLines: LineSink,
+): Promise<AccessProxyApp> {
   const environment = process.env;
   makeDataFolder(dataFolder(values.dataDir, environment));
   const { secret, origin, warning } = internalSecret(values, environment);
   if (warning !== null) logger.warn(warning);
   logger.info({ origin }, "internal secret");
   for (const sentence of accessProxyWarnings(values, environment)) logger.warn(sentence);
-  const app = await startAccessProxy(accessProxyOptions(values, secret, environment), { logger });
+  const options = accessProxyOptions(values, secret, environment);
+  const app = await startAccessProxy(options, { logger, accessLines });
   const { listenSocket, listenHost, internalHost, selfId } = values;
   logger.info(
     {

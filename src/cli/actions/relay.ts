@@ -8,8 +8,9 @@ import {
   loadSettings,
   relayOptions,
 } from "../../config/index.ts";
+import type { LineSink } from "../../core/ascii-lines.ts";
 import { ConfigError } from "../../core/errors.ts";
-import { type LineSink, type Relay, startRelay } from "../../relay/index.ts";
+import { type Relay, startRelay } from "../../relay/index.ts";
 import { printConfig } from "../check-config.ts";
 import { LogDestination } from "../log-destination.ts";
 import { relayProblems } from "../relay-config.ts";

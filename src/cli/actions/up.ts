@@ -8,8 +8,8 @@ import {
   makeDataFolder,
   type Values,
 } from "../../config/index.ts";
+import type { LineSink } from "../../core/ascii-lines.ts";
 import type { ConfigProblem } from "../../core/errors.ts";
-import type { LineSink } from "../../relay/index.ts";
 import { apiProblems } from "../api-config.ts";
 import { type BothServers, startBothServers } from "../both-servers.ts";
 import { printConfig } from "../check-config.ts";

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
+import { AsciiLines } from "../../../src/core/ascii-lines.ts";
 import { AccessLog } from "../../../src/relay/access-log.ts";
-import { AsciiLines } from "../../../src/relay/ascii-lines.ts";
 
 class Lines {
   blocks: string[] = [];

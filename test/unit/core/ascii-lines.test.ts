@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { AsciiLines, LinePiece } from "../../../src/relay/ascii-lines.ts";
+import { AsciiLines, LinePiece } from "../../../src/core/ascii-lines.ts";
 
 class Blocks {
   readonly blocks: Uint8Array[] = [];
