@@ -1,4 +1,4 @@
-import type { IncomingMessage, ServerResponse } from "node:http";
+import { type IncomingMessage, type ServerResponse, STATUS_CODES } from "node:http";
 import { performance } from "node:perf_hooks";
 import type { Logger } from "pino";
 import { Addressings } from "./addressing.ts";
@@ -48,7 +48,8 @@ const NOT_PROXIED: ReadonlySet<string> = new Set(["CONNECT", "TRACE"]);
 /** Answers with an error of the proxy's own. TA cooperation, section 4.9. */
 export function answerError(answer: ServerResponse, error: AccessProxyError): void {
   const body = JSON.stringify({ error: error.error, error_description: error.message });
-  answer.writeHead(error.status, {
+  // Whatever reason was set before, such as one that could not be written.
+  answer.writeHead(error.status, STATUS_CODES[error.status], {
     "Content-Type": "application/json",
     "Content-Length": Buffer.byteLength(body),
     "Cache-Control": "no-store",
@@ -112,7 +113,8 @@ export class AccessProxy {
 
   /** Serves one request, whatever its path. Answers each failure itself; never throws. */
   handle(request: IncomingMessage, answer: ServerResponse): void {
-    void this.#serve(request, answer);
+    // Nothing is thrown; if it were, it must end this call and not the process.
+    this.#serve(request, answer).catch(() => answer.destroy());
   }
 
   /** Ends the connections to ID providers and targets. */
@@ -152,10 +154,11 @@ export class AccessProxy {
       await call.run();
     } catch (cause) {
       if (answer.destroyed || isOver) return;
-      const error =
-        cause instanceof AccessProxyError
-          ? cause
-          : new AccessProxyError("ERR_ACCESS_PROXY_INTERNAL", [], { cause });
+      const isForeseen = cause instanceof AccessProxyError;
+      const error = isForeseen
+        ? cause
+        : new AccessProxyError("ERR_ACCESS_PROXY_INTERNAL", [], { cause });
+      if (!isForeseen) call?.abort();
       code = error.code;
       if (answer.headersSent) answer.destroy();
       else answerError(answer, error);

@@ -58,6 +58,14 @@ function failure(error: NodeJS.ErrnoException): AccessProxyError {
   );
 }
 
+/** What a reason phrase may hold, on its way to the caller too. RFC 9112, section 4. */
+const REASON = /^[\t\x20-\x7e\x80-\xff]*$/;
+
+/** Whether a head is one of an answer: no status of less than three digits, none that leaves HTTP, and a reason that can be said again. */
+function isAnswer({ statusCode = 0, statusMessage = "" }: IncomingMessage): boolean {
+  return statusCode >= 200 && REASON.test(statusMessage);
+}
+
 type Agents = Readonly<Record<"http:" | "https:", http.Agent>>;
 
 /**
@@ -146,7 +154,11 @@ export class TargetClient {
     return new Promise((resolve, reject) => {
       out.on("response", (message) => {
         this.#limits.end(isAwaited);
-        resolve(message);
+        if (isAnswer(message)) resolve(message);
+        else {
+          reject(failure(new Error("no status line that can be relayed")));
+          message.destroy();
+        }
       });
       out.on("error", (error) => {
         this.#limits.end(isAwaited);

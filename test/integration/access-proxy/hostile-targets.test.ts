@@ -1,0 +1,72 @@
+import assert from "node:assert/strict";
+import { createServer, type Socket } from "node:net";
+import { after, before, test } from "node:test";
+import { type ProxyRig, startRig, TO_TA } from "../../support/access-proxy/rig.ts";
+import { until } from "../../support/until.ts";
+
+/** Targets that answer what no server should: the caller is told, the connection is given up, and the proxy goes on. */
+
+const ID = ["X-Access-Proxy-To-Id", TO_TA];
+
+/** What the target answers to each request, as it is. */
+let says = "";
+const sockets = new Set<Socket>();
+const target = createServer((socket) => {
+  sockets.add(socket);
+  socket.on("close", () => sockets.delete(socket));
+  socket.on("error", () => undefined);
+  socket.on("data", () => socket.write(Buffer.from(says, "latin1")));
+});
+let rig: ProxyRig;
+let origin: string;
+before(async () => {
+  await new Promise<void>((resolve) => target.listen(0, "127.0.0.1", resolve));
+  origin = `http://127.0.0.1:${(target.address() as { port: number }).port}`;
+  const entry = { origin, taId: TO_TA, pathPrefix: "/", allowHttp: true, allowPrivate: true };
+  rig = await startRig({
+    options: {
+      destinationPolicy: { allowAny: false, destinations: [{ ...entry, device: null }] },
+    },
+  });
+});
+after(async () => {
+  await rig.stop();
+  for (const socket of sockets) socket.destroy();
+  target.close();
+});
+
+const call = () => rig.call({ headers: ID, to: `${origin}/` });
+
+const NO_ANSWERS: ReadonlyArray<readonly [what: string, line: string]> = [
+  ["status of less than three digits", "099 X"],
+  ["status zero", "000 X"],
+  ["status of four digits", "1000 X"],
+  ["change of protocols that nobody asked for", "101 Switching Protocols"],
+  ["reason with a control character", "200 a\x01b"],
+  ["reason with a delete character", "200 a\x7fb"],
+];
+
+for (const [what, line] of NO_ANSWERS) {
+  test(`E23: a target that answers with a ${what}`, async () => {
+    says = `HTTP/1.1 ${line}\r\nContent-Length: 2\r\n\r\nhi`;
+    const answer = await call();
+    assert.equal(answer.status, 500);
+    assert.equal(
+      answer.headers["x-access-proxy-error"],
+      "destination did not give a valid response",
+    );
+    await until(() => sockets.size === 0, "the target's connection to be given up");
+  });
+}
+
+test("a target's odd but readable status lines are relayed", async () => {
+  for (const [line, status] of [
+    ["999 X", 999],
+    ["200", 200],
+    ["200 caf\xe9\tau lait", 200],
+  ] as const) {
+    says = `HTTP/1.1 ${line}\r\nContent-Length: 2\r\n\r\nhi`;
+    const answer = await call();
+    assert.deepEqual([answer.status, answer.body.toString()], [status, "hi"], line);
+  }
+});
