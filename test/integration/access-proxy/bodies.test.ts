@@ -353,3 +353,18 @@ test("a target that answers before it has read the body: the answer is relayed, 
   const answer = await call({ method: "POST", body: pieces(pattern(3_000_000), 60_000) });
   assert.deepEqual([answer.status, answer.body.toString()], [413, "too large"]);
 });
+
+test("a body whose length Connection names is still a body, and no request of its own", async () => {
+  const body = "GET /smuggled HTTP/1.1\r\nHost: x\r\n\r\n";
+  for (const method of ["GET", "DELETE", "OPTIONS", "POST"]) {
+    const before = rig.received.length;
+    const headers = [...ID, "Connection", "close, Content-Length"];
+    const answer = await call({ method, body, headers });
+    assert.equal(answer.status, 200);
+    // A second request on the same connection would have been read by the time of this one's answer.
+    await call();
+    const [first, second, ...more] = rig.received.slice(before);
+    assert.deepEqual([first?.method, first?.body.toString()], [method, body]);
+    assert.deepEqual([second?.url, more], ["/x", []]);
+  }
+});
