@@ -161,7 +161,11 @@ export class AccessProxy {
       if (!isForeseen) call?.abort();
       code = error.code;
       if (answer.headersSent) answer.destroy();
-      else answerError(answer, error);
+      else {
+        answerError(answer, error);
+        // Part of the body may have been read, and the rest held: whoever reads answers once all is sent would wait for ever.
+        request.resume();
+      }
       if (error.cause !== undefined) {
         this.#context.logger.warn({ err: error.cause, code }, "call failed");
       }

@@ -52,6 +52,13 @@ function pattern(length: number): Buffer {
   return Buffer.from(Array.from({ length }, (_, at) => (at * 31 + (at >> 8)) & 255));
 }
 
+/** A request's head up to where its framing is said. */
+function callHead(method: string, to: string): string {
+  const own = [`X-Access-Proxy-To: ${to}`, `X-Access-Proxy-To-Id: ${TO_TA}`];
+  const users = `X-Access-Proxy-Users: ${writeUnsignedJwt(PRINCIPAL)}`;
+  return [`${method} / HTTP/1.1`, "Host: x", ...own, users, ""].join("\r\n");
+}
+
 async function* pieces(body: Buffer, length: number): AsyncGenerator<Buffer> {
   for (let at = 0; at < body.length; at += length) yield body.subarray(at, at + length);
 }
@@ -101,6 +108,40 @@ test("15: one byte more cannot be sent again: the session is gone, and the next 
   assert.deepEqual(rig.received.at(-1)?.body, body);
   assert.deepEqual(await readdir(folder), []);
 });
+
+for (const failing of ["the record", "the ID provider"]) {
+  test(`15: ${failing} fails behind a stale session: the answer reaches a sender that reads once all is sent`, async () => {
+    await staleSession();
+    const idp = rig.idps.get("https://idp-a.example");
+    assert.ok(idp);
+    if (failing === "the ID provider") idp.instead = (_message, answer) => void answer.end();
+    rig.instead = (message, answer) => {
+      const refuse = (): void => void answer.writeHead(403, REFUSAL).end();
+      if (failing === "the ID provider") return refuse();
+      let bytes = 0;
+      message.on("data", (piece: Buffer) => {
+        bytes += piece.length;
+        if (bytes <= FILE_THRES + FILE_MAX) return;
+        message.pause();
+        refuse();
+      });
+    };
+    const socket = connect(rig.port);
+    const head = callHead("POST", `${rig.target}/x`);
+    // More than the buffers in between hold.
+    const body = Buffer.alloc(16_000_000, "x");
+    await new Promise<void>((resolve, reject) => {
+      socket.once("error", reject);
+      socket.write(`${head}Content-Length: ${body.length}\r\n\r\n`);
+      socket.write(body, () => resolve());
+    });
+    const [answer] = await once(socket, "data");
+    socket.destroy();
+    idp.instead = null;
+    assert.match(String(answer), /^HTTP\/1\.1 500 /);
+    assert.deepEqual(await readdir(folder), []);
+  });
+}
 
 test("15: a target that refuses early leaves room for a body that is larger than the record", async () => {
   await staleSession();
