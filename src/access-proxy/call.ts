@@ -48,10 +48,18 @@ interface Body {
 /** Methods whose requests need not say that they have no body. RFC 9110, section 8.6. */
 const WITHOUT_BODY: ReadonlySet<string> = new Set(["GET", "HEAD", "DELETE", "OPTIONS"]);
 
+/** How long the rest of such an answer may take. */
+const DRAIN_MS = 1_000;
+
 function drop(message: IncomingMessage): void {
   const length = Number(message.headers["content-length"] ?? Number.NaN);
-  if (length <= DRAINED_BYTES_MAX) message.resume();
-  else message.destroy();
+  if (!(length <= DRAINED_BYTES_MAX)) {
+    message.destroy();
+    return;
+  }
+  const limit = setTimeout(() => message.destroy(), DRAIN_MS).unref();
+  message.once("close", () => clearTimeout(limit));
+  message.resume();
 }
 
 /**

@@ -60,6 +60,14 @@ export function answerError(answer: ServerResponse, error: AccessProxyError): vo
   answer.end(body);
 }
 
+/** Ends a call that is answered while its body still comes, if the caller leaves: Node tells no request that is answered. */
+function abortWithSocket(call: Call, request: IncomingMessage): void {
+  const { socket } = request;
+  const onClose = (): void => call.abort();
+  socket.once("close", onClose);
+  request.once("end", () => socket.off("close", onClose));
+}
+
 /**
  * The access proxy: takes the requests of a TA's backend, gets code tokens for the accounts that they concern, and forwards them.
  * Its `handle` serves any server of `node:http`.
@@ -140,7 +148,7 @@ export class AccessProxy {
       if (!answer.writableFinished) {
         code ??= "gone";
         call?.abort();
-      }
+      } else if (call !== null && !request.complete) abortWithSocket(call, request);
       end();
     });
     try {

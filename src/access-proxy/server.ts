@@ -48,6 +48,19 @@ function refuseHead(error: NodeJS.ErrnoException, socket: Duplex): void {
 }
 
 /**
+ * Tells of the end of an answer that waits behind that of an earlier request of the same connection: Node tells no such one that the
+ * connection is gone.
+ */
+function closeWithSocket({ socket }: IncomingMessage, answer: ServerResponse): void {
+  const onClose = (): void => {
+    answer.destroy();
+    answer.emit("close");
+  };
+  socket.once("close", onClose);
+  answer.once("socket", () => socket.off("close", onClose));
+}
+
+/**
  * A server of `node:http` for the proxy, not listening yet.
  *
  * @see TA cooperation, sections 4.1 and 14.1
@@ -57,6 +70,7 @@ export function accessProxyServer(proxy: AccessProxy, options: AccessProxyServer
   const isMounted = (path: string): boolean =>
     pathProx === "/" || path === pathProx || path.startsWith(`${pathProx.replace(/\/$/, "")}/`);
   const serve = (request: IncomingMessage, answer: ServerResponse): void => {
+    if (answer.socket === null) closeWithSocket(request, answer);
     const path = pathOf(request);
     if (path === pathOk) {
       request.resume();

@@ -59,6 +59,22 @@ for (const [what, line] of NO_ANSWERS) {
   });
 }
 
+test("a refused session whose answer's body never comes: the call goes on, and the connection is given up", async () => {
+  for (const socket of sockets) socket.destroy();
+  await until(() => sockets.size === 0, "earlier connections to end");
+  says =
+    "HTTP/1.1 200 OK\r\nSet-Cookie: Edo-Cooperation=s; Max-Age=600\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+  assert.equal((await call()).status, 200);
+  says =
+    "HTTP/1.1 403 Forbidden\r\nX-Edo-Cooperation-Error: invalid session\r\nContent-Length: 100\r\n\r\n";
+  const retried = call();
+  await until(() => rig.sessions.size === 0, "the session to be forgotten");
+  says = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nhi";
+  assert.equal((await retried).body.toString(), "hi");
+  assert.equal(rig.outcomes.at(-1)?.path, "retried");
+  await until(() => sockets.size === 0, "the refused one's connection to be given up");
+});
+
 test("a target's odd but readable status lines are relayed", async () => {
   for (const [line, status] of [
     ["999 X", 999],
