@@ -1,6 +1,7 @@
 import type { ClientRequest, IncomingMessage, ServerResponse } from "node:http";
 import type { Logger } from "pino";
 import type { Addressing, Addressings } from "./addressing.ts";
+import { bareError } from "./bare-error.ts";
 import { pumpBody, relayBody, writeAll } from "./body-pump.ts";
 import { BodyRecord } from "./body-record.ts";
 import { readGrantedSession } from "./cookies.ts";
@@ -254,7 +255,7 @@ export class Call {
     try {
       await act();
     } catch (error) {
-      this.#context.logger.error({ err: error, what }, "session store failed");
+      this.#context.logger.error({ err: bareError(error), what }, "session store failed");
     }
   }
 

@@ -2,6 +2,7 @@ import { type IncomingMessage, type ServerResponse, STATUS_CODES } from "node:ht
 import { performance } from "node:perf_hooks";
 import type { Logger } from "pino";
 import { Addressings } from "./addressing.ts";
+import { bareError } from "./bare-error.ts";
 import { Call, type CallContext, type CallPath } from "./call.ts";
 import type { CallerAuth } from "./callers.ts";
 import { ClientAssertions } from "./client-assertion.ts";
@@ -175,7 +176,7 @@ export class AccessProxy {
         request.resume();
       }
       if (error.cause !== undefined) {
-        this.#context.logger.warn({ err: error.cause, code }, "call failed");
+        this.#context.logger.warn({ err: bareError(error.cause), code }, "call failed");
       }
     }
   }

@@ -59,6 +59,24 @@ for (const [what, line] of NO_ANSWERS) {
   });
 }
 
+test("a head that cannot be parsed is logged without what it says, be it a target's or an ID provider's", async () => {
+  says =
+    "HTTP/1.1 200 OK\r\nSet-Cookie: Edo-Cooperation=canary; Max-Age=600\r\nBad Name: canary\r\n\r\n";
+  assert.equal((await call()).status, 500);
+  const idp = rig.idps.get("https://idp-a.example");
+  assert.ok(idp);
+  idp.instead = (_message, answer) => void answer.socket?.end(says);
+  assert.equal((await call()).status, 500);
+  idp.instead = null;
+  const errors = rig.logs.map((line) => JSON.parse(line).err).filter((err) => err !== undefined);
+  for (const { message } of errors.slice(-2)) assert.match(message, /Invalid header token/);
+  for (const err of errors) {
+    const { type, message, stack, code, ...rest } = err;
+    assert.deepEqual(rest, {});
+    assert.doesNotMatch(`${type}${message}${stack}${code}`, /canary/);
+  }
+});
+
 test("a refused session whose answer's body never comes: the call goes on, and the connection is given up", async () => {
   for (const socket of sockets) socket.destroy();
   await until(() => sockets.size === 0, "earlier connections to end");
