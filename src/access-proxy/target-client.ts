@@ -138,6 +138,8 @@ export class TargetClient {
         ? edgeFields(fields, device as string, edge.key)
         : fields) as unknown as http.OutgoingHttpHeaders,
     });
+    // Lines beyond a thousand would be left out; their bytes are limited already.
+    out.maxHeadersCount = 0;
     const response = this.#response(out);
     return { out, response: isViaEdge ? response.then(unlessOfEdge) : response };
   }

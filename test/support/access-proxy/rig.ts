@@ -217,7 +217,7 @@ export async function startRig({
     await idp.start();
     idps.set(issuer, idp);
   }
-  const targetServer = createServer((message, answer) => {
+  const targetServer = createServer({ maxHeaderSize: 262_144 }, (message, answer) => {
     if (rig.instead !== null) return rig.instead(message, answer);
     void received(message).then(
       (whole) => {
@@ -227,6 +227,7 @@ export async function startRig({
       () => undefined,
     );
   });
+  targetServer.maxHeadersCount = 0;
   const origin = `http://127.0.0.1:${await listening(targetServer)}`;
   const tokens = new Map<string, TokenRecord>();
   const token = { token: "access-token-secret", tag: "tag-1", issuer: issuers[0] ?? "" };
