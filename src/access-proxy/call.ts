@@ -1,4 +1,5 @@
 import type { ClientRequest, IncomingMessage, ServerResponse } from "node:http";
+import type { LookupFunction } from "node:net";
 import type { Logger } from "pino";
 import type { Addressing, Addressings } from "./addressing.ts";
 import { bareError } from "./bare-error.ts";
@@ -120,7 +121,7 @@ export class Call {
   /**
    * Forwards the request and relays the answer's head; the body goes on by itself.
    *
-   * @throws AccessProxyError rows E12 to E29; whatever `abort` gave
+   * @throws AccessProxyError rows E3 and E12 to E29; whatever `abort` gave
    */
   async run(): Promise<void> {
     try {
@@ -159,7 +160,7 @@ export class Call {
     const { fileThres, fileMax, tempFolder } = this.#context.options;
     if (this.#body.has) this.#record = new BodyRecord({ fileThres, fileMax, folder: tempFolder });
     const record = this.#record;
-    const { out, response } = this.#send(session.id, []);
+    const { out, response } = this.#send(session.id, [], null);
     const pump = this.#body.has
       ? pumpBody(this.#request, out, record === null ? null : (piece) => record.add(piece))
       : null;
@@ -181,7 +182,8 @@ export class Call {
   }
 
   async #runMediated(key: string | null): Promise<void> {
-    const { mediator } = this.#context;
+    const { mediator, targets } = this.#context;
+    const resolved = await targets.resolve(this.#addressing.target.url, this.#destination);
     this.#abort = new AbortController();
     if (this.#isAborted) this.#abort.abort();
     const codeTokens = await mediator.mediate({
@@ -190,7 +192,7 @@ export class Call {
       callerScope: this.#callerScope,
       signal: this.#abort.signal,
     });
-    const { out, response } = this.#send(null, codeTokens);
+    const { out, response } = this.#send(null, codeTokens, resolved);
     if (this.#body.has) {
       void this.#sendBody(out, this.#record);
       this.#record = null;
@@ -212,7 +214,11 @@ export class Call {
     }
   }
 
-  #send(sessionId: string | null, codeTokens: readonly string[]): TargetRequest {
+  #send(
+    sessionId: string | null,
+    codeTokens: readonly string[],
+    resolved: LookupFunction | null,
+  ): TargetRequest {
     const { targets, options } = this.#context;
     const { method = "GET", rawHeaders, headers } = this.#request;
     const { url } = this.#addressing.target;
@@ -226,7 +232,7 @@ export class Call {
       codeTokens,
       framing: this.#body.framing,
     });
-    const sent = targets.send(method, url, fields, this.#destination);
+    const sent = targets.send(method, url, fields, this.#destination, resolved);
     this.#out = sent.out;
     if (this.#isAborted) sent.out.destroy();
     return sent;

@@ -60,7 +60,7 @@ export function findDestination(
       const path = settledPath(pathname);
       if (path === null || !isBelow(path, entry.pathPrefix)) continue;
     }
-    // Whether a name leads to a closed address is seen when it is resolved.
+    // Whether a name leads to a closed address is seen when it is resolved, still before anybody is asked.
     if (!entry.allowPrivate && entry.device === null) checkLiteral(url.hostname);
     return entry;
   }

@@ -1,9 +1,11 @@
+import { lookup } from "node:dns";
 import http, { type ClientRequest, type IncomingMessage } from "node:http";
 import https from "node:https";
+import { isIP, type LookupFunction } from "node:net";
 import type { Destination } from "./destinations.ts";
 import { type EdgeAccess, edgeFields, edgePath, unlessOfEdge } from "./edge.ts";
 import { AccessProxyError } from "./errors.ts";
-import { guardedLookup, type Resolve } from "./guarded-lookup.ts";
+import { guardedLookup, lookupAhead, type Resolve } from "./guarded-lookup.ts";
 import { HeadLimits } from "./head-limits.ts";
 import { trusting } from "./trust.ts";
 
@@ -79,22 +81,23 @@ export class TargetClient {
   /** A connection to an address that was not checked is never used where one must be. */
   readonly #open: Agents;
   readonly #guarded: Agents;
+  readonly #guardedLookup: LookupFunction;
   readonly #limits: HeadLimits;
 
   /** @param resolve resolves names whose addresses are checked; default that of the system */
   constructor(options: TargetClientOptions, resolve?: Resolve) {
     this.#options = options;
     this.#limits = new HeadLimits(options);
-    this.#open = this.#agents({});
-    this.#guarded = this.#agents({ lookup: guardedLookup(resolve) });
+    this.#guardedLookup = guardedLookup(resolve);
+    this.#open = this.#agents();
+    this.#guarded = this.#agents();
   }
 
-  #agents(extra: object): Agents {
+  #agents(): Agents {
     const options = {
       keepAlive: true,
       maxSockets: SOCKETS_PER_TARGET_MAX,
       scheduling: "lifo" as const,
-      ...extra,
     };
     const { ca } = this.#options;
     return {
@@ -107,10 +110,24 @@ export class TargetClient {
   }
 
   /**
+   * Resolves a target's name ahead of a request, if its addresses have to be checked: what is refused is refused before anybody
+   * else is asked. What it gives is for `send`; null where there is nothing to check.
+   *
+   * @throws AccessProxyError row E3
+   */
+  async resolve(url: URL, { allowPrivate, device }: Destination): Promise<LookupFunction | null> {
+    const { hostname } = url;
+    const isAddress = hostname.startsWith("[") || isIP(hostname) !== 0;
+    if (allowPrivate || device !== null || isAddress) return null;
+    return lookupAhead(hostname, this.#guardedLookup);
+  }
+
+  /**
    * Begins a request.
    *
    * @param url its host, where it is an address, is checked already; a name's addresses are checked here
    * @param fields of the request, names and values in turn, `Host` among them
+   * @param resolved what `resolve` gave, if it was asked
    * @throws AccessProxyError row E22 for a device where there is no edge
    */
   send(
@@ -118,6 +135,7 @@ export class TargetClient {
     url: URL,
     fields: readonly string[],
     { allowPrivate, device }: Destination,
+    resolved: LookupFunction | null,
   ): TargetRequest {
     const edge = device === null ? null : this.#options.edge;
     const isViaEdge = edge !== null;
@@ -126,8 +144,10 @@ export class TargetClient {
     const base = isViaEdge ? edge.url : url;
     const protocol = base.protocol === "http:" ? "http:" : "https:";
     const { hostname } = base;
+    const isOpen = isViaEdge || allowPrivate;
     const out = (protocol === "http:" ? http : https).request({
-      agent: (isViaEdge || allowPrivate ? this.#open : this.#guarded)[protocol],
+      agent: (isOpen ? this.#open : this.#guarded)[protocol],
+      lookup: isOpen ? lookup : (resolved ?? this.#guardedLookup),
       protocol,
       host: hostname.startsWith("[") ? hostname.slice(1, -1) : hostname,
       port: base.port,
