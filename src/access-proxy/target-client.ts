@@ -30,34 +30,37 @@ export interface TargetRequest {
   readonly response: Promise<IncomingMessage>;
 }
 
-/** Failures of the network; whatever else goes wrong before a head is the target's. */
-const UNREACHABLE: ReadonlySet<string> = new Set([
-  "ENOTFOUND",
-  "EAI_AGAIN",
-  "ECONNREFUSED",
+/** Failures of a connection that is there; whatever else goes wrong on one before a head is the target's doing. */
+const NETWORK: ReadonlySet<string> = new Set([
   "ECONNRESET",
   "EHOSTUNREACH",
   "ENETUNREACH",
   "EPIPE",
   "ETIMEDOUT",
 ]);
+/** A connection that cannot be made for want of descriptors or memory is nothing that the target can help. */
+const OUR_OWN: ReadonlySet<string> = new Set(["EMFILE", "ENFILE", "ENOBUFS", "ENOMEM"]);
 
 /** Connections to one target at a time; more requests wait for one. */
 const SOCKETS_PER_TARGET_MAX = 1_024;
 
-function isReset(error: NodeJS.ErrnoException): boolean {
-  return error.code === "ECONNRESET" && error.message !== "socket hang up";
+/** Whether the target was not reached, or was lost: row E22. The others are E23. */
+function isUnreachable(error: NodeJS.ErrnoException): boolean {
+  const { code = "", syscall } = error;
+  // Several addresses were tried; the first error stands for them.
+  if (error instanceof AggregateError) return isUnreachable(error.errors[0] ?? new Error());
+  // No name, no route, nobody there, no address of ours to go out from: whatever the system calls it.
+  if (syscall === "getaddrinfo" || syscall === "connect") return !OUR_OWN.has(code);
+  if (code === "ENOTFOUND") return true;
+  return NETWORK.has(code) && error.message !== "socket hang up";
 }
 
 function failure(error: NodeJS.ErrnoException): AccessProxyError {
   if (error instanceof AccessProxyError) return error;
-  const code = error.code ?? "";
-  const isNetwork = UNREACHABLE.has(code) && (code !== "ECONNRESET" || isReset(error));
-  return new AccessProxyError(
-    isNetwork ? "ERR_ACCESS_PROXY_UNREACHABLE" : "ERR_ACCESS_PROXY_BAD_ANSWER",
-    [],
-    { cause: error },
-  );
+  const code = isUnreachable(error)
+    ? "ERR_ACCESS_PROXY_UNREACHABLE"
+    : "ERR_ACCESS_PROXY_BAD_ANSWER";
+  return new AccessProxyError(code, [], { cause: error });
 }
 
 /** What a reason phrase may hold, on its way to the caller too. RFC 9112, section 4. */

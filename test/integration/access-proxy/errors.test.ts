@@ -401,6 +401,18 @@ test("E22: a target whose port is closed", async () => {
   await closed.stop();
 });
 
+test("E22: targets that this host cannot even dial, whatever the system calls that", async () => {
+  const open = await startRig({
+    options: { destinationPolicy: { allowAny: true, destinations: [] } },
+  });
+  // Link-local without a link, a group, and no name: EINVAL or EADDRNOTAVAIL, ENETUNREACH, ENOTFOUND.
+  for (const host of ["[fe80::1]", "224.0.0.1", "nobody.invalid"]) {
+    const answer = await open.call({ to: `http://${host}:9/`, headers: ID });
+    assertError(answer, "ERR_ACCESS_PROXY_UNREACHABLE");
+  }
+  await open.stop();
+});
+
 const SOCKET_TARGETS: ReadonlyArray<
   readonly [row: string, act: string, code: AccessProxyErrorCode]
 > = [
