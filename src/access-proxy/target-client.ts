@@ -52,7 +52,8 @@ function isUnreachable(error: NodeJS.ErrnoException): boolean {
   // No name, no route, nobody there, no address of ours to go out from: whatever the system calls it.
   if (syscall === "getaddrinfo" || syscall === "connect") return !OUR_OWN.has(code);
   if (code === "ENOTFOUND") return true;
-  return NETWORK.has(code) && error.message !== "socket hang up";
+  // Node says ECONNRESET of a connection that was closed without an answer, too: but of no call of the system.
+  return NETWORK.has(code) && (code !== "ECONNRESET" || syscall !== undefined);
 }
 
 function failure(error: NodeJS.ErrnoException): AccessProxyError {
