@@ -11,6 +11,8 @@ import { writeUnsignedJwt } from "../../../src/access-proxy/index.ts";
 import {
   type CallOf,
   exchange,
+  ID,
+  IDP_A,
   lines,
   PRINCIPAL,
   type ProxyRig,
@@ -22,7 +24,6 @@ import { until } from "../../support/until.ts";
 
 /** TA cooperation, sections 4.6 to 4.8: bodies in both directions. Numbers are those of section 16. */
 
-const ID = ["X-Access-Proxy-To-Id", TO_TA];
 const FILE_THRES = 10_000;
 const FILE_MAX = 50_000;
 const REFUSAL = { "X-Edo-Cooperation-Error": "invalid session" };
@@ -112,7 +113,7 @@ test("15: one byte more cannot be sent again: the session is gone, and the next 
 for (const failing of ["the record", "the ID provider"]) {
   test(`15: ${failing} fails behind a stale session: the answer reaches a sender that reads once all is sent`, async () => {
     await staleSession();
-    const idp = rig.idps.get("https://idp-a.example");
+    const idp = rig.idps.get(IDP_A);
     assert.ok(idp);
     if (failing === "the ID provider") idp.instead = (_message, answer) => void answer.end();
     rig.instead = (message, answer) => {
@@ -335,7 +336,7 @@ test("a target that breaks off while its session is kept: the caller is told, an
 });
 
 test("E31: a caller that goes away ends what runs for it, at the ID provider, at the target and midway", async () => {
-  const idp = rig.idps.get("https://idp-a.example");
+  const idp = rig.idps.get(IDP_A);
   assert.ok(idp);
   const gone: string[] = [];
   const hold = (what: string): import("node:http").RequestListener => {

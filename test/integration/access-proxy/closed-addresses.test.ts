@@ -8,17 +8,18 @@ import { startProxyProcess, USERS } from "../../support/access-proxy/process.ts"
 import {
   type Answered,
   bodyOf,
+  ID,
+  IDP_A,
   listening,
+  onlyTo,
   type ProxyRig,
   type RigOptions,
   startRig,
   T0,
-  TO_TA,
 } from "../../support/access-proxy/rig.ts";
 
 /** TA cooperation, section 14.2, over real sockets: what the rules of the table lead to. Number 21 of section 16. */
 
-const ID = ["X-Access-Proxy-To-Id", TO_TA];
 const DENIED = [403, "destination is not allowed"];
 /**
  * Global unicast, and of a part that is given to nobody: public to the rules, and whoever connects there reaches nobody.
@@ -53,8 +54,9 @@ async function serving(t: TestContext, serve: RequestListener): Promise<Server> 
 }
 
 function destination(origin: string, of: Partial<Destination> = {}): Destination {
-  const closed = { allowHttp: true, allowPrivate: false, device: null };
-  return { origin, taId: TO_TA, pathPrefix: "/", ...closed, ...of };
+  const [entry] = onlyTo(origin, { allowPrivate: false, ...of }).destinations;
+  assert.ok(entry);
+  return entry;
 }
 
 async function rigWith(
@@ -96,7 +98,7 @@ test("21: an address that a name did not have when it was checked is not connect
     assert.deepEqual(verdictOf(answer), DENIED);
     assert.equal(asked.length, count);
     // Only the first one got as far as that.
-    assert.equal(rig.idps.get("https://idp-a.example")?.asked.length, 1);
+    assert.equal(rig.idps.get(IDP_A)?.asked.length, 1);
   }
   assert.deepEqual(target.ports, []);
 });
@@ -123,7 +125,7 @@ test("21: a name that nobody knows is an unreachable destination, once the ID pr
   });
   const answer = await rig.call({ to: "http://to.example/x", headers: ID });
   assert.deepEqual(verdictOf(answer), [404, "destination is unreachable"]);
-  assert.equal(rig.idps.get("https://idp-a.example")?.asked.length, 1);
+  assert.equal(rig.idps.get(IDP_A)?.asked.length, 1);
 });
 
 test("21: a name of this host and an address of it are refused, unless the entry allows it", async (t) => {
@@ -134,7 +136,7 @@ test("21: a name of this host and an address of it are refused, unless the entry
   const rig = await rigWith(t, listed);
   for (const to of targets) {
     assert.deepEqual(verdictOf(await rig.call({ to, headers: ID })), DENIED, to);
-    assert.deepEqual(rig.idps.get("https://idp-a.example")?.asked, [], to);
+    assert.deepEqual(rig.idps.get(IDP_A)?.asked, [], to);
   }
   assert.deepEqual(target.ports, []);
   const open = await rigWith(

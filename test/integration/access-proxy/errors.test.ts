@@ -10,6 +10,9 @@ import {
   type Answered,
   type CallOf,
   exchange,
+  ID,
+  IDP_A,
+  onlyTo,
   PRINCIPAL,
   type ProxyRig,
   SELF,
@@ -21,7 +24,6 @@ import { lendPort } from "../../support/ports.ts";
 
 /** TA cooperation, section 4.9: each row that the proxy answers, over the wire. */
 
-const IDP_A = "https://idp-a.example";
 const IDP_B = "https://idp-b.example";
 
 let rig: ProxyRig;
@@ -151,8 +153,6 @@ for (const [row, call, code, text] of EARLY) {
     assert.equal(rig.outcomes.at(-1)?.code, code);
   });
 }
-
-const ID = ["X-Access-Proxy-To-Id", TO_TA];
 
 test("E13: a token is good up to its last moment", async () => {
   rig.tokens.set("last", { token: "t", issuer: IDP_A, tag: "last", expiresAt: T0 });
@@ -374,21 +374,8 @@ test("E21: a code token that another key signed, or none", async () => {
 
 /** A rig whose target's port is closed, or whose target is a plain socket. */
 async function rigTo(port: number): Promise<ProxyRig> {
-  const origin = `http://127.0.0.1:${port}`;
-  const destination = {
-    origin,
-    taId: TO_TA,
-    pathPrefix: "/",
-    allowHttp: true,
-    allowPrivate: true,
-    device: null,
-  };
-  return startRig({
-    options: {
-      headTimeoutMs: 300,
-      destinationPolicy: { allowAny: false, destinations: [destination] },
-    },
-  });
+  const destinationPolicy = onlyTo(`http://127.0.0.1:${port}`);
+  return startRig({ options: { headTimeoutMs: 300, destinationPolicy } });
 }
 
 test("E22: a target whose port is closed", async () => {

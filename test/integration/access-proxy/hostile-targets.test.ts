@@ -1,12 +1,10 @@
 import assert from "node:assert/strict";
 import { createServer, type Socket } from "node:net";
 import { after, before, test } from "node:test";
-import { type ProxyRig, startRig, TO_TA } from "../../support/access-proxy/rig.ts";
+import { ID, IDP_A, onlyTo, type ProxyRig, startRig } from "../../support/access-proxy/rig.ts";
 import { until } from "../../support/until.ts";
 
 /** Targets that answer what no server should: the caller is told, the connection is given up, and the proxy goes on. */
-
-const ID = ["X-Access-Proxy-To-Id", TO_TA];
 
 /** What the target answers to each request, as it is. */
 let says = "";
@@ -22,12 +20,7 @@ let origin: string;
 before(async () => {
   await new Promise<void>((resolve) => target.listen(0, "127.0.0.1", resolve));
   origin = `http://127.0.0.1:${(target.address() as { port: number }).port}`;
-  const entry = { origin, taId: TO_TA, pathPrefix: "/", allowHttp: true, allowPrivate: true };
-  rig = await startRig({
-    options: {
-      destinationPolicy: { allowAny: false, destinations: [{ ...entry, device: null }] },
-    },
-  });
+  rig = await startRig({ options: { destinationPolicy: onlyTo(origin) } });
 });
 after(async () => {
   await rig.stop();
@@ -63,7 +56,7 @@ test("a head that cannot be parsed is logged without what it says, be it a targe
   says =
     "HTTP/1.1 200 OK\r\nSet-Cookie: Edo-Cooperation=canary; Max-Age=600\r\nBad Name: canary\r\n\r\n";
   assert.equal((await call()).status, 500);
-  const idp = rig.idps.get("https://idp-a.example");
+  const idp = rig.idps.get(IDP_A);
   assert.ok(idp);
   idp.instead = (_message, answer) => void answer.socket?.end(says);
   assert.equal((await call()).status, 500);

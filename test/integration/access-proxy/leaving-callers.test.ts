@@ -3,7 +3,13 @@ import { once } from "node:events";
 import { connect, createServer, type Socket } from "node:net";
 import { after, before, test } from "node:test";
 import { writeUnsignedJwt } from "../../../src/access-proxy/index.ts";
-import { PRINCIPAL, type ProxyRig, startRig, TO_TA } from "../../support/access-proxy/rig.ts";
+import {
+  onlyTo,
+  PRINCIPAL,
+  type ProxyRig,
+  startRig,
+  TO_TA,
+} from "../../support/access-proxy/rig.ts";
 import { until } from "../../support/until.ts";
 
 /** E31: callers that leave where Node tells neither request nor answer of it. Nothing is left at the target. */
@@ -24,9 +30,7 @@ let origin: string;
 before(async () => {
   await new Promise<void>((resolve) => target.listen(0, "127.0.0.1", resolve));
   origin = `http://127.0.0.1:${(target.address() as { port: number }).port}`;
-  const entry = { origin, taId: TO_TA, pathPrefix: "/", allowHttp: true, allowPrivate: true };
-  const destinationPolicy = { allowAny: false, destinations: [{ ...entry, device: null }] };
-  rig = await startRig({ options: { destinationPolicy } });
+  rig = await startRig({ options: { destinationPolicy: onlyTo(origin) } });
 });
 after(async () => {
   await rig.stop();

@@ -3,7 +3,7 @@ import { once } from "node:events";
 import { createServer } from "node:https";
 import { type AddressInfo, createServer as createTcpServer, type Socket } from "node:net";
 import { type TestContext, test } from "node:test";
-import { startRig, TO_TA } from "../../support/access-proxy/rig.ts";
+import { ID, onlyTo, startRig } from "../../support/access-proxy/rig.ts";
 import { makeCertificate } from "../../support/agent/tls.ts";
 import { skipWithout } from "../../support/go.ts";
 
@@ -43,12 +43,10 @@ async function tlsTarget(
   });
   const ask = async (host: string, ca: string | null): Promise<Asked> => {
     const origin = `https://${host}:${port}`;
-    const entry = { origin, taId: TO_TA, pathPrefix: "/", allowHttp: false, allowPrivate: true };
-    const destinationPolicy = { allowAny: false, destinations: [{ ...entry, device: null }] };
+    const destinationPolicy = onlyTo(origin, { allowHttp: false });
     const rig = await startRig({ options: { ca, destinationPolicy } });
     t.after(() => rig.stop());
-    const headers = ["X-Access-Proxy-To-Id", TO_TA];
-    const { status, body, headers: fields } = await rig.call({ to: `${origin}/`, headers });
+    const { status, body, headers: fields } = await rig.call({ to: `${origin}/`, headers: ID });
     return { status, text: fields["x-access-proxy-error"] ?? body.toString() };
   };
   return { cert: certificate.cert, count: () => count, ask };
