@@ -207,6 +207,14 @@ const IDP_ANSWERS: ReadonlyArray<
     "answered 201",
   ],
   [
+    "E19 too long a refusal",
+    400,
+    "application/json",
+    `{"error":"${"x".repeat(262_144)}"}`,
+    "ERR_ACCESS_PROXY_IDP_STATUS",
+    "answered 400",
+  ],
+  [
     "E20 another type",
     200,
     "text/plain",
