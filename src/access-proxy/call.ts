@@ -175,8 +175,10 @@ export class Call {
     drop(message);
     if (!out.writableEnded) out.destroy();
     await this.#stored("delete", () => this.#context.sessions.deleteIf(key, session.id));
+    // A file that refuses its part late must not pass for a body that ends early.
+    await record?.settled();
     if (record !== null && !record.isComplete) {
-      throw new AccessProxyError("ERR_ACCESS_PROXY_NO_REPLAY");
+      throw new AccessProxyError("ERR_ACCESS_PROXY_NO_REPLAY", [], { cause: record.fault });
     }
     return false;
   }

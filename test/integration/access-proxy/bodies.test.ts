@@ -110,6 +110,24 @@ test("15: one byte more cannot be sent again: the session is gone, and the next 
   assert.deepEqual(await readdir(folder), []);
 });
 
+test("15: a temporary file that cannot be made costs the retry, and the log says why", async () => {
+  const poor = await startRig({
+    options: { fileThres: 10, fileMax: 1_000, tempFolder: join(folder, "none") },
+  });
+  poor.answer = (_message, answer) => {
+    answer.setHeader("Set-Cookie", "Edo-Cooperation=stale; Max-Age=600").end();
+  };
+  await poor.call({ headers: ID });
+  poor.answer = (_message, answer) => void answer.writeHead(403, REFUSAL).end();
+  const answer = await poor.call({ headers: ID, method: "POST", body: "x".repeat(100) });
+  assert.deepEqual(
+    [answer.status, answer.headers["x-access-proxy-error"]],
+    [500, "request body is too large to replay; try again"],
+  );
+  assert.match(poor.logs.join(""), /"code":"ENOENT".*"code":"ERR_ACCESS_PROXY_NO_REPLAY"/);
+  await poor.stop();
+});
+
 for (const failing of ["the record", "the ID provider"]) {
   test(`15: ${failing} fails behind a stale session: the answer reaches a sender that reads once all is sent`, async () => {
     await staleSession();
