@@ -117,13 +117,22 @@ export class TargetClient {
    * Resolves a target's name ahead of a request, if its addresses have to be checked: what is refused is refused before anybody
    * else is asked. What it gives is for `send`; null where there is nothing to check.
    *
-   * @throws AccessProxyError row E3
+   * @throws AccessProxyError row E3, and E22 where it takes longer than a connection may
    */
   async resolve(url: URL, { allowPrivate, device }: Destination): Promise<LookupFunction | null> {
     const { hostname } = url;
     const isAddress = hostname.startsWith("[") || isIP(hostname) !== 0;
     if (allowPrivate || device !== null || isAddress) return null;
-    return lookupAhead(hostname, this.#guardedLookup);
+    let timer: NodeJS.Timeout | undefined;
+    const limit = new Promise<never>((_resolve, reject) => {
+      const late = Object.assign(new Error("lookup timeout"), { code: "ETIMEDOUT" });
+      timer = setTimeout(() => reject(failure(late)), this.#options.connectTimeoutMs);
+    });
+    try {
+      return await Promise.race([lookupAhead(hostname, this.#guardedLookup), limit]);
+    } finally {
+      clearTimeout(timer);
+    }
   }
 
   /**

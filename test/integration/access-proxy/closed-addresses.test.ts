@@ -128,6 +128,16 @@ test("21: a name that nobody knows is an unreachable destination, once the ID pr
   assert.equal(rig.idps.get(IDP_A)?.asked.length, 1);
 });
 
+test("E22: a name whose resolution never ends is given up in the time of a connection", async (t) => {
+  const rig = await rigWith(t, [destination("http://to.example")], {
+    options: { connectTimeoutMs: 50 },
+    parts: { resolve: () => undefined },
+  });
+  const answer = await rig.call({ to: "http://to.example/x", headers: ID });
+  assert.deepEqual(verdictOf(answer), [404, "destination is unreachable"]);
+  assert.deepEqual(rig.idps.get(IDP_A)?.asked, []);
+});
+
 test("21: a name of this host and an address of it are refused, unless the entry allows it", async (t) => {
   const target = await serving(t, (_message, answer) => answer.end("there"));
   const hosts = ["localhost", "127.0.0.1", "127.1", "0x7f000001", "[::ffff:127.0.0.1]", "0.0.0.0"];
