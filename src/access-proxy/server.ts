@@ -77,6 +77,8 @@ function closeWithSocket({ socket }: IncomingMessage, answer: ServerResponse): v
     answer.destroy();
     answer.emit("close");
   };
+  // As many as the sender has in flight.
+  socket.setMaxListeners(0);
   socket.once("close", onClose);
   answer.once("socket", () => socket.off("close", onClose));
 }
