@@ -32,10 +32,11 @@ function isBelow(path: string, prefix: string): boolean {
 }
 
 /**
- * An encoded separator or dot, encoded once or again, or a dot segment with a parameter: a server behind that decodes, or that takes
- * parameters off, would see another path than the one that was checked.
+ * An encoded separator or dot, encoded once or again, or a dot segment, with a parameter or without: a server behind that decodes, or
+ * that takes parameters off, would see another path than the one that was checked. `URL` of Node 20 leaves dot segments where an
+ * earlier segment begins with a dot.
  */
-const HIDDEN_SEPARATOR = /%(?:25)*(?:2f|5c|2e)|\/\.\.?;/i;
+const HIDDEN_SEPARATOR = /%(?:25)*(?:2f|5c|2e)|\/\.\.?(?:[;/]|$)/i;
 
 /** The path as servers may read it; null where readers could differ. */
 export function settledPath(path: string): string | null {
