@@ -33,8 +33,7 @@ function isBelow(path: string, prefix: string): boolean {
 
 /**
  * An encoded separator or dot, encoded once or again, or a dot segment, with a parameter or without: a server behind that decodes, or
- * that takes parameters off, would see another path than the one that was checked. `URL` of Node 20 leaves dot segments where an
- * earlier segment begins with a dot.
+ * that takes parameters off, would see another path than the one that was checked.
  */
 const HIDDEN_SEPARATOR = /%(?:25)*(?:2f|5c|2e)|\/\.\.?(?:[;/]|$)/i;
 
