@@ -20,7 +20,7 @@ const MEANINGS: Readonly<Record<AccessProxyErrorCode, string>> = {
   ERR_ACCESS_PROXY_TWO_PRINCIPALS: "Several accounts have an `at_tag`: one may.",
   ERR_ACCESS_PROXY_ACCOUNTS_MAX: "A call concerns 32 accounts at the most.",
   ERR_ACCESS_PROXY_TAG:
-    "A tag has 1 to 128 characters, `at_tag`, `iss` and `sub` at most 1,024; none has control characters.",
+    "A tag has 1 to 128 characters and no control characters; `at_tag`, `iss` and `sub` have at most 1,024.",
   ERR_ACCESS_PROXY_SELF: "The TA that is called has the `selfId` of this proxy.",
   ERR_ACCESS_PROXY_NO_TOKEN:
     "Nothing is stored for the `at_tag` of this caller, or it was stored with another key: `hawser access-proxy token list`.",
@@ -37,7 +37,7 @@ const MEANINGS: Readonly<Record<AccessProxyErrorCode, string>> = {
   ERR_ACCESS_PROXY_CODE_TOKEN:
     "The code token does not say what was asked for, or its signature is not that of the provider's keys.",
   ERR_ACCESS_PROXY_UNREACHABLE:
-    "No such name, connection refused, reset or not made within `connectTimeout`; or the destination is behind a device and there is no `edgeKey`.",
+    "No such name, no connection, none within `connectTimeout`, or one that was reset; or the destination is behind a device and there is no `edgeKey`.",
   ERR_ACCESS_PROXY_BAD_ANSWER:
     "A certificate that is not trusted, malformed HTTP, or a connection that ended without an answer.",
   ERR_ACCESS_PROXY_TIMEOUT: "No head of an answer within `headTimeout`.",

@@ -161,7 +161,10 @@ function forwardTable(): string {
 function accessProxyAnswers(): string {
   const lead =
     "The body is an OAuth 2.0 error, `error` and `error_description`; the latter stands in `X-Access-Proxy-Error`, too, which tells these answers from those of the destination. The code is in the log and in the metrics.";
-  return `## Answers of the access proxy\n\n${lead}\n\n${accessProxyTable()}\n`;
+  const unread =
+    "Heads that cannot be read, without `Host`, or with another `Transfer-Encoding` than `chunked` are 400 `request is malformed`, those " +
+    "over 192 KiB 431 `request head is too large`: in the same form, and before there is a call that log or metrics could name.";
+  return `## Answers of the access proxy\n\n${lead}\n\n${accessProxyTable()}\n\n${unread}\n`;
 }
 
 function answersTable(errors: Readonly<Record<string, ApiErrorRow>>): string {

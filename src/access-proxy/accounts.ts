@@ -32,17 +32,27 @@ export const ACCOUNT_FIELD_CHARACTERS_MAX = 1_024;
 // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what is looked for
 const CONTROL = /[\u0000-\u001f\u007f-\u009f]/;
 
+interface Info {
+  readonly tag: string;
+  readonly atTag: string;
+  readonly iss: string;
+  readonly sub: string;
+}
+
 function isTag(tag: string): boolean {
   return tag.length >= 1 && tag.length <= TAG_CHARACTERS_MAX && !CONTROL.test(tag);
+}
+
+/** Whether all that is said of an account keeps to the limits. */
+function isWithin({ tag, atTag, iss, sub }: Info): boolean {
+  const isShort = (text: string) => text.length <= ACCOUNT_FIELD_CHARACTERS_MAX;
+  return isTag(tag) && isShort(atTag) && isShort(iss) && isShort(sub);
 }
 
 /** A field of an account: absent and empty are one, anything but a string is malformed. */
 function field(info: Readonly<Record<string, unknown>>, name: string): string {
   const value = info[name] ?? "";
   if (typeof value !== "string") throw new AccessProxyError("ERR_ACCESS_PROXY_USERS");
-  if (value.length > ACCOUNT_FIELD_CHARACTERS_MAX) {
-    throw new AccessProxyError("ERR_ACCESS_PROXY_USERS");
-  }
   return value;
 }
 
@@ -63,7 +73,7 @@ export function readAccounts(value: string | undefined): Accounts {
     );
   }
   const entries = Object.entries(jwt.claims);
-  const infos = entries.map(([tag, info]) => {
+  const infos = entries.map(([tag, info]): Info => {
     if (!isObject(info)) throw new AccessProxyError("ERR_ACCESS_PROXY_USERS");
     return { tag, atTag: field(info, "at_tag"), iss: field(info, "iss"), sub: field(info, "sub") };
   });
@@ -77,7 +87,7 @@ export function readAccounts(value: string | undefined): Accounts {
   if (principal === undefined) throw new AccessProxyError("ERR_ACCESS_PROXY_NO_PRINCIPAL");
   if (principals.length > 1) throw new AccessProxyError("ERR_ACCESS_PROXY_TWO_PRINCIPALS");
   if (infos.length > ACCOUNTS_MAX) throw new AccessProxyError("ERR_ACCESS_PROXY_ACCOUNTS_MAX");
-  if (!infos.every(({ tag }) => isTag(tag))) throw new AccessProxyError("ERR_ACCESS_PROXY_TAG");
+  if (!infos.every(isWithin)) throw new AccessProxyError("ERR_ACCESS_PROXY_TAG");
   return {
     principal: { tag: principal.tag, atTag: principal.atTag },
     related: infos

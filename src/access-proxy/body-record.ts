@@ -29,6 +29,7 @@ export class BodyRecord {
   #name: string | null = null;
   #writes: Promise<void> = Promise.resolve();
   #isComplete = true;
+  #fault: unknown = undefined;
   #isClosed = false;
 
   constructor(options: BodyRecordOptions) {
@@ -38,6 +39,11 @@ export class BodyRecord {
   /** Whether all that was added can be read again. */
   get isComplete(): boolean {
     return this.#isComplete;
+  }
+
+  /** What kept the temporary file from taking its part; undefined where nothing did. */
+  get fault(): unknown {
+    return this.#fault;
   }
 
   /**
@@ -62,14 +68,23 @@ export class BodyRecord {
     if (toFile === 0) return null;
     this.#fileBytes += toFile;
     const rest = Buffer.from(chunk.subarray(toMemory));
-    this.#writes = this.#writes.then(() => this.#write(rest)).catch(() => this.#giveUp());
+    this.#writes = this.#writes
+      .then(() => this.#write(rest))
+      .catch((error) => {
+        this.#fault ??= error;
+        this.#giveUp();
+      });
     return this.#writes;
   }
 
-  /** All that was added, in its order. For a complete record, after the last `add`. */
+  /** Waits until the file has taken, or refused, what was added. */
+  async settled(): Promise<void> {
+    await this.#writes;
+  }
+
+  /** All that was added, in its order. For a record that is settled and complete, after the last `add`. */
   async *read(): AsyncGenerator<Buffer> {
     yield* this.#memory;
-    await this.#writes;
     for (let at = 0; this.#file !== null && at < this.#fileBytes; ) {
       const length = Math.min(READ_BYTES, this.#fileBytes - at);
       const { bytesRead, buffer } = await this.#file.read(Buffer.alloc(length), 0, length, at);

@@ -1,6 +1,8 @@
 import type { ClientRequest, IncomingMessage, ServerResponse } from "node:http";
+import type { LookupFunction } from "node:net";
 import type { Logger } from "pino";
 import type { Addressing, Addressings } from "./addressing.ts";
+import { bareError } from "./bare-error.ts";
 import { pumpBody, relayBody, writeAll } from "./body-pump.ts";
 import { BodyRecord } from "./body-record.ts";
 import { readGrantedSession } from "./cookies.ts";
@@ -52,10 +54,18 @@ interface Body {
 /** Methods whose requests need not say that they have no body. RFC 9110, section 8.6. */
 const WITHOUT_BODY: ReadonlySet<string> = new Set(["GET", "HEAD", "DELETE", "OPTIONS"]);
 
+/** How long the rest of such an answer may take. */
+const DRAIN_MS = 1_000;
+
 function drop(message: IncomingMessage): void {
   const length = Number(message.headers["content-length"] ?? Number.NaN);
-  if (length <= DRAINED_BYTES_MAX) message.resume();
-  else message.destroy();
+  if (!(length <= DRAINED_BYTES_MAX)) {
+    message.destroy();
+    return;
+  }
+  const limit = setTimeout(() => message.destroy(), DRAIN_MS).unref();
+  message.once("close", () => clearTimeout(limit));
+  message.resume();
 }
 
 /**
@@ -115,7 +125,7 @@ export class Call {
   /**
    * Forwards the request and relays the answer's head; the body goes on by itself.
    *
-   * @throws AccessProxyError rows E12 to E29; whatever `abort` gave
+   * @throws AccessProxyError rows E3 and E12 to E29; whatever `abort` gave
    */
   async run(): Promise<void> {
     try {
@@ -155,7 +165,7 @@ export class Call {
     const { fileThres, fileMax, tempFolder } = options;
     if (this.#body.has) this.#record = new BodyRecord({ fileThres, fileMax, folder: tempFolder });
     const record = this.#record;
-    const { out, response } = this.#send(session.id, []);
+    const { out, response } = this.#send(session.id, [], null);
     const pump = this.#body.has
       ? pumpBody(this.#request, out, record === null ? null : (piece) => record.add(piece), turnEnd)
       : null;
@@ -170,14 +180,17 @@ export class Call {
     drop(message);
     if (!out.writableEnded) out.destroy();
     await this.#stored("delete", () => this.#context.sessions.deleteIf(key, session.id));
+    // A file that refuses its part late must not pass for a body that ends early.
+    await record?.settled();
     if (record !== null && !record.isComplete) {
-      throw new AccessProxyError("ERR_ACCESS_PROXY_NO_REPLAY");
+      throw new AccessProxyError("ERR_ACCESS_PROXY_NO_REPLAY", [], { cause: record.fault });
     }
     return false;
   }
 
   async #runMediated(key: string | null): Promise<void> {
-    const { mediator } = this.#context;
+    const { mediator, targets } = this.#context;
+    const resolved = await targets.resolve(this.#addressing.target.url, this.#destination);
     this.#abort = new AbortController();
     if (this.#isAborted) this.#abort.abort();
     const codeTokens = await mediator.mediate({
@@ -186,7 +199,7 @@ export class Call {
       callerScope: this.#callerScope,
       signal: this.#abort.signal,
     });
-    const { out, response } = this.#send(null, codeTokens);
+    const { out, response } = this.#send(null, codeTokens, resolved);
     if (this.#body.has) {
       void this.#sendBody(out, this.#record);
       this.#record = null;
@@ -208,7 +221,11 @@ export class Call {
     }
   }
 
-  #send(sessionId: string | null, codeTokens: readonly string[]): TargetRequest {
+  #send(
+    sessionId: string | null,
+    codeTokens: readonly string[],
+    resolved: LookupFunction | null,
+  ): TargetRequest {
     const { targets, options } = this.#context;
     const { method = "GET", rawHeaders, headers } = this.#request;
     const { url } = this.#addressing.target;
@@ -222,7 +239,7 @@ export class Call {
       codeTokens,
       framing: this.#body.framing,
     });
-    const sent = targets.send(method, url, fields, this.#destination);
+    const sent = targets.send(method, url, fields, this.#destination, resolved);
     this.#out = sent.out;
     if (this.#isAborted) sent.out.destroy();
     return sent;
@@ -251,7 +268,7 @@ export class Call {
     try {
       await act();
     } catch (error) {
-      this.#context.logger.error({ err: error, what }, "session store failed");
+      this.#context.logger.error({ err: bareError(error), what }, "session store failed");
     }
   }
 

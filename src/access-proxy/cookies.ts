@@ -44,8 +44,11 @@ export function readCookieDate(text: string): number | null {
 /** Without the blanks around it; quotes are part of a value, which is sent back as it came. */
 const trim = (text: string) => text.replace(/^[ \t]+|[ \t]+$/g, "");
 
-/** What a cookie's value may hold here: it goes into a `Cookie` field beside others. RFC 6265, section 4.1.1. */
-const VALUE = /^[\x21\x23-\x2b\x2d-\x3a\x3c-\x5b\x5d-\x7e]+$/;
+/**
+ * What a cookie's value may hold here, and how much: it goes into a `Cookie` field beside others. Longer cookies need no user agent
+ * keep. RFC 6265, sections 4.1.1 and 6.1.
+ */
+const VALUE = /^[\x21\x23-\x2b\x2d-\x3a\x3c-\x5b\x5d-\x7e]{1,4096}$/;
 
 function readExpiry(attributes: readonly string[], now: number): number | null {
   let maxAge: number | null = null;

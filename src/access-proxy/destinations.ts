@@ -32,10 +32,10 @@ function isBelow(path: string, prefix: string): boolean {
 }
 
 /**
- * An encoded separator or dot, encoded once or again: a server behind that decodes would see another path than the one that was
- * checked.
+ * An encoded separator or dot, encoded once or again, or a dot segment, with a parameter or without: a server behind that decodes, or
+ * that takes parameters off, would see another path than the one that was checked.
  */
-const HIDDEN_SEPARATOR = /%(?:25)*(?:2f|5c|2e)/i;
+const HIDDEN_SEPARATOR = /%(?:25)*(?:2f|5c|2e)|\/\.\.?(?:[;/]|$)/i;
 
 /** The path as servers may read it; null where readers could differ. */
 export function settledPath(path: string): string | null {
@@ -60,7 +60,7 @@ export function findDestination(
       const path = settledPath(pathname);
       if (path === null || !isBelow(path, entry.pathPrefix)) continue;
     }
-    // Whether a name leads to a closed address is seen when it is resolved.
+    // Whether a name leads to a closed address is seen when it is resolved, still before anybody is asked.
     if (!entry.allowPrivate && entry.device === null) checkLiteral(url.hostname);
     return entry;
   }

@@ -27,11 +27,15 @@ const NOT_FORWARDED: ReadonlySet<string> = new Set([
 ]);
 const NOT_RELAYED: ReadonlySet<string> = new Set([...HOP_BY_HOP, "x-access-proxy-error"]);
 
-/** The fields that `Connection` names: of this hop alone. */
+/**
+ * The fields that `Connection` names: of this hop alone. `Content-Length` is none of them, whoever names it: the body goes on, and
+ * one of no known length would be read as the next message. RFC 9110, section 7.6.1.
+ */
 function namedBy(connection: string | undefined): ReadonlySet<string> | null {
   if (connection === undefined || PLAIN_OPTIONS.has(connection)) return null;
   const names = connection.split(",").map((name) => name.trim().toLowerCase());
-  return names.some((name) => !PLAIN_OPTIONS.has(name)) ? new Set(names) : null;
+  if (names.every((name) => PLAIN_OPTIONS.has(name))) return null;
+  return new Set(names.filter((name) => name !== "content-length"));
 }
 
 const PLAIN_OPTIONS: ReadonlySet<string> = new Set(["", "close", "keep-alive"]);

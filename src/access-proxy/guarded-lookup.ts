@@ -35,6 +35,27 @@ export function guardedLookup(resolve: Resolve = lookup as Resolve): LookupFunct
 }
 
 /**
+ * Resolves a name now, for a connection later: gives a `lookup` that has the addresses which were checked, and asks nobody again.
+ * A name that cannot be resolved fails then, as it would have.
+ *
+ * @throws AccessProxyError row E3
+ */
+export function lookupAhead(host: string, guarded: LookupFunction): Promise<LookupFunction> {
+  return new Promise((resolve, reject) => {
+    guarded(host, { all: true }, (error, found) => {
+      if (error instanceof AccessProxyError) return reject(error);
+      const addresses = found as LookupAddress[];
+      resolve((_host, options, callback) => {
+        const [first] = addresses;
+        if (error !== null || first === undefined) callback(error, "", 0);
+        else if (options.all === true) callback(null, addresses);
+        else callback(null, first.address, first.family);
+      });
+    });
+  });
+}
+
+/**
  * Refuses a host that is itself an address and not a public one: sockets look up no name then.
  *
  * @param hostname as `URL.hostname` has it, IPv6 in brackets

@@ -1,7 +1,8 @@
-import type { IncomingMessage, ServerResponse } from "node:http";
+import { type IncomingMessage, type ServerResponse, STATUS_CODES } from "node:http";
 import { performance } from "node:perf_hooks";
 import type { Logger } from "pino";
 import { Addressings } from "./addressing.ts";
+import { bareError } from "./bare-error.ts";
 import { Call, type CallContext, type CallPath } from "./call.ts";
 import { type CallLog, LoggerCallLog } from "./call-log.ts";
 import type { CallerAuth } from "./callers.ts";
@@ -52,7 +53,8 @@ const NOT_PROXIED: ReadonlySet<string> = new Set(["CONNECT", "TRACE"]);
 /** Answers with an error of the proxy's own. TA cooperation, section 4.9. */
 export function answerError(answer: ServerResponse, error: AccessProxyError): void {
   const body = JSON.stringify({ error: error.error, error_description: error.message });
-  answer.writeHead(error.status, {
+  // Whatever reason was set before, such as one that could not be written.
+  answer.writeHead(error.status, STATUS_CODES[error.status], {
     "Content-Type": "application/json",
     "Content-Length": Buffer.byteLength(body),
     "Cache-Control": "no-store",
@@ -61,6 +63,14 @@ export function answerError(answer: ServerResponse, error: AccessProxyError): vo
     ...(error.status === 405 ? { Allow: "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS" } : {}),
   });
   answer.end(body);
+}
+
+/** Ends a call that is answered while its body still comes, if the caller leaves: Node tells no request that is answered. */
+function abortWithSocket(call: Call, request: IncomingMessage): void {
+  const { socket } = request;
+  const onClose = (): void => call.abort();
+  socket.once("close", onClose);
+  request.once("end", () => socket.off("close", onClose));
 }
 
 /**
@@ -119,7 +129,8 @@ export class AccessProxy {
 
   /** Serves one request, whatever its path. Answers each failure itself; never throws. */
   handle(request: IncomingMessage, answer: ServerResponse): void {
-    void this.#serve(request, answer);
+    // Nothing is thrown; if it were, it must end this call and not the process.
+    this.#serve(request, answer).catch(() => answer.destroy());
   }
 
   /** Ends the connections to ID providers and targets. */
@@ -145,7 +156,7 @@ export class AccessProxy {
       if (!answer.writableFinished) {
         code ??= "gone";
         call?.abort();
-      }
+      } else if (call !== null && !request.complete) abortWithSocket(call, request);
       end();
     });
     try {
@@ -159,15 +170,20 @@ export class AccessProxy {
       await call.run();
     } catch (cause) {
       if (answer.destroyed || isOver) return;
-      const error =
-        cause instanceof AccessProxyError
-          ? cause
-          : new AccessProxyError("ERR_ACCESS_PROXY_INTERNAL", [], { cause });
+      const isForeseen = cause instanceof AccessProxyError;
+      const error = isForeseen
+        ? cause
+        : new AccessProxyError("ERR_ACCESS_PROXY_INTERNAL", [], { cause });
+      if (!isForeseen) call?.abort();
       code = error.code;
       if (answer.headersSent) answer.destroy();
-      else answerError(answer, error);
+      else {
+        answerError(answer, error);
+        // Part of the body may have been read, and the rest held: whoever reads answers once all is sent would wait for ever.
+        request.resume();
+      }
       if (error.cause !== undefined) {
-        this.#context.logger.warn({ err: error.cause, code }, "call failed");
+        this.#context.logger.warn({ err: bareError(error.cause), code }, "call failed");
       }
     }
   }

@@ -122,11 +122,12 @@ export class IdpClient {
         chunks.push(chunk as Buffer);
       }
       const type = String(headers["content-type"] ?? "");
-      if (!isTooLarge) {
+      // Of a refusal the status is enough.
+      if (!isTooLarge || statusCode !== 200) {
         return {
           status: statusCode,
           isJson: /^application\/json[ \t]*(;|$)/i.test(type),
-          text: Buffer.concat(chunks).toString("utf8"),
+          text: isTooLarge ? "" : Buffer.concat(chunks).toString("utf8"),
         };
       }
     } catch (cause) {

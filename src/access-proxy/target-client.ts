@@ -1,9 +1,11 @@
+import { lookup } from "node:dns";
 import http, { type ClientRequest, type IncomingMessage } from "node:http";
 import https from "node:https";
+import { isIP, type LookupFunction } from "node:net";
 import type { Destination } from "./destinations.ts";
 import { type EdgeAccess, edgeFields, edgePath, unlessOfEdge } from "./edge.ts";
 import { AccessProxyError } from "./errors.ts";
-import { guardedLookup, type Resolve } from "./guarded-lookup.ts";
+import { guardedLookup, lookupAhead, type Resolve } from "./guarded-lookup.ts";
 import { HeadLimits } from "./head-limits.ts";
 import { trusting } from "./trust.ts";
 
@@ -28,34 +30,46 @@ export interface TargetRequest {
   readonly response: Promise<IncomingMessage>;
 }
 
-/** Failures of the network; whatever else goes wrong before a head is the target's. */
-const UNREACHABLE: ReadonlySet<string> = new Set([
-  "ENOTFOUND",
-  "EAI_AGAIN",
-  "ECONNREFUSED",
+/** Failures of a connection that is there; whatever else goes wrong on one before a head is the target's doing. */
+const NETWORK: ReadonlySet<string> = new Set([
   "ECONNRESET",
   "EHOSTUNREACH",
   "ENETUNREACH",
   "EPIPE",
   "ETIMEDOUT",
 ]);
+/** A connection that cannot be made for want of descriptors or memory is nothing that the target can help. */
+const OUR_OWN: ReadonlySet<string> = new Set(["EMFILE", "ENFILE", "ENOBUFS", "ENOMEM"]);
 
 /** Connections to one target at a time; more requests wait for one. */
 const SOCKETS_PER_TARGET_MAX = 1_024;
 
-function isReset(error: NodeJS.ErrnoException): boolean {
-  return error.code === "ECONNRESET" && error.message !== "socket hang up";
+/** Whether the target was not reached, or was lost: row E22. The others are E23. */
+function isUnreachable(error: NodeJS.ErrnoException): boolean {
+  const { code = "", syscall } = error;
+  // Several addresses were tried; the first error stands for them.
+  if (error instanceof AggregateError) return isUnreachable(error.errors[0] ?? new Error());
+  // No name, no route, nobody there, no address of ours to go out from: whatever the system calls it.
+  if (syscall === "getaddrinfo" || syscall === "connect") return !OUR_OWN.has(code);
+  if (code === "ENOTFOUND") return true;
+  // Node says ECONNRESET of a connection that was closed without an answer, too: but of no call of the system.
+  return NETWORK.has(code) && (code !== "ECONNRESET" || syscall !== undefined);
 }
 
 function failure(error: NodeJS.ErrnoException): AccessProxyError {
   if (error instanceof AccessProxyError) return error;
-  const code = error.code ?? "";
-  const isNetwork = UNREACHABLE.has(code) && (code !== "ECONNRESET" || isReset(error));
-  return new AccessProxyError(
-    isNetwork ? "ERR_ACCESS_PROXY_UNREACHABLE" : "ERR_ACCESS_PROXY_BAD_ANSWER",
-    [],
-    { cause: error },
-  );
+  const code = isUnreachable(error)
+    ? "ERR_ACCESS_PROXY_UNREACHABLE"
+    : "ERR_ACCESS_PROXY_BAD_ANSWER";
+  return new AccessProxyError(code, [], { cause: error });
+}
+
+/** What a reason phrase may hold, on its way to the caller too. RFC 9112, section 4. */
+const REASON = /^[\t\x20-\x7e\x80-\xff]*$/;
+
+/** Whether a head is one of an answer: no status of less than three digits, none that leaves HTTP, and a reason that can be said again. */
+function isAnswer({ statusCode = 0, statusMessage = "" }: IncomingMessage): boolean {
+  return statusCode >= 200 && REASON.test(statusMessage);
 }
 
 type Agents = Readonly<Record<"http:" | "https:", http.Agent>>;
@@ -71,22 +85,23 @@ export class TargetClient {
   /** A connection to an address that was not checked is never used where one must be. */
   readonly #open: Agents;
   readonly #guarded: Agents;
+  readonly #guardedLookup: LookupFunction;
   readonly #limits: HeadLimits;
 
   /** @param resolve resolves names whose addresses are checked; default that of the system */
   constructor(options: TargetClientOptions, resolve?: Resolve) {
     this.#options = options;
     this.#limits = new HeadLimits(options);
-    this.#open = this.#agents({});
-    this.#guarded = this.#agents({ lookup: guardedLookup(resolve) });
+    this.#guardedLookup = guardedLookup(resolve);
+    this.#open = this.#agents();
+    this.#guarded = this.#agents();
   }
 
-  #agents(extra: object): Agents {
+  #agents(): Agents {
     const options = {
       keepAlive: true,
       maxSockets: SOCKETS_PER_TARGET_MAX,
       scheduling: "lifo" as const,
-      ...extra,
     };
     const { ca } = this.#options;
     return {
@@ -99,10 +114,33 @@ export class TargetClient {
   }
 
   /**
+   * Resolves a target's name ahead of a request, if its addresses have to be checked: what is refused is refused before anybody
+   * else is asked. What it gives is for `send`; null where there is nothing to check.
+   *
+   * @throws AccessProxyError row E3, and E22 where it takes longer than a connection may
+   */
+  async resolve(url: URL, { allowPrivate, device }: Destination): Promise<LookupFunction | null> {
+    const { hostname } = url;
+    const isAddress = hostname.startsWith("[") || isIP(hostname) !== 0;
+    if (allowPrivate || device !== null || isAddress) return null;
+    let timer: NodeJS.Timeout | undefined;
+    const limit = new Promise<never>((_resolve, reject) => {
+      const late = Object.assign(new Error("lookup timeout"), { code: "ETIMEDOUT" });
+      timer = setTimeout(() => reject(failure(late)), this.#options.connectTimeoutMs);
+    });
+    try {
+      return await Promise.race([lookupAhead(hostname, this.#guardedLookup), limit]);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  /**
    * Begins a request.
    *
    * @param url its host, where it is an address, is checked already; a name's addresses are checked here
    * @param fields of the request, names and values in turn, `Host` among them
+   * @param resolved what `resolve` gave, if it was asked
    * @throws AccessProxyError row E22 for a device where there is no edge
    */
   send(
@@ -110,6 +148,7 @@ export class TargetClient {
     url: URL,
     fields: readonly string[],
     { allowPrivate, device }: Destination,
+    resolved: LookupFunction | null,
   ): TargetRequest {
     const edge = device === null ? null : this.#options.edge;
     const isViaEdge = edge !== null;
@@ -118,8 +157,10 @@ export class TargetClient {
     const base = isViaEdge ? edge.url : url;
     const protocol = base.protocol === "http:" ? "http:" : "https:";
     const { hostname } = base;
+    const isOpen = isViaEdge || allowPrivate;
     const out = (protocol === "http:" ? http : https).request({
-      agent: (isViaEdge || allowPrivate ? this.#open : this.#guarded)[protocol],
+      agent: (isOpen ? this.#open : this.#guarded)[protocol],
+      lookup: isOpen ? lookup : (resolved ?? this.#guardedLookup),
       protocol,
       host: hostname.startsWith("[") ? hostname.slice(1, -1) : hostname,
       port: base.port,
@@ -130,6 +171,8 @@ export class TargetClient {
         ? edgeFields(fields, device as string, edge.key)
         : fields) as unknown as http.OutgoingHttpHeaders,
     });
+    // Lines beyond a thousand would be left out; their bytes are limited already.
+    out.maxHeadersCount = 0;
     const response = this.#response(out);
     return { out, response: isViaEdge ? response.then(unlessOfEdge) : response };
   }
@@ -146,7 +189,11 @@ export class TargetClient {
     return new Promise((resolve, reject) => {
       out.on("response", (message) => {
         this.#limits.end(isAwaited);
-        resolve(message);
+        if (isAnswer(message)) resolve(message);
+        else {
+          reject(failure(new Error("no status line that can be relayed")));
+          message.destroy();
+        }
       });
       out.on("error", (error) => {
         this.#limits.end(isAwaited);

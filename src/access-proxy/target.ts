@@ -1,3 +1,4 @@
+import { withoutDotSegments } from "../core/url-path.ts";
 import { AccessProxyError } from "./errors.ts";
 
 /** Where a call goes. */
@@ -32,6 +33,8 @@ export function readTarget(to: readonly string[], toId: readonly string[]): Targ
     throw new AccessProxyError("ERR_ACCESS_PROXY_TARGET");
   }
   url.hash = "";
+  const settled = withoutDotSegments(url.pathname);
+  if (settled !== url.pathname) url.pathname = settled;
   const id = single(toId);
   return { url, toTaId: id === "" ? url.origin : id };
 }

@@ -1,3 +1,5 @@
+import { withoutDotSegments } from "../../core/url-path.ts";
+
 /** Where a device is found under our origin. */
 export interface DevicePlace {
   /** Of the configured base URL. */
@@ -26,7 +28,8 @@ export function ownLocation(location: string, path: string, place: DevicePlace):
     return null;
   }
   if (url.origin !== origin || url.username !== "" || url.password !== "") return null;
-  const { pathname, search, hash } = url;
+  const { search, hash } = url;
+  const pathname = withoutDotSegments(url.pathname);
   const isBelow = pathname.startsWith(`${prefix}/`);
   return `${isBelow ? "" : prefix}${pathname}${search}${hash}`;
 }

@@ -1,3 +1,5 @@
+import { withoutDotSegments } from "../../core/url-path.ts";
+
 const ALLOWED = /^\/(?![/\\])[\x21-\x7e]{0,2047}$/;
 const DECODE_ROUNDS = 3;
 
@@ -43,7 +45,7 @@ function isPlainPath(pathname: string): boolean {
 function isPlainReading(reading: string): boolean {
   if (reading.includes("\\") || hasControl(reading)) return false;
   // A URL resolves dot segments, those that only show after decoding included.
-  const resolved = new URL(`http://x${encodeURI(reading)}`).pathname;
+  const resolved = withoutDotSegments(new URL(`http://x${encodeURI(reading)}`).pathname);
   if (resolved.startsWith("//")) return false;
   return !/^\/+api\/+auth(?:[/;]|$)/i.test(resolved) && !/^\/+api\/+auth(?:[/;]|$)/i.test(reading);
 }

@@ -11,6 +11,8 @@ import { writeUnsignedJwt } from "../../../src/access-proxy/index.ts";
 import {
   type CallOf,
   exchange,
+  ID,
+  IDP_A,
   lines,
   PRINCIPAL,
   type ProxyRig,
@@ -22,7 +24,6 @@ import { until } from "../../support/until.ts";
 
 /** TA cooperation, sections 4.6 to 4.8: bodies in both directions. Numbers are those of section 16. */
 
-const ID = ["X-Access-Proxy-To-Id", TO_TA];
 const FILE_THRES = 10_000;
 const FILE_MAX = 50_000;
 const REFUSAL = { "X-Edo-Cooperation-Error": "invalid session" };
@@ -50,6 +51,13 @@ const isMediated = (message: Pick<Received, "rawHeaders">) =>
 
 function pattern(length: number): Buffer {
   return Buffer.from(Array.from({ length }, (_, at) => (at * 31 + (at >> 8)) & 255));
+}
+
+/** A request's head up to where its framing is said. */
+function callHead(method: string, to: string): string {
+  const own = [`X-Access-Proxy-To: ${to}`, `X-Access-Proxy-To-Id: ${TO_TA}`];
+  const users = `X-Access-Proxy-Users: ${writeUnsignedJwt(PRINCIPAL)}`;
+  return [`${method} / HTTP/1.1`, "Host: x", ...own, users, ""].join("\r\n");
 }
 
 async function* pieces(body: Buffer, length: number): AsyncGenerator<Buffer> {
@@ -101,6 +109,58 @@ test("15: one byte more cannot be sent again: the session is gone, and the next 
   assert.deepEqual(rig.received.at(-1)?.body, body);
   assert.deepEqual(await readdir(folder), []);
 });
+
+test("15: a temporary file that cannot be made costs the retry, and the log says why", async () => {
+  const poor = await startRig({
+    options: { fileThres: 10, fileMax: 1_000, tempFolder: join(folder, "none") },
+  });
+  poor.answer = (_message, answer) => {
+    answer.setHeader("Set-Cookie", "Edo-Cooperation=stale; Max-Age=600").end();
+  };
+  await poor.call({ headers: ID });
+  poor.answer = (_message, answer) => void answer.writeHead(403, REFUSAL).end();
+  const answer = await poor.call({ headers: ID, method: "POST", body: "x".repeat(100) });
+  assert.deepEqual(
+    [answer.status, answer.headers["x-access-proxy-error"]],
+    [500, "request body is too large to replay; try again"],
+  );
+  assert.match(poor.logs.join(""), /"code":"ENOENT".*"code":"ERR_ACCESS_PROXY_NO_REPLAY"/);
+  await poor.stop();
+});
+
+for (const failing of ["the record", "the ID provider"]) {
+  test(`15: ${failing} fails behind a stale session: the answer reaches a sender that reads once all is sent`, async () => {
+    await staleSession();
+    const idp = rig.idps.get(IDP_A);
+    assert.ok(idp);
+    if (failing === "the ID provider") idp.instead = (_message, answer) => void answer.end();
+    rig.instead = (message, answer) => {
+      const refuse = (): void => void answer.writeHead(403, REFUSAL).end();
+      if (failing === "the ID provider") return refuse();
+      let bytes = 0;
+      message.on("data", (piece: Buffer) => {
+        bytes += piece.length;
+        if (bytes <= FILE_THRES + FILE_MAX) return;
+        message.pause();
+        refuse();
+      });
+    };
+    const socket = connect(rig.port);
+    const head = callHead("POST", `${rig.target}/x`);
+    // More than the buffers in between hold.
+    const body = Buffer.alloc(16_000_000, "x");
+    await new Promise<void>((resolve, reject) => {
+      socket.once("error", reject);
+      socket.write(`${head}Content-Length: ${body.length}\r\n\r\n`);
+      socket.write(body, () => resolve());
+    });
+    const [answer] = await once(socket, "data");
+    socket.destroy();
+    idp.instead = null;
+    assert.match(String(answer), /^HTTP\/1\.1 500 /);
+    assert.deepEqual(await readdir(folder), []);
+  });
+}
 
 test("15: a target that refuses early leaves room for a body that is larger than the record", async () => {
   await staleSession();
@@ -294,7 +354,7 @@ test("a target that breaks off while its session is kept: the caller is told, an
 });
 
 test("E31: a caller that goes away ends what runs for it, at the ID provider, at the target and midway", async () => {
-  const idp = rig.idps.get("https://idp-a.example");
+  const idp = rig.idps.get(IDP_A);
   assert.ok(idp);
   const gone: string[] = [];
   const hold = (what: string): import("node:http").RequestListener => {
@@ -352,4 +412,19 @@ test("a target that answers before it has read the body: the answer is relayed, 
   };
   const answer = await call({ method: "POST", body: pieces(pattern(3_000_000), 60_000) });
   assert.deepEqual([answer.status, answer.body.toString()], [413, "too large"]);
+});
+
+test("a body whose length Connection names is still a body, and no request of its own", async () => {
+  const body = "GET /smuggled HTTP/1.1\r\nHost: x\r\n\r\n";
+  for (const method of ["GET", "DELETE", "OPTIONS", "POST"]) {
+    const before = rig.received.length;
+    const headers = [...ID, "Connection", "close, Content-Length"];
+    const answer = await call({ method, body, headers });
+    assert.equal(answer.status, 200);
+    // A second request on the same connection would have been read by the time of this one's answer.
+    await call();
+    const [first, second, ...more] = rig.received.slice(before);
+    assert.deepEqual([first?.method, first?.body.toString()], [method, body]);
+    assert.deepEqual([second?.url, more], ["/x", []]);
+  }
 });

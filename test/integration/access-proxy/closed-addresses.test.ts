@@ -2,22 +2,24 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { createServer, type IncomingMessage, type RequestListener, request } from "node:http";
 import { type TestContext, test } from "node:test";
-import type { Destination } from "../../../src/access-proxy/index.ts";
+import type { Destination, ProxySession } from "../../../src/access-proxy/index.ts";
 import { testFolder } from "../../support/access-proxy/folder.ts";
 import { startProxyProcess, USERS } from "../../support/access-proxy/process.ts";
 import {
   type Answered,
   bodyOf,
+  ID,
+  IDP_A,
   listening,
+  onlyTo,
   type ProxyRig,
   type RigOptions,
   startRig,
-  TO_TA,
+  T0,
 } from "../../support/access-proxy/rig.ts";
 
 /** TA cooperation, section 14.2, over real sockets: what the rules of the table lead to. Number 21 of section 16. */
 
-const ID = ["X-Access-Proxy-To-Id", TO_TA];
 const DENIED = [403, "destination is not allowed"];
 /**
  * Global unicast, and of a part that is given to nobody: public to the rules, and whoever connects there reaches nobody.
@@ -52,8 +54,9 @@ async function serving(t: TestContext, serve: RequestListener): Promise<Server> 
 }
 
 function destination(origin: string, of: Partial<Destination> = {}): Destination {
-  const closed = { allowHttp: true, allowPrivate: false, device: null };
-  return { origin, taId: TO_TA, pathPrefix: "/", ...closed, ...of };
+  const [entry] = onlyTo(origin, { allowPrivate: false, ...of }).destinations;
+  assert.ok(entry);
+  return entry;
 }
 
 async function rigWith(
@@ -94,8 +97,45 @@ test("21: an address that a name did not have when it was checked is not connect
     const answer = await rig.call({ to: `${origin}/x`, headers: ID });
     assert.deepEqual(verdictOf(answer), DENIED);
     assert.equal(asked.length, count);
+    // Only the first one got as far as that.
+    assert.equal(rig.idps.get(IDP_A)?.asked.length, 1);
   }
   assert.deepEqual(target.ports, []);
+});
+
+test("21: a name whose address has closed while its session lived is not connected to either", async (t) => {
+  const target = await serving(t, (_message, answer) => answer.end());
+  const origin = `http://to.example:${target.port}`;
+  const saved: ProxySession = { id: "s", expiresAt: T0 + 3_600_000 };
+  const sessions = { get: () => saved, save: () => {}, deleteIf: () => {}, delete: () => {} };
+  const rig = await rigWith(t, [destination(origin)], {
+    parts: { sessions, resolve: (_host, _options, callback) => callback(null, [LOOPBACK]) },
+  });
+  assert.deepEqual(verdictOf(await rig.call({ to: `${origin}/x`, headers: ID })), DENIED);
+  assert.deepEqual(target.ports, []);
+  assert.equal(rig.outcomes.at(-1)?.path, "session");
+});
+
+test("21: a name that nobody knows is an unreachable destination, once the ID providers were asked", async (t) => {
+  const rig = await rigWith(t, [destination("http://to.example")], {
+    parts: {
+      resolve: (_host, _options, callback) =>
+        callback(Object.assign(new Error("no such name"), { code: "ENOTFOUND" }), []),
+    },
+  });
+  const answer = await rig.call({ to: "http://to.example/x", headers: ID });
+  assert.deepEqual(verdictOf(answer), [404, "destination is unreachable"]);
+  assert.equal(rig.idps.get(IDP_A)?.asked.length, 1);
+});
+
+test("E22: a name whose resolution never ends is given up in the time of a connection", async (t) => {
+  const rig = await rigWith(t, [destination("http://to.example")], {
+    options: { connectTimeoutMs: 50 },
+    parts: { resolve: () => undefined },
+  });
+  const answer = await rig.call({ to: "http://to.example/x", headers: ID });
+  assert.deepEqual(verdictOf(answer), [404, "destination is unreachable"]);
+  assert.deepEqual(rig.idps.get(IDP_A)?.asked, []);
 });
 
 test("21: a name of this host and an address of it are refused, unless the entry allows it", async (t) => {
@@ -106,8 +146,7 @@ test("21: a name of this host and an address of it are refused, unless the entry
   const rig = await rigWith(t, listed);
   for (const to of targets) {
     assert.deepEqual(verdictOf(await rig.call({ to, headers: ID })), DENIED, to);
-    // For the name alone, which comes first: an address is refused before anybody is asked for a code token.
-    assert.equal(rig.idps.get("https://idp-a.example")?.asked.length, 1, to);
+    assert.deepEqual(rig.idps.get(IDP_A)?.asked, [], to);
   }
   assert.deepEqual(target.ports, []);
   const open = await rigWith(

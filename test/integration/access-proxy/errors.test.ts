@@ -10,6 +10,9 @@ import {
   type Answered,
   type CallOf,
   exchange,
+  ID,
+  IDP_A,
+  onlyTo,
   PRINCIPAL,
   type ProxyRig,
   SELF,
@@ -21,7 +24,6 @@ import { lendPort } from "../../support/ports.ts";
 
 /** TA cooperation, section 4.9: each row that the proxy answers, over the wire. */
 
-const IDP_A = "https://idp-a.example";
 const IDP_B = "https://idp-b.example";
 
 let rig: ProxyRig;
@@ -152,8 +154,6 @@ for (const [row, call, code, text] of EARLY) {
   });
 }
 
-const ID = ["X-Access-Proxy-To-Id", TO_TA];
-
 test("E13: a token is good up to its last moment", async () => {
   rig.tokens.set("last", { token: "t", issuer: IDP_A, tag: "last", expiresAt: T0 });
   const users = { me: { at_tag: "last" } };
@@ -205,6 +205,14 @@ const IDP_ANSWERS: ReadonlyArray<
     '{"code_token":"x"}',
     "ERR_ACCESS_PROXY_IDP_STATUS",
     "answered 201",
+  ],
+  [
+    "E19 too long a refusal",
+    400,
+    "application/json",
+    `{"error":"${"x".repeat(262_144)}"}`,
+    "ERR_ACCESS_PROXY_IDP_STATUS",
+    "answered 400",
   ],
   [
     "E20 another type",
@@ -374,21 +382,8 @@ test("E21: a code token that another key signed, or none", async () => {
 
 /** A rig whose target's port is closed, or whose target is a plain socket. */
 async function rigTo(port: number): Promise<ProxyRig> {
-  const origin = `http://127.0.0.1:${port}`;
-  const destination = {
-    origin,
-    taId: TO_TA,
-    pathPrefix: "/",
-    allowHttp: true,
-    allowPrivate: true,
-    device: null,
-  };
-  return startRig({
-    options: {
-      headTimeoutMs: 300,
-      destinationPolicy: { allowAny: false, destinations: [destination] },
-    },
-  });
+  const destinationPolicy = onlyTo(`http://127.0.0.1:${port}`);
+  return startRig({ options: { headTimeoutMs: 300, destinationPolicy } });
 }
 
 test("E22: a target whose port is closed", async () => {
@@ -399,6 +394,18 @@ test("E22: a target whose port is closed", async () => {
     "ERR_ACCESS_PROXY_UNREACHABLE",
   );
   await closed.stop();
+});
+
+test("E22: targets that this host cannot even dial, whatever the system calls that", async () => {
+  const open = await startRig({
+    options: { destinationPolicy: { allowAny: true, destinations: [] } },
+  });
+  // Link-local without a link, a group, and no name: EINVAL or EADDRNOTAVAIL, ENETUNREACH, ENOTFOUND.
+  for (const host of ["[fe80::1]", "224.0.0.1", "nobody.invalid"]) {
+    const answer = await open.call({ to: `http://${host}:9/`, headers: ID });
+    assertError(answer, "ERR_ACCESS_PROXY_UNREACHABLE");
+  }
+  await open.stop();
 });
 
 const SOCKET_TARGETS: ReadonlyArray<

@@ -4,6 +4,8 @@ import { compactVerify, decodeJwt, decodeProtectedHeader, importJWK } from "jose
 import { accountHash, referralHash } from "../../../src/access-proxy/index.ts";
 import {
   type Asked,
+  ID,
+  IDP_A,
   lines,
   PRINCIPAL,
   type ProxyRig,
@@ -15,10 +17,8 @@ import {
 
 /** TA cooperation, sections 4.4 to 4.6: what ID providers and the target are sent. Numbers are those of section 16. */
 
-const IDP_A = "https://idp-a.example";
 const IDP_B = "https://idp-b.example";
 const IDP_C = "https://idp-c.example";
-const ID = ["X-Access-Proxy-To-Id", TO_TA];
 
 let rig: ProxyRig;
 before(async () => {

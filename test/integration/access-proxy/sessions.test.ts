@@ -2,19 +2,17 @@ import assert from "node:assert/strict";
 import { after, before, beforeEach, test } from "node:test";
 import {
   type CallOf,
+  ID,
+  IDP_A,
   lines,
   PRINCIPAL,
   type ProxyRig,
   type Received,
   startRig,
   T0,
-  TO_TA,
 } from "../../support/access-proxy/rig.ts";
 
 /** TA cooperation, section 9: which calls use a session, and what keeps or ends one. Numbers are those of section 16. */
-
-const ID = ["X-Access-Proxy-To-Id", TO_TA];
-const IDP_A = "https://idp-a.example";
 
 let rig: ProxyRig;
 before(async () => {

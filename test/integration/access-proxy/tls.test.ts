@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { createServer } from "node:https";
-import type { AddressInfo } from "node:net";
+import { type AddressInfo, createServer as createTcpServer, type Socket } from "node:net";
 import { type TestContext, test } from "node:test";
-import { startRig, TO_TA } from "../../support/access-proxy/rig.ts";
+import { ID, onlyTo, startRig } from "../../support/access-proxy/rig.ts";
 import { makeCertificate } from "../../support/agent/tls.ts";
 import { skipWithout } from "../../support/go.ts";
 
@@ -43,12 +43,10 @@ async function tlsTarget(
   });
   const ask = async (host: string, ca: string | null): Promise<Asked> => {
     const origin = `https://${host}:${port}`;
-    const entry = { origin, taId: TO_TA, pathPrefix: "/", allowHttp: false, allowPrivate: true };
-    const destinationPolicy = { allowAny: false, destinations: [{ ...entry, device: null }] };
+    const destinationPolicy = onlyTo(origin, { allowHttp: false });
     const rig = await startRig({ options: { ca, destinationPolicy } });
     t.after(() => rig.stop());
-    const headers = ["X-Access-Proxy-To-Id", TO_TA];
-    const { status, body, headers: fields } = await rig.call({ to: `${origin}/`, headers });
+    const { status, body, headers: fields } = await rig.call({ to: `${origin}/`, headers: ID });
     return { status, text: fields["x-access-proxy-error"] ?? body.toString() };
   };
   return { cert: certificate.cert, count: () => count, ask };
@@ -85,3 +83,25 @@ test("E23: another certificate that is trusted does not help", needed, async (t)
   assert.deepEqual([status, text], BAD_ANSWER);
   assert.equal(count(), 0);
 });
+
+const HANDSHAKES: ReadonlyArray<readonly [how: string, act: (socket: Socket) => void]> = [
+  ["closes the connection", (socket) => socket.end()],
+  ["speaks plain HTTP", (socket) => socket.end("HTTP/1.1 400 Bad Request\r\n\r\n")],
+];
+for (const [how, act] of HANDSHAKES) {
+  test(`E23: a target that ${how} amid the handshake`, async (t) => {
+    const server = createTcpServer((socket) => {
+      socket.on("error", () => undefined);
+      socket.once("data", () => act(socket));
+    });
+    server.listen(0, "127.0.0.1");
+    await once(server, "listening");
+    t.after(() => server.close());
+    const destinationPolicy = { allowAny: true, destinations: [] };
+    const rig = await startRig({ options: { destinationPolicy } });
+    t.after(() => rig.stop());
+    const { port } = server.address() as AddressInfo;
+    const { status, headers } = await rig.call({ to: `https://127.0.0.1:${port}/` });
+    assert.deepEqual([status, headers["x-access-proxy-error"]], BAD_ANSWER);
+  });
+}

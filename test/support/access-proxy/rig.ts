@@ -10,7 +10,11 @@ import { type AddressInfo, connect } from "node:net";
 import { tmpdir } from "node:os";
 import { type JWK, SignJWT } from "jose";
 import { pino } from "pino";
-import type { AccessProxyOptions } from "../../../src/access-proxy/index.ts";
+import type {
+  AccessProxyOptions,
+  Destination,
+  DestinationPolicy,
+} from "../../../src/access-proxy/index.ts";
 import {
   ACCESS_PROXY_DEFAULTS,
   AccessProxy,
@@ -27,6 +31,16 @@ import { newPrivateKey } from "../../../src/core/new-private-key.ts";
 
 export const SELF = "https://from.example";
 export const TO_TA = "https://to.example";
+/** Main ID provider of the rig's one token. */
+export const IDP_A = "https://idp-a.example";
+/** The field by which a call names the target as TO_TA. */
+export const ID: readonly string[] = ["X-Access-Proxy-To-Id", TO_TA];
+
+/** One destination, as TO_TA: whatever its scheme and address, unless said otherwise. */
+export function onlyTo(origin: string, of: Partial<Destination> = {}): DestinationPolicy {
+  const open = { pathPrefix: "/", allowHttp: true, allowPrivate: true, device: null };
+  return { allowAny: false, destinations: [{ origin, taId: TO_TA, ...open, ...of }] };
+}
 
 /** A message as it was received, its body whole. */
 export interface Received {
@@ -208,7 +222,7 @@ export async function startRig({
   options = {},
   parts = {},
   pathProx = "/",
-  issuers = ["https://idp-a.example", "https://idp-b.example", "https://idp-c.example"],
+  issuers = [IDP_A, "https://idp-b.example", "https://idp-c.example"],
 }: RigOptions = {}): Promise<ProxyRig> {
   const own = signingKey("from-1");
   const idps = new Map<string, ScriptedIdp>();
@@ -217,7 +231,7 @@ export async function startRig({
     await idp.start();
     idps.set(issuer, idp);
   }
-  const targetServer = createServer((message, answer) => {
+  const targetServer = createServer({ maxHeaderSize: 262_144 }, (message, answer) => {
     if (rig.instead !== null) return rig.instead(message, answer);
     void received(message).then(
       (whole) => {
@@ -227,6 +241,7 @@ export async function startRig({
       () => undefined,
     );
   });
+  targetServer.maxHeadersCount = 0;
   const origin = `http://127.0.0.1:${await listening(targetServer)}`;
   const tokens = new Map<string, TokenRecord>();
   const token = { token: "access-token-secret", tag: "tag-1", issuer: issuers[0] ?? "" };
@@ -241,19 +256,7 @@ export async function startRig({
       sigAlg: "ES256",
       sigKid: "from-1",
       tempFolder: tmpdir(),
-      destinationPolicy: {
-        allowAny: false,
-        destinations: [
-          {
-            origin,
-            taId: TO_TA,
-            pathPrefix: "/",
-            allowHttp: true,
-            allowPrivate: true,
-            device: null,
-          },
-        ],
-      },
+      destinationPolicy: onlyTo(origin),
       ...options,
     },
     {

@@ -75,10 +75,14 @@ test("body record: the file is nobody else's to find, open or closed", async () 
   assert.deepEqual(await readdir(folder), []);
 });
 
-test("body record: a folder that takes no file makes it incomplete, and nothing worse", async () => {
+test("body record: a folder that takes no file makes it incomplete once it is settled, and says why", async () => {
   const record = new BodyRecord({ fileThres: 1, fileMax: 0, folder: join(folder, "missing") });
-  await record.add(bytes(10));
+  void record.add(bytes(10));
+  // Nobody can know yet; whoever sent it again now would send the beginning alone.
+  assert.equal(record.isComplete, true);
+  await record.settled();
   assert.equal(record.isComplete, false);
+  assert.equal((record.fault as NodeJS.ErrnoException).code, "ENOENT");
   assert.equal(record.add(bytes(10)), null);
   await record.close();
 });

@@ -45,9 +45,11 @@ test("session cookie: another name, no end, or a value that no field may hold is
     `${LABEL}=a b; Max-Age=60`,
     `${LABEL}=a"b; Max-Age=60`,
     `${LABEL}=é; Max-Age=60`,
+    `${LABEL}=${"x".repeat(4_097)}; Max-Age=60`,
   ]) {
     assert.equal(granted(text), null, text);
   }
+  assert.equal(granted(`${LABEL}=${"x".repeat(4_096)}; Max-Age=60`)?.id.length, 4_096);
 });
 
 test("cookie date: the forms that are in use, and what is none", () => {

@@ -42,7 +42,16 @@ test("destinations: nothing is allowed where nothing is listed, unless everythin
   assert.equal(findDestination({ destinations: [], allowAny: true }, target).allowPrivate, true);
 });
 
-const BELOW = ["/api", "/api/", "/api/x", "/api/x/../y", "/api/%41"];
+const BELOW = [
+  "/api",
+  "/api/",
+  "/api/x",
+  "/api/.a/x",
+  "/api/..a",
+  "/api/...",
+  "/api/x/../y",
+  "/api/%41",
+];
 const OUTSIDE = [
   "/",
   "/apix",
@@ -53,6 +62,12 @@ const OUTSIDE = [
   "/api/%2e%2e/x",
   "/api/..%2fx",
   "/api/%252e%252e%252fx",
+  "/api/..;/x",
+  "/api/..;a=b/x",
+  "/api/.;/x",
+  "/api/.well-known/../../x",
+  "/api/.a/../..",
+  "/api/.a/./../../x",
   "/api/..%5cx",
   "/api//x",
   "//api",

@@ -102,6 +102,13 @@ test("forwarded fields: a length stays; without one a body is sent in chunks, an
   assert.deepEqual(forward([], { framing: "empty" }).slice(2), ["Content-Length", "0"]);
 });
 
+test("fields: Connection cannot take the length of a body away, in either direction", () => {
+  const named = "X-A, Content-Length";
+  const fields = ["X-A", "1", "Content-Length", "5", "Connection", named];
+  assert.deepEqual(forward(fields).slice(2), ["Content-Length", "5"]);
+  assert.deepEqual(relayFields(fields, named, null), ["Content-Length", "5"]);
+});
+
 test("relayed fields: all values, without what is of that hop or would pass for this proxy's error", () => {
   const fields = ["Set-Cookie", "a=1", "Date", "x", "Set-Cookie", "Edo-Cooperation=s; Max-Age=1"];
   const dropped = [

@@ -25,7 +25,7 @@ test("targets: a device's origin is unreachable where there is no edge, whatever
     allowPrivate: true,
     device: "abcdefgh234567ab",
   };
-  assert.throws(() => targets.send("GET", new URL(destination.origin), [], destination), {
+  assert.throws(() => targets.send("GET", new URL(destination.origin), [], destination, null), {
     code: "ERR_ACCESS_PROXY_UNREACHABLE",
   });
 });

@@ -10,6 +10,7 @@ const TAKEN: ReadonlyArray<readonly [to: string, href: string, toTaId: string]> 
   ["https://to.example:8443/x", "https://to.example:8443/x", "https://to.example:8443"],
   ["https://[2001:DB8::1]:99/", "https://[2001:db8::1]:99/", "https://[2001:db8::1]:99"],
   ["https://to.example/a%20b/[x]", "https://to.example/a%20b/[x]", "https://to.example"],
+  ["https://to.example/.a/../../b/./c?d", "https://to.example/b/c?d", "https://to.example"],
   ["https://to.example/?u=a@b", "https://to.example/?u=a@b", "https://to.example"],
 ];
 

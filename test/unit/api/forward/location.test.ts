@@ -10,6 +10,7 @@ const CASES: readonly (readonly [string, string | null])[] = [
   ["next", "/api/devices/d/http/dir/next"],
   ["../up", "/api/devices/d/http/up"],
   ["../../../../../api/auth/me", "/api/devices/d/http/api/auth/me"],
+  ["/api/devices/d/http/.a/../../../../auth/me", "/api/devices/d/http/api/auth/me"],
   ["?page=2", "/api/devices/d/http/dir/page?page=2"],
   ["https://hawser.test/x", "/api/devices/d/http/x"],
   ["https://hawser.test/api/devices/d/http/x", "/api/devices/d/http/x"],

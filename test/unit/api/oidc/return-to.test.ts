@@ -182,6 +182,8 @@ const REFUSED: readonly unknown[] = [
   "/api/auth#x",
   "/api/./auth/logout",
   "/x/../api/auth/logout",
+  "/.x/../api/auth/logout",
+  "/api/.x/../auth/logout",
   "/%61pi/auth/logout",
   "/api%2fauth%2flogout",
   "/api/%61uth/logout",
