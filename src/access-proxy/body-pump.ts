@@ -1,7 +1,6 @@
 import type { IncomingMessage } from "node:http";
 import type { Writable } from "node:stream";
 import { HeldBody } from "./held-body.ts";
-import type { TurnEnd } from "./turn-end.ts";
 
 /** A body on its way. */
 export interface Pump {
@@ -19,7 +18,6 @@ export function pumpBody(
   source: IncomingMessage,
   out: Writable,
   tap: ((piece: Buffer) => Promise<void> | null) | null,
-  turnEnd: TurnEnd,
 ): Pump {
   let waits = 0;
   let isStopped = false;
@@ -44,7 +42,7 @@ export function pumpBody(
     wait();
     out.once("drain", resume);
   };
-  const body = new HeldBody(out, turnEnd, onFull);
+  const body = new HeldBody(out, onFull);
   const onEnd = (): void => {
     stop();
     body.end();
@@ -77,13 +75,13 @@ export function pumpBody(
 }
 
 /** Sends an answer's body on as it comes, at the pace of whoever takes it, and ends `out` with it. */
-export function relayBody(source: IncomingMessage, out: Writable, turnEnd: TurnEnd): void {
+export function relayBody(source: IncomingMessage, out: Writable): void {
   const resume = (): void => void source.resume();
   const onFull = (): void => {
     source.pause();
     out.once("drain", resume);
   };
-  const body = new HeldBody(out, turnEnd, onFull);
+  const body = new HeldBody(out, onFull);
   source.on("data", (piece: Buffer) => {
     if (!body.write(piece)) onFull();
   });

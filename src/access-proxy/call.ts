@@ -15,7 +15,6 @@ import type { AccessProxyOptions } from "./options.ts";
 import type { ProxySession, SessionStore } from "./ports.ts";
 import type { Target } from "./target.ts";
 import type { TargetClient, TargetRequest } from "./target-client.ts";
-import type { TurnEnd } from "./turn-end.ts";
 
 /** What all calls share. */
 export interface CallContext {
@@ -25,7 +24,6 @@ export interface CallContext {
   readonly sessions: SessionStore;
   readonly addressings: Addressings;
   readonly logger: Logger;
-  readonly turnEnd: TurnEnd;
   /** Milliseconds since 1970. */
   readonly wallNow: () => number;
 }
@@ -161,15 +159,14 @@ export class Call {
   /** Returns false where the target refused the session: it is forgotten, and the body is ready to be sent again. */
   async #runWithSession(key: string, session: ProxySession): Promise<boolean> {
     this.path = "session";
-    const { options, turnEnd } = this.#context;
-    const { fileThres, fileMax, tempFolder } = options;
+    const { fileThres, fileMax, tempFolder } = this.#context.options;
     if (this.#body.has) this.#record = new BodyRecord({ fileThres, fileMax, folder: tempFolder });
     const record = this.#record;
     const { out, response } = this.#send(session.id, [], null);
     const pump = this.#body.has
-      ? pumpBody(this.#request, out, record === null ? null : (piece) => record.add(piece), turnEnd)
+      ? pumpBody(this.#request, out, record === null ? null : (piece) => record.add(piece))
       : null;
-    if (pump === null) new HeldBody(out, turnEnd, null).end();
+    if (pump === null) new HeldBody(out, null).end();
     const message = await response;
     if ((message.headers[ERROR_FIELD] ?? "") === "") {
       await this.#keepSession(key, message);
@@ -213,7 +210,7 @@ export class Call {
   async #sendBody(out: ClientRequest, record: BodyRecord | null): Promise<void> {
     try {
       if (record !== null) await writeAll(record.read(), out);
-      if (!out.destroyed) pumpBody(this.#request, out, null, this.#context.turnEnd);
+      if (!out.destroyed) pumpBody(this.#request, out, null);
     } catch (error) {
       out.destroy(error as Error);
     } finally {
@@ -288,6 +285,6 @@ export class Call {
     });
     message.on("error", () => answer.destroy());
     answer.writeHead(message.statusCode ?? 502, message.statusMessage ?? "", fields);
-    relayBody(message, answer, this.#context.turnEnd);
+    relayBody(message, answer);
   }
 }

@@ -15,7 +15,6 @@ import { Mediator } from "./mediation.ts";
 import type { AccessProxyOptions } from "./options.ts";
 import type { IdpStore, KeyStore, SessionStore, TokenStore } from "./ports.ts";
 import { TargetClient } from "./target-client.ts";
-import { TurnEnd } from "./turn-end.ts";
 
 /** What an access proxy is built from. */
 export interface AccessProxyParts {
@@ -111,7 +110,6 @@ export class AccessProxy {
       sessions: parts.sessions,
       addressings: new Addressings(),
       logger: parts.logger,
-      turnEnd: new TurnEnd(),
       wallNow,
       targets: new TargetClient(options, parts.resolve),
       mediator: new Mediator(

@@ -1,5 +1,5 @@
 import type { Writable } from "node:stream";
-import type { Held, TurnEnd } from "./turn-end.ts";
+import { atTurnEnd, type TurnWriter } from "../core/turn-end.ts";
 
 /** A piece up to this size waits for the end of its turn: a larger one is worth a write of its own. */
 export const HELD_BYTES_MAX = 16_384;
@@ -8,18 +8,16 @@ export const HELD_BYTES_MAX = 16_384;
  * A body on its way into `out`. A small piece leaves at the end of the turn, with the head and with what is sent elsewhere; it is
  * one piece at the most that waits. Writes nothing any more once `out` is destroyed.
  */
-export class HeldBody implements Held {
+export class HeldBody implements TurnWriter {
   readonly #out: Writable;
-  readonly #turnEnd: TurnEnd;
   readonly #onFull: (() => void) | null;
   #piece: Buffer | null = null;
   #isHeld = false;
   #isEnded = false;
 
   /** @param onFull is told when a piece that waited found no room behind it: `out` drains later */
-  constructor(out: Writable, turnEnd: TurnEnd, onFull: (() => void) | null) {
+  constructor(out: Writable, onFull: (() => void) | null) {
     this.#out = out;
-    this.#turnEnd = turnEnd;
     this.#onFull = onFull;
   }
 
@@ -46,7 +44,7 @@ export class HeldBody implements Held {
 
   #hold(): void {
     this.#isHeld = true;
-    this.#turnEnd.add(this);
+    atTurnEnd(this);
   }
 
   /** Sends what waits. Returns false where there is no room behind it. */

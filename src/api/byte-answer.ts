@@ -1,7 +1,7 @@
 import { type IncomingMessage, type ServerResponse, STATUS_CODES } from "node:http";
 import type { Socket } from "node:net";
 import { isBodiless } from "../core/http1/rules.ts";
-import { atTurnEnd, type TurnWriter } from "./turn-end.ts";
+import { atTurnEnd, type TurnWriter } from "../core/turn-end.ts";
 
 /** Fields of all answers of a listener, as they stand in a head. */
 export interface FixedLines {

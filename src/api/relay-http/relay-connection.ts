@@ -1,7 +1,7 @@
 import { connect as connectTcp, isIP, type Socket } from "node:net";
 import { connect as connectTls } from "node:tls";
 import { BodyKind, bodyKindOf } from "../../core/http1/rules.ts";
-import { atTurnEnd, type TurnWriter } from "../turn-end.ts";
+import { atTurnEnd, type TurnWriter } from "../../core/turn-end.ts";
 import { AnswerFault } from "./answer-fault.ts";
 import type { AnswerHead, AnswerHeads } from "./answer-head.ts";
 import { ChunkScanner } from "./chunk-scanner.ts";

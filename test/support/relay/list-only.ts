@@ -1,10 +1,10 @@
 import type { TestContext } from "node:test";
 import { pino } from "pino";
+import { AsciiLines } from "../../../src/core/ascii-lines.ts";
 import { monotonicClock } from "../../../src/core/clock.ts";
 import type { SessionSummary } from "../../../src/core/contract.ts";
 import { muxOptions } from "../../../src/mux/index.ts";
 import { AccessLog } from "../../../src/relay/access-log.ts";
-import { AsciiLines } from "../../../src/core/ascii-lines.ts";
 import type { RelayContext } from "../../../src/relay/context.ts";
 import { registerInternal } from "../../../src/relay/internal.ts";
 import { Listener } from "../../../src/relay/listener.ts";

@@ -3,7 +3,6 @@ import { Writable } from "node:stream";
 import { describe, it, type TestContext } from "node:test";
 import { setImmediate as turnEnded } from "node:timers/promises";
 import { HELD_BYTES_MAX, HeldBody } from "../../../src/access-proxy/held-body.ts";
-import { TurnEnd } from "../../../src/access-proxy/turn-end.ts";
 
 /** A destination that keeps the order of what reaches it; one that is full takes the rest when `drain` is called. */
 function destination(t: TestContext, name: string, seen: string[]) {
@@ -32,9 +31,8 @@ function destination(t: TestContext, name: string, seen: string[]) {
 describe("a body that waits for the end of its turn", () => {
   it("leaves with its end and with all others of the turn, in the order in which they came", async (t) => {
     const seen: string[] = [];
-    const turnEnd = new TurnEnd();
     for (const name of ["a", "b"]) {
-      const body = new HeldBody(destination(t, name, seen).out, turnEnd, null);
+      const body = new HeldBody(destination(t, name, seen).out, null);
       body.write(Buffer.from("one"));
       body.end();
     }
@@ -50,7 +48,7 @@ describe("a body that waits for the end of its turn", () => {
 
   it("without a piece ends at the end of the turn", async (t) => {
     const seen: string[] = [];
-    new HeldBody(destination(t, "a", seen).out, new TurnEnd(), null).end();
+    new HeldBody(destination(t, "a", seen).out, null).end();
     assert.equal(seen.length, 0);
     await turnEnded();
     assert.deepEqual(seen, ["a end"]);
@@ -58,7 +56,7 @@ describe("a body that waits for the end of its turn", () => {
 
   it("holds one piece: the next one goes at once, behind it, and none is sent twice", async (t) => {
     const seen: string[] = [];
-    const body = new HeldBody(destination(t, "a", seen).out, new TurnEnd(), null);
+    const body = new HeldBody(destination(t, "a", seen).out, null);
     body.write(Buffer.from("one"));
     body.write(Buffer.from("two"));
     assert.deepEqual(seen, ["a one", "a two"]);
@@ -73,7 +71,7 @@ describe("a body that waits for the end of its turn", () => {
 
   it("holds a piece of the most that may wait, and none that is larger", async (t) => {
     const seen: string[] = [];
-    const body = new HeldBody(destination(t, "a", seen).out, new TurnEnd(), null);
+    const body = new HeldBody(destination(t, "a", seen).out, null);
     body.write(Buffer.alloc(HELD_BYTES_MAX));
     assert.equal(seen.length, 0);
     await turnEnded();
@@ -86,7 +84,7 @@ describe("a body that waits for the end of its turn", () => {
     const { out, state, drain } = destination(t, "a", seen);
     state.isFull = true;
     let told = 0;
-    const body = new HeldBody(out, new TurnEnd(), () => told++);
+    const body = new HeldBody(out, () => told++);
     assert.equal(body.write(Buffer.from("one two")), true);
     await turnEnded();
     assert.equal(told, 1);
@@ -103,7 +101,7 @@ describe("a body that waits for the end of its turn", () => {
     const { out } = destination(t, "a", seen);
     const errors: unknown[] = [];
     out.on("error", (error) => errors.push(error));
-    const body = new HeldBody(out, new TurnEnd(), null);
+    const body = new HeldBody(out, null);
     body.write(Buffer.from("one"));
     body.end();
     out.destroy();

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { atTurnEnd } from "../../../src/api/turn-end.ts";
+import { atTurnEnd } from "../../../src/core/turn-end.ts";
 
 function turnOver(): Promise<void> {
   return new Promise((resolve) => {

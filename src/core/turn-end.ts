@@ -4,6 +4,7 @@ export interface TurnWriter {
   flush(): void;
 }
 
+/** Two tables in turn, so that none is made for each turn. */
 let waiting: TurnWriter[] = [];
 let spare: TurnWriter[] = [];
 
