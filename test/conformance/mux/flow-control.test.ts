@@ -446,6 +446,18 @@ test("Y73: while others wait, frames have at most 16 KiB and take turns", () => 
   }
 });
 
+test("what many streams have to send leaves in messages that are one segment over loopback, four turns each", () => {
+  const { harness, streams } = opened(4, MIB);
+  harness.fill();
+  for (const stream of streams) stream.live.write(pattern(100_000));
+  harness.settle();
+  harness.unfill();
+  const sizes = harness.transport.messages.map((message) => message.length);
+  // One segment of 65,483 bytes has room for the WebSocket's header of 4 bytes, too.
+  assert.ok(sizes.filter((size) => size > 65_000).length >= 5, sizes.join(" "));
+  assert.ok(Math.max(...sizes) <= 65_479, sizes.join(" "));
+});
+
 test("an open that writes more than its window keeps the rest until credit comes", () => {
   const harness = new Harness("client");
   const stream = harness.open();
