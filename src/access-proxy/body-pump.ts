@@ -1,4 +1,4 @@
-import type { IncomingMessage } from "node:http";
+import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Writable } from "node:stream";
 import { HeldBody } from "./held-body.ts";
 
@@ -74,14 +74,18 @@ export function pumpBody(
   return { stop };
 }
 
-/** Sends an answer's body on as it comes, at the pace of whoever takes it, and ends `out` with it. */
-export function relayBody(source: IncomingMessage, out: Writable): void {
+/**
+ * Sends an answer's body on as it comes, at the pace of whoever takes it, and ends `out` with it. The head, which `out` must have
+ * already, does not wait for a body that is late.
+ */
+export function relayBody(source: IncomingMessage, out: ServerResponse): void {
   const resume = (): void => void source.resume();
   const onFull = (): void => {
     source.pause();
     out.once("drain", resume);
   };
   const body = new HeldBody(out, onFull);
+  body.begin(() => out.flushHeaders());
   source.on("data", (piece: Buffer) => {
     if (!body.write(piece)) onFull();
   });

@@ -11,6 +11,7 @@ export const HELD_BYTES_MAX = 16_384;
 export class HeldBody implements TurnWriter {
   readonly #out: Writable;
   readonly #onFull: (() => void) | null;
+  #sendHead: (() => void) | null = null;
   #piece: Buffer | null = null;
   #isHeld = false;
   #isEnded = false;
@@ -21,11 +22,17 @@ export class HeldBody implements TurnWriter {
     this.#onFull = onFull;
   }
 
+  /** Has the head sent at the end of the turn, by itself where neither a piece nor the end comes before that. */
+  begin(sendHead: () => void): void {
+    this.#sendHead = sendHead;
+    this.#hold();
+  }
+
   /** Takes a piece, which belongs to `out` from then on. Returns false where the next one should wait until `out` drains. */
   write(piece: Buffer): boolean {
-    if (!this.#isHeld && piece.length <= HELD_BYTES_MAX) {
+    if (this.#piece === null && piece.length <= HELD_BYTES_MAX) {
       this.#piece = piece;
-      this.#hold();
+      if (!this.#isHeld) this.#hold();
       return true;
     }
     const hadRoom = this.#send();
@@ -39,6 +46,8 @@ export class HeldBody implements TurnWriter {
   }
 
   flush(): void {
+    const isBare = this.#isHeld && this.#piece === null && !this.#isEnded;
+    if (isBare && !this.#out.destroyed) this.#sendHead?.();
     if (!this.#send()) this.#onFull?.();
   }
 

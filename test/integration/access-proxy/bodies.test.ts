@@ -428,3 +428,23 @@ test("a body whose length Connection names is still a body, and no request of it
     assert.deepEqual([second?.url, more], ["/x", []]);
   }
 });
+
+test("16: an answer's head does not wait for a body that is late", async () => {
+  let sendRest = (): void => assert.fail("the target was not asked");
+  rig.answer = (_message, answer) => {
+    answer.writeHead(200, { "Content-Type": "text/event-stream" });
+    answer.flushHeaders();
+    sendRest = () => void answer.end("data: late\n\n");
+  };
+  const socket = connect(rig.port);
+  let seen = "";
+  socket.setEncoding("latin1").on("data", (piece: string) => {
+    seen += piece;
+  });
+  socket.write(`${callHead("GET", `${rig.target}/events`)}\r\n`);
+  await until(() => seen.includes("text/event-stream"), "the head");
+  assert.ok(!seen.includes("late"));
+  sendRest();
+  await until(() => seen.includes("data: late"), "the body");
+  socket.destroy();
+});
