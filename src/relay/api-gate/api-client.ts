@@ -1,4 +1,4 @@
-import { Client, type Dispatcher } from "undici";
+import type { buildConnector, Client, Dispatcher } from "undici";
 import type { BaseUrl } from "../../core/base-url.ts";
 import { GateError } from "./errors.ts";
 
@@ -14,7 +14,10 @@ export interface ApiClientOptions {
 
 /** One kind of call to the API server, over one kept-alive connection: one call at a time. */
 export class ApiClient {
-  readonly #client: Client;
+  readonly #origin: string;
+  readonly #connect: buildConnector.BuildOptions;
+  #client: Promise<Client> | null = null;
+  #isClosed = false;
   readonly #path: string;
   readonly #authorization: string;
   readonly #timeoutMs: number;
@@ -23,9 +26,8 @@ export class ApiClient {
   /** @param path below the base URL: `/internal/authorize` */
   constructor(options: ApiClientOptions, path: string, answerBytesMax: number) {
     const { api, secret, timeoutMs, ca } = options;
-    this.#client = new Client(api.origin, {
-      connect: { timeout: timeoutMs, ...(ca === null ? {} : { ca }) },
-    });
+    this.#origin = api.origin;
+    this.#connect = { timeout: timeoutMs, ...(ca === null ? {} : { ca }) };
     this.#path = api.prefix + path;
     this.#authorization = `Bearer ${secret}`;
     this.#timeoutMs = timeoutMs;
@@ -55,11 +57,23 @@ export class ApiClient {
 
   /** Cuts what runs. */
   async close(): Promise<void> {
-    await this.#client.destroy();
+    this.#isClosed = true;
+    await (await this.#client)?.destroy();
+  }
+
+  /** The client is loaded with the first call: its seventy milliseconds would keep a relay that starts from listening. */
+  #load(): Promise<Client> {
+    this.#client ??= import("undici").then(({ Client }) => {
+      const client = new Client(this.#origin, { connect: this.#connect });
+      if (this.#isClosed) void client.destroy();
+      return client;
+    });
+    return this.#client;
   }
 
   async #once<T>(body: string, signal: AbortSignal, read: (text: string) => T | null): Promise<T> {
-    const { statusCode, body: answer } = await this.#client.request({
+    const client = await this.#load();
+    const { statusCode, body: answer } = await client.request({
       path: this.#path,
       method: "POST",
       headers: { authorization: this.#authorization, "content-type": "application/json" },
