@@ -1,4 +1,5 @@
 import { type DestinationStream, type Logger, pino } from "pino";
+import { preparedBindings } from "../core/log-bindings.ts";
 import type { Exchange } from "./exchange.ts";
 
 const PATH_CHARACTERS_MAX = 256;
@@ -63,14 +64,14 @@ export class RequestLog {
 
   constructor(logger: Logger) {
     const internals = logger as unknown as Record<symbol, unknown>;
-    const { streamSym, lsCacheSym, timeSym, chindingsSym } = pino.symbols as Record<string, symbol>;
+    const { streamSym, lsCacheSym, timeSym } = pino.symbols as Record<string, symbol>;
     const of = (name: symbol | undefined): unknown => (name === undefined ? null : internals[name]);
     this.#logger = logger;
     this.#parts = {
       destination: of(streamSym) as DestinationStream,
       level: (of(lsCacheSym) as Record<number, string>)[INFO] ?? "",
       time: of(timeSym) as () => string,
-      bindings: of(chindingsSym) as string,
+      bindings: preparedBindings(logger),
     };
   }
 

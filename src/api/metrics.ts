@@ -1,23 +1,21 @@
-import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
+import { Counter, collectDefaultMetrics, Gauge, Registry } from "prom-client";
+import { DurationHistogram } from "../core/duration-histogram.ts";
+import { type Sample, SampledMetric } from "../core/sampled-metric.ts";
 import type { AuditEntry } from "./context.ts";
 import type { IdpCallKind, IdpCallResult, IdpObserver } from "./oidc/index.ts";
-import type { HttpObserver, RouteClass } from "./ports.ts";
+import { type HttpObserver, ROUTE_CLASSES, type RouteClass } from "./ports.ts";
 
-/** Seconds: what a look-up in the database takes, up to the longest time limit of a request. */
-const BUCKETS_S = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
+/** Upper bounds in milliseconds: what a look-up in the database takes, up to the longest time limit of a request. */
+const BUCKETS_MS = [
+  1, 2.5, 5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 30_000,
+] as const;
+/** Values of the label `class`; the last one is that of requests for which there is no route. */
+const CLASSES: readonly string[] = [...ROUTE_CLASSES, "none"];
 
 /** An event's name is a word of ours; should one ever not be, it does not become a label. */
 const EVENT_NAME = /^[a-z_]{1,64}$/;
 /** Ways in which sign-ins may end that become labels: more than there are codes of failures. */
 const SIGN_IN_RESULTS_MAX = 64;
-
-/** What counts requests of one class and status. */
-interface OverMetrics {
-  readonly status: string;
-  /** Since they were last read. */
-  count: number;
-  readonly durations: Histogram.Internal<"class">;
-}
 
 /** What {@link ApiMetrics} is told. */
 export interface ApiMetricsOptions {
@@ -33,10 +31,9 @@ export interface ApiMetricsOptions {
  */
 export class ApiMetrics implements HttpObserver, IdpObserver {
   readonly #registry = new Registry();
-  readonly #requests: Counter<"class" | "status">;
-  readonly #durations: Histogram<"class">;
-  /** The two above by class and status, so that a request does not look labels up; as few as there are of these. */
-  readonly #over = new Map<string, Map<number, OverMetrics>>();
+  /** Requests by class, in the order of `CLASSES`, and status: as few as there are of these. */
+  readonly #requests = CLASSES.map(() => new Map<number, number>());
+  readonly #durations = new DurationHistogram(BUCKETS_MS, "class", CLASSES);
   readonly #events: Counter<"event">;
   readonly #signIns: Counter<"result">;
   readonly #signInResults = new Set<string>();
@@ -45,20 +42,16 @@ export class ApiMetrics implements HttpObserver, IdpObserver {
   constructor({ withProcess = true, liveSessions }: ApiMetricsOptions = {}) {
     const registers = [this.#registry];
     if (withProcess) collectDefaultMetrics({ register: this.#registry });
-    this.#requests = new Counter({
-      name: "hawser_api_requests_total",
-      help: "Requests that are over, by class of their route and status; 499: the client left first.",
-      labelNames: ["class", "status"],
-      registers,
-      collect: () => this.#addRequests(),
-    });
-    this.#durations = new Histogram({
-      name: "hawser_api_request_seconds",
-      help: "From the beginning of a request to the end of its answer, by class of its route.",
-      labelNames: ["class"],
-      buckets: BUCKETS_S,
-      registers,
-    });
+    const total =
+      "Requests that are over, by class of their route and status; 499: the client left first.";
+    new SampledMetric(this.#registry, "counter", "hawser_api_requests_total", total, () =>
+      this.#requestSamples(),
+    );
+    const seconds = "hawser_api_request_seconds";
+    const help = "From the beginning of a request to the end of its answer, by class of its route.";
+    new SampledMetric(this.#registry, "histogram", seconds, help, () =>
+      this.#durations.samples(seconds),
+    );
     this.#events = new Counter({
       name: "hawser_api_audit_events_total",
       help: "Events of the audit log by name: sign-ins, pairings, keys, refusals.",
@@ -85,32 +78,19 @@ export class ApiMetrics implements HttpObserver, IdpObserver {
   }
 
   requestOver(routeClass: RouteClass | "", status: number, totalMs: number): void {
-    const name = routeClass === "" ? "none" : routeClass;
-    const over = this.#over.get(name)?.get(status) ?? this.#overOf(name, status);
-    over.count += 1;
-    over.durations.observe(totalMs / 1_000);
+    const index = CLASSES.indexOf(routeClass === "" ? "none" : routeClass);
+    const byStatus = this.#requests[index];
+    byStatus?.set(status, (byStatus.get(status) ?? 0) + 1);
+    this.#durations.observe(index, totalMs);
   }
 
-  #overOf(name: string, status: number): OverMetrics {
-    const over = {
-      status: String(status),
-      count: 0,
-      durations: this.#durations.labels({ class: name }),
-    };
-    const byStatus = this.#over.get(name) ?? new Map<number, OverMetrics>();
-    byStatus.set(status, over);
-    this.#over.set(name, byStatus);
-    return over;
-  }
-
-  /** What was counted here since it was last read. */
-  #addRequests(): void {
-    for (const [name, byStatus] of this.#over) {
-      for (const over of byStatus.values()) {
-        this.#requests.inc({ class: name, status: over.status }, over.count);
-        over.count = 0;
-      }
-    }
+  #requestSamples(): Sample[] {
+    return this.#requests.flatMap((byStatus, index) =>
+      [...byStatus].map(([status, value]) => ({
+        labels: { class: CLASSES[index] ?? "", status },
+        value,
+      })),
+    );
   }
 
   /** Counts an event of the audit log. */

@@ -3,8 +3,9 @@
  * Declared here, implemented elsewhere, passed in by `cli`.
  */
 
+export const ROUTE_CLASSES = ["public", "page", "session", "key", "device", "internal"] as const;
 /** Who may use a route. There is no default. */
-export type RouteClass = "public" | "page" | "session" | "key" | "device" | "internal";
+export type RouteClass = (typeof ROUTE_CLASSES)[number];
 
 /** What a credential turned out to be. */
 export type PrincipalKind = "session" | "key" | "service" | "device" | "internal";

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
-import { createServer, type Socket } from "node:net";
 import { after, before, test } from "node:test";
+import { type RawTarget, startRawTarget } from "../../support/access-proxy/raw-target.ts";
 import { ID, IDP_A, onlyTo, type ProxyRig, startRig } from "../../support/access-proxy/rig.ts";
 import { until } from "../../support/until.ts";
 
@@ -8,24 +8,19 @@ import { until } from "../../support/until.ts";
 
 /** What the target answers to each request, as it is. */
 let says = "";
-const sockets = new Set<Socket>();
-const target = createServer((socket) => {
-  sockets.add(socket);
-  socket.on("close", () => sockets.delete(socket));
-  socket.on("error", () => undefined);
-  socket.on("data", () => socket.write(Buffer.from(says, "latin1")));
-});
+let target: RawTarget;
 let rig: ProxyRig;
 let origin: string;
 before(async () => {
-  await new Promise<void>((resolve) => target.listen(0, "127.0.0.1", resolve));
-  origin = `http://127.0.0.1:${(target.address() as { port: number }).port}`;
+  target = await startRawTarget((socket) => {
+    socket.on("data", () => socket.write(Buffer.from(says, "latin1")));
+  });
+  origin = target.origin;
   rig = await startRig({ options: { destinationPolicy: onlyTo(origin) } });
 });
 after(async () => {
   await rig.stop();
-  for (const socket of sockets) socket.destroy();
-  target.close();
+  target.stop();
 });
 
 const call = () => rig.call({ headers: ID, to: `${origin}/` });
@@ -48,7 +43,7 @@ for (const [what, line] of NO_ANSWERS) {
       answer.headers["x-access-proxy-error"],
       "destination did not give a valid response",
     );
-    await until(() => sockets.size === 0, "the target's connection to be given up");
+    await until(() => target.sockets.size === 0, "the target's connection to be given up");
   });
 }
 
@@ -71,8 +66,8 @@ test("a head that cannot be parsed is logged without what it says, be it a targe
 });
 
 test("a refused session whose answer's body never comes: the call goes on, and the connection is given up", async () => {
-  for (const socket of sockets) socket.destroy();
-  await until(() => sockets.size === 0, "earlier connections to end");
+  for (const socket of target.sockets) socket.destroy();
+  await until(() => target.sockets.size === 0, "earlier connections to end");
   says =
     "HTTP/1.1 200 OK\r\nSet-Cookie: Edo-Cooperation=s; Max-Age=600\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
   assert.equal((await call()).status, 200);
@@ -83,7 +78,7 @@ test("a refused session whose answer's body never comes: the call goes on, and t
   says = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nhi";
   assert.equal((await retried).body.toString(), "hi");
   assert.equal(rig.outcomes.at(-1)?.path, "retried");
-  await until(() => sockets.size === 0, "the refused one's connection to be given up");
+  await until(() => target.sockets.size === 0, "the refused one's connection to be given up");
 });
 
 test("a target's odd but readable status lines are relayed", async () => {

@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import { connect, createServer, type Socket } from "node:net";
+import { connect } from "node:net";
 import { after, before, test } from "node:test";
 import { writeUnsignedJwt } from "../../../src/access-proxy/index.ts";
+import { type RawTarget, startRawTarget } from "../../support/access-proxy/raw-target.ts";
 import {
   onlyTo,
   PRINCIPAL,
@@ -14,27 +15,22 @@ import { until } from "../../support/until.ts";
 
 /** E31: callers that leave where Node tells neither request nor answer of it. Nothing is left at the target. */
 
-/** A target that never closes a connection by itself. */
-const sockets = new Set<Socket>();
-const target = createServer((socket) => {
-  sockets.add(socket);
-  socket.on("close", () => sockets.delete(socket));
-  socket.on("error", () => undefined);
-  socket.once("data", (piece: Buffer) => {
-    const isHeld = piece.includes(" /held ");
-    if (!isHeld) socket.write("HTTP/1.1 413 X\r\nContent-Length: 9\r\n\r\ntoo large");
-  });
-});
+let target: RawTarget;
 let rig: ProxyRig;
 let origin: string;
 before(async () => {
-  await new Promise<void>((resolve) => target.listen(0, "127.0.0.1", resolve));
-  origin = `http://127.0.0.1:${(target.address() as { port: number }).port}`;
+  target = await startRawTarget((socket) => {
+    socket.once("data", (piece: Buffer) => {
+      const isHeld = piece.includes(" /held ");
+      if (!isHeld) socket.write("HTTP/1.1 413 X\r\nContent-Length: 9\r\n\r\ntoo large");
+    });
+  });
+  origin = target.origin;
   rig = await startRig({ options: { destinationPolicy: onlyTo(origin) } });
 });
 after(async () => {
   await rig.stop();
-  target.close();
+  target.stop();
 });
 
 const codes = () => rig.outcomes.map(({ code }) => code);
@@ -50,9 +46,9 @@ test("E31: a caller that leaves with its answer, amid its body", async () => {
   const socket = connect(rig.port);
   socket.write(request("POST", "/", "Content-Length: 1000000\r\n\r\nsome"));
   await once(socket, "data");
-  assert.equal(sockets.size, 1);
+  assert.equal(target.sockets.size, 1);
   socket.destroy();
-  await until(() => sockets.size === 0, "the target's request to end");
+  await until(() => target.sockets.size === 0, "the target's request to end");
   assert.deepEqual(codes(), [null]);
 });
 
@@ -65,9 +61,9 @@ test("E31: a caller that leaves while most of its requests wait behind another",
   const count = 20;
   const socket = connect(rig.port);
   socket.write(request("GET", "/held", "\r\n").repeat(count));
-  await until(() => sockets.size === count, "all requests");
+  await until(() => target.sockets.size === count, "all requests");
   socket.destroy();
-  await until(() => sockets.size === 0, "all of the target's requests to end");
+  await until(() => target.sockets.size === 0, "all of the target's requests to end");
   assert.deepEqual(
     codes(),
     Array.from({ length: count }, () => "gone"),

@@ -6,7 +6,7 @@ import {
   request,
   type Server,
 } from "node:http";
-import { type AddressInfo, connect } from "node:net";
+import { type AddressInfo, connect, type Server as NetServer } from "node:net";
 import { tmpdir } from "node:os";
 import { type JWK, SignJWT } from "jose";
 import { pino } from "pino";
@@ -74,7 +74,7 @@ export async function received(message: IncomingMessage): Promise<Received> {
 }
 
 /** A server on a free port of the loopback. */
-export async function listening(server: Server): Promise<number> {
+export async function listening(server: NetServer): Promise<number> {
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   return (server.address() as AddressInfo).port;
 }
