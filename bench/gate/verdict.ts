@@ -61,10 +61,10 @@ export function adviceOn({ id, kind, measured, value, ok }: GateVerdict): string
   if (kind === "count" && measured < value) {
     return `${id} became better: put ${measured.toPrecision(5)} into bench/gate/table.ts`;
   }
-  return `${id} is worse than what main has`;
+  return `${id} is worse than it may be`;
 }
 
-const HEADINGS = ["figure", "measured", "main", "least", "most", "ok", ""];
+const HEADINGS = ["figure", "measured", "value", "least", "most", "ok", ""];
 
 /** One line for each figure. */
 export function gateTable(verdicts: readonly GateVerdict[]): string {
