@@ -6,8 +6,8 @@ export const FRONT_NAMES = ["edge", "internal"] as const;
 const BEFORE_TIME = '{"level":30,"time":';
 const EDGE = new LinePiece(`${FRONT_NAMES[0]}","request_id":"`);
 const INTERNAL = new LinePiece(`${FRONT_NAMES[1]}","request_id":"`);
-const DEVICE = new LinePiece('","device":"');
 const KEY = new LinePiece('","key":"');
+const DEVICE = new LinePiece('","device":"');
 const METHOD = new LinePiece('","method":"');
 const STATUS = new LinePiece('","status":');
 const STAGE = new LinePiece(',"stage":"');
@@ -27,13 +27,12 @@ const REPEATS_MIN = 8;
 const PLAIN = /^[\x20\x21\x23-\x5b\x5d-\x7e]*$/;
 
 /**
- * The middle of the last line, from the device to the bytes received. Requests of one caller to one device follow each other
- * with all of it the same; after `REPEATS_MIN` of them it is made into one piece.
+ * The middle of the last line, from the device to the bytes received. Requests to one device follow each other with all of it
+ * the same, whoever calls; after `REPEATS_MIN` of them it is made into one piece.
  */
 class RepeatedMiddle {
   piece = new LinePiece("");
   #deviceId = "";
-  #keyId = "";
   #method = "";
   #status = -1;
   #bytesIn = 0;
@@ -42,43 +41,35 @@ class RepeatedMiddle {
   #isMade = false;
 
   /** Whether `piece` is the middle of such a line. */
-  isOf(deviceId: string, keyId: string, method: string, status: number, bytesIn: number): boolean {
-    return this.#isMade && this.#isSame(deviceId, keyId, method, status, bytesIn);
+  isOf(deviceId: string, method: string, status: number, bytesIn: number): boolean {
+    return this.#isMade && this.#isSame(deviceId, method, status, bytesIn);
   }
 
   /** A line was written with this middle. */
-  note(deviceId: string, keyId: string, method: string, status: number, bytesIn: number): void {
-    if (!this.#isSame(deviceId, keyId, method, status, bytesIn)) {
+  note(deviceId: string, method: string, status: number, bytesIn: number): void {
+    if (!this.#isSame(deviceId, method, status, bytesIn)) {
       this.#repeats = 1;
       this.#isMade = false;
       this.#deviceId = deviceId;
-      this.#keyId = keyId;
       this.#method = method;
       this.#status = status;
       this.#bytesIn = bytesIn;
       return;
     }
     this.#repeats += 1;
-    if (this.#repeats !== REPEATS_MIN || !PLAIN.test(deviceId + keyId + method)) return;
+    if (this.#repeats !== REPEATS_MIN || !PLAIN.test(deviceId + method)) return;
     this.#isMade = true;
     this.piece = new LinePiece(
-      `","device":"${deviceId}","key":"${keyId}","method":"${method}","status":${status}` +
-        `,"bytes_in":${bytesIn},"bytes_out":`,
+      `","device":"${deviceId}","method":"${method}","status":${status},"bytes_in":${bytesIn}` +
+        ',"bytes_out":',
     );
   }
 
-  #isSame(
-    deviceId: string,
-    keyId: string,
-    method: string,
-    status: number,
-    bytesIn: number,
-  ): boolean {
+  #isSame(deviceId: string, method: string, status: number, bytesIn: number): boolean {
     return (
       status === this.#status &&
       bytesIn === this.#bytesIn &&
       deviceId === this.#deviceId &&
-      keyId === this.#keyId &&
       method === this.#method
     );
   }
@@ -151,11 +142,13 @@ export class AccessLog {
     lines.piece(this.#opening);
     lines.piece(front === 0 ? EDGE : INTERNAL);
     lines.text(requestId);
+    lines.piece(KEY);
+    lines.text(keyId);
     const known = this.#middle;
-    if (stage === null && known.isOf(deviceId, keyId, method, status, bytesIn)) {
+    if (stage === null && known.isOf(deviceId, method, status, bytesIn)) {
       lines.piece(known.piece);
     } else {
-      this.#writeMiddle(deviceId, keyId, method, status, stage, bytesIn);
+      this.#writeMiddle(deviceId, method, status, stage, bytesIn);
       lines.piece(BYTES_OUT);
     }
     lines.number(bytesOut);
@@ -169,10 +162,9 @@ export class AccessLog {
     lines.piece(END);
   }
 
-  /** What stands between the id of a request and `bytes_out`. */
+  /** What stands between the key and `bytes_out`. */
   #writeMiddle(
     deviceId: string,
-    keyId: string,
     method: string,
     status: number,
     stage: string | null,
@@ -181,8 +173,6 @@ export class AccessLog {
     const lines = this.#lines;
     lines.piece(DEVICE);
     lines.text(deviceId);
-    lines.piece(KEY);
-    lines.text(keyId);
     lines.piece(METHOD);
     lines.text(method);
     lines.piece(STATUS);
@@ -193,7 +183,7 @@ export class AccessLog {
       lines.piece(BYTES_IN_AFTER_STAGE);
     } else {
       lines.piece(BYTES_IN);
-      this.#middle.note(deviceId, keyId, method, status, bytesIn);
+      this.#middle.note(deviceId, method, status, bytesIn);
     }
     lines.number(bytesIn);
   }

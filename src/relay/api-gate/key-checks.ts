@@ -2,10 +2,10 @@ import { parseToken } from "../../core/token.ts";
 import type { Caller, Verdict } from "../ports.ts";
 import type { AuthorizeQueue } from "./authorize-queue.ts";
 import { KeyLimits } from "./key-limits.ts";
-import { KnownKeys } from "./known-keys.ts";
+import { KnownKey, KnownKeys } from "./known-keys.ts";
 import type { ApiGateOptions } from "./options.ts";
 import { type Refusals, secretName } from "./refusals.ts";
-import { ApiCaller, expiryOf, refusalOf, UNAUTHORIZED, unavailable } from "./verdicts.ts";
+import { expiryOf, refusalOf, UNAUTHORIZED, unavailable } from "./verdicts.ts";
 
 /** Keys in use that are asked about anew after one sweep. */
 const ASKED_PER_SWEEP_MAX = 1_000;
@@ -52,9 +52,9 @@ export class KeyChecks {
     if (known === undefined) return this.#verify(text);
     if (known.current) {
       known.used = true;
-      return known.verdict;
+      return known;
     }
-    return this.#queue.away ? known.verdict : this.#ask(text, known.ref, known.digest);
+    return this.#queue.away ? known : this.#ask(text, known.keyId, known.digest);
   }
 
   forget(ref: string): void {
@@ -71,7 +71,7 @@ export class KeyChecks {
     const staleBefore = this.#queue.away ? Number.NEGATIVE_INFINITY : clock.now() - recheckMs;
     const { expired, ask } = this.#keys.sweep(wallNow(), staleBefore, ASKED_PER_SWEEP_MAX);
     for (const ref of expired) this.#tellEnded(ref);
-    for (const key of ask) void this.#ask(key.text, key.ref, key.digest);
+    for (const key of ask) void this.#ask(key.text, key.keyId, key.digest);
   }
 
   #verify(text: string): Verdict<Caller> | Promise<Verdict<Caller>> {
@@ -88,7 +88,7 @@ export class KeyChecks {
     const outcome = await this.#queue.ask("keys", ref, digest);
     // What was known may have been forgotten meanwhile.
     const known = this.#keys.find(text);
-    if (!outcome.answered) return known?.verdict ?? unavailable(this.#queue.retryAfterS);
+    if (!outcome.answered) return known ?? unavailable(this.#queue.retryAfterS);
     const { reply } = outcome;
     if (!reply.ok) {
       const refusal = refusalOf(reply);
@@ -98,20 +98,23 @@ export class KeyChecks {
       }
       return this.#refusals.add(secretName(ref, digest), refusal);
     }
-    const limit = this.#limits.of(ref, reply.requests_per_minute);
-    const value = new ApiCaller(ref, reply, this.#tenantOf, limit);
-    const verdict: Verdict<Caller> = { ok: true, value };
-    this.#keys.put({
-      text,
-      ref,
-      digest,
-      verdict,
-      expiresAt: expiryOf(reply.expires_at),
-      checkedAt: this.#options.clock.now(),
-      current: true,
-      used: false,
-    });
-    return verdict;
+    const { user_id: userId, tenant_id: tenantId, devices } = reply;
+    const key = new KnownKey(
+      {
+        text,
+        ref,
+        digest,
+        userId,
+        tenantId,
+        devices: devices === undefined ? null : new Set(devices),
+        limit: this.#limits.of(ref, reply.requests_per_minute),
+        expiresAt: expiryOf(reply.expires_at),
+        checkedAt: this.#options.clock.now(),
+      },
+      this.#tenantOf,
+    );
+    this.#keys.put(key);
+    return key;
   }
 
   /** The keys of one answer are told of together: whoever hears it looks at all that runs. */

@@ -1,20 +1,69 @@
-import type { Caller, Verdict } from "../ports.ts";
+import type { Caller, CallerLimit } from "../ports.ts";
 import { BoundedMap } from "./bounded-map.ts";
 
-/** A key that the API server called good. */
-export interface KnownKey {
+/** What the API server said of a good key. */
+export interface KeyFacts {
   readonly text: string;
   readonly ref: string;
   readonly digest: string;
-  readonly verdict: Verdict<Caller>;
+  readonly userId: string;
+  readonly tenantId: string;
+  /** The devices that it is held to, null for all of its tenant. */
+  readonly devices: ReadonlySet<string> | null;
+  readonly limit: CallerLimit | null;
   /** Milliseconds since 1970. */
   readonly expiresAt: number;
   /** When the API server said so, in ms of the gate's clock. */
   readonly checkedAt: number;
+}
+
+/**
+ * A key that the API server called good: what is known of it, the verdict on it and its holder as a caller, who reaches the
+ * devices of his tenant whose owner is known at the time of asking. All in one object: with thousands of keys in use,
+ * each further one that a request looks at is not in the processor's cache.
+ */
+export class KnownKey implements Caller {
+  // What a request looks at comes first, and so lies together.
   /** Its verdict may be given without asking. */
-  current: boolean;
-  /** It was presented since it was last looked at. */
-  used: boolean;
+  current = true;
+  /** It was presented since the API server was asked. */
+  used = false;
+  readonly ok = true;
+  readonly limit: CallerLimit | null;
+  readonly #devices: ReadonlySet<string> | null;
+  readonly #tenantOf: (deviceId: string) => string | null;
+  readonly #tenantId: string;
+  readonly keyId: string;
+  readonly checkedAt: number;
+  readonly expiresAt: number;
+  readonly text: string;
+  readonly digest: string;
+  readonly userId: string;
+
+  /** @param tenantOf the tenant of a device, null where that is not known */
+  constructor(facts: KeyFacts, tenantOf: (deviceId: string) => string | null) {
+    this.limit = facts.limit;
+    this.#devices = facts.devices;
+    this.#tenantOf = tenantOf;
+    this.#tenantId = facts.tenantId;
+    this.keyId = facts.ref;
+    this.checkedAt = facts.checkedAt;
+    this.expiresAt = facts.expiresAt;
+    // A copy: what came with a request is a slice of its field, and would keep that.
+    this.text = Buffer.from(facts.text, "latin1").toString("latin1");
+    this.digest = facts.digest;
+    this.userId = facts.userId;
+  }
+
+  /** As a verdict: the caller. */
+  get value(): Caller {
+    return this;
+  }
+
+  allows(deviceId: string): boolean {
+    if (this.#devices !== null && !this.#devices.has(deviceId)) return false;
+    return this.#tenantOf(deviceId) === this.#tenantId;
+  }
 }
 
 /** What a sweep found. */
@@ -34,7 +83,7 @@ export class KnownKeys {
   readonly #textByRef = new Map<string, string>();
 
   constructor(sizeMax: number) {
-    this.#byText = new BoundedMap(sizeMax, (evicted) => this.#textByRef.delete(evicted.ref));
+    this.#byText = new BoundedMap(sizeMax, (evicted) => this.#textByRef.delete(evicted.keyId));
   }
 
   get size(): number {
@@ -47,9 +96,9 @@ export class KnownKeys {
 
   put(key: KnownKey): void {
     // One reference has one secret: a second text under it replaces the first.
-    this.forget(key.ref);
+    this.forget(key.keyId);
     this.#byText.set(key.text, key);
-    this.#textByRef.set(key.ref, key.text);
+    this.#textByRef.set(key.keyId, key.text);
   }
 
   forget(ref: string): void {
@@ -75,8 +124,8 @@ export class KnownKeys {
     const ask: KnownKey[] = [];
     for (const [, key] of this.#byText.entries()) {
       if (key.expiresAt <= wallNow) {
-        this.forget(key.ref);
-        expired.push(key.ref);
+        this.forget(key.keyId);
+        expired.push(key.keyId);
       } else if (key.checkedAt <= staleBefore) {
         if (!key.used) key.current = false;
         else if (ask.length < askMax) ask.push(key);

@@ -3,24 +3,32 @@ import { test } from "node:test";
 import { ManualClock } from "../../../../src/core/clock.ts";
 import { BoundedMap } from "../../../../src/relay/api-gate/bounded-map.ts";
 import { KnownDevices } from "../../../../src/relay/api-gate/known-devices.ts";
-import { type KnownKey, KnownKeys } from "../../../../src/relay/api-gate/known-keys.ts";
+import { type KeyFacts, KnownKey, KnownKeys } from "../../../../src/relay/api-gate/known-keys.ts";
 import { Refusals } from "../../../../src/relay/api-gate/refusals.ts";
 import { UNAUTHORIZED } from "../../../../src/relay/api-gate/verdicts.ts";
+import type { Caller, Verdict } from "../../../../src/relay/ports.ts";
 
 const NEVER = Number.POSITIVE_INFINITY;
 
-function key(ref: string, extras: Partial<KnownKey> = {}): KnownKey {
-  return {
-    text: `text of ${ref}`,
-    ref,
-    digest: "d",
-    verdict: UNAUTHORIZED,
-    expiresAt: NEVER,
-    checkedAt: 0,
-    current: true,
-    used: false,
-    ...extras,
-  };
+function key(ref: string, extras: Partial<KeyFacts> & { used?: boolean } = {}): KnownKey {
+  const { used = false, ...facts } = extras;
+  const known = new KnownKey(
+    {
+      text: `text of ${ref}`,
+      ref,
+      digest: "d",
+      userId: "u",
+      tenantId: "t",
+      devices: null,
+      limit: null,
+      expiresAt: NEVER,
+      checkedAt: 0,
+      ...facts,
+    },
+    (deviceId) => (deviceId === "nobody's" ? null : deviceId.slice(0, 1)),
+  );
+  known.used = used;
+  return known;
 }
 
 test("bounded map: what was set longest ago makes room, and is told", () => {
@@ -51,7 +59,7 @@ test("known keys: at the limit the longest known is forgotten, by its text and i
   keys.forget("a");
   keys.forget("b");
   assert.equal(keys.find("text of b"), undefined);
-  assert.equal(keys.find("text of c")?.ref, "c");
+  assert.equal(keys.find("text of c")?.keyId, "c");
 });
 
 test("known keys: a second secret under a reference replaces the first", () => {
@@ -72,7 +80,7 @@ test("known keys: a sweep drops the expired, returns those in use and marks the 
   const { expired, ask } = keys.sweep(1_000, 40, 1);
   assert.deepEqual(expired, ["expired"]);
   assert.deepEqual(
-    ask.map(({ ref }) => ref),
+    ask.map(({ keyId }) => keyId),
     ["used"],
   );
   assert.equal(keys.find("text of expired"), undefined);
@@ -80,6 +88,16 @@ test("known keys: a sweep drops the expired, returns those in use and marks the 
     (ref) => keys.find(`text of ${ref}`)?.current,
   );
   assert.deepEqual(current, [true, true, false, true]);
+});
+
+test("known key: a caller who reaches the devices of his tenant, or those of them that the key names", () => {
+  const reach = (devices: ReadonlySet<string> | null): boolean[] => {
+    const verdict: Verdict<Caller> = key("a", { devices });
+    assert.ok(verdict.ok);
+    return ["t1", "t2", "other", "nobody's"].map((id) => verdict.value.allows(id));
+  };
+  assert.deepEqual(reach(null), [true, true, false, false]);
+  assert.deepEqual(reach(new Set(["t2", "other", "nobody's"])), [false, true, false, false]);
 });
 
 test("known devices: a confirmed token and its device are not the first to be forgotten", () => {
