@@ -18,10 +18,13 @@ export class LoggerCallLog implements CallLog {
     this.#logger = logger;
   }
 
-  callEnded({ path, code, durationMs }: CallOutcome, target: Target | null): void {
+  callEnded({ path, code, session, durationMs }: CallOutcome, target: Target | null): void {
     const ms = tenths(durationMs) / 10;
     const where = { target: target?.url.origin, toTaId: target?.toTaId };
-    this.#logger.info({ ...where, path, code: code ?? undefined, ms }, "call");
+    this.#logger.info(
+      { ...where, path, code: code ?? undefined, session: session ?? undefined, ms },
+      "call",
+    );
   }
 }
 
@@ -35,6 +38,7 @@ const TA_ID = new LinePiece('","toTaId":"');
 const AFTER_TEXT = new LinePiece('"');
 const PATH = new LinePiece(',"path":"');
 const CODE = new LinePiece(',"code":"');
+const SESSION = new LinePiece(',"session":"');
 const MS = new LinePiece(',"ms":');
 const POINT = new LinePiece(".");
 const END = new LinePiece(',"msg":"call"}\n');
@@ -64,12 +68,13 @@ export class LineCallLog implements CallLog {
     this.#wallNow = wallNow;
   }
 
-  callEnded({ path, code, durationMs }: CallOutcome, target: Target | null): void {
+  callEnded({ path, code, session, durationMs }: CallOutcome, target: Target | null): void {
     if (!this.#logger.isLevelEnabled("info")) return;
     const lines = this.#lines;
     const origin = target?.url.origin ?? "";
     const toTaId = target?.toTaId ?? "";
-    const varying = origin.length + toTaId.length + path.length + (code?.length ?? 0);
+    const varying =
+      origin.length + toTaId.length + path.length + (code?.length ?? 0) + (session?.length ?? 0);
     lines.reserve(FIXED_BYTES + this.#bindings.length, varying);
     lines.piece(BEFORE_TIME);
     lines.number(this.#wallNow());
@@ -87,6 +92,11 @@ export class LineCallLog implements CallLog {
     if (code !== null) {
       lines.piece(CODE);
       lines.text(code);
+      lines.piece(AFTER_TEXT);
+    }
+    if (session !== null) {
+      lines.piece(SESSION);
+      lines.text(session);
       lines.piece(AFTER_TEXT);
     }
     lines.piece(MS);

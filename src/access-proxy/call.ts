@@ -88,6 +88,8 @@ export class Call {
   #record: BodyRecord | null = null;
   /** How the target was reached so far. */
   path: CallPath = "none";
+  /** The session that carried the call last, or that the target granted since: a secret. Null for none. */
+  sessionId: string | null = null;
 
   /** @throws AccessProxyError rows E1 to E11, in the order of section 4.9 */
   constructor(
@@ -159,6 +161,7 @@ export class Call {
   /** Returns false where the target refused the session: it is forgotten, and the body is ready to be sent again. */
   async #runWithSession(key: string, session: ProxySession): Promise<boolean> {
     this.path = "session";
+    this.sessionId = session.id;
     const { fileThres, fileMax, tempFolder } = this.#context.options;
     if (this.#body.has) this.#record = new BodyRecord({ fileThres, fileMax, folder: tempFolder });
     const record = this.#record;
@@ -177,6 +180,7 @@ export class Call {
     drop(message);
     if (!out.writableEnded) out.destroy();
     await this.#stored("delete", () => this.#context.sessions.deleteIf(key, session.id));
+    this.sessionId = null;
     // A file that refuses its part late must not pass for a body that ends early.
     await record?.settled();
     if (record !== null && !record.isComplete) {
@@ -254,6 +258,7 @@ export class Call {
       if (granted === null) continue;
       if (granted.expiresAt <= now) await this.#stored("delete", () => sessions.delete(key));
       else {
+        this.sessionId = granted.id;
         const keepUntil = Math.min(granted.expiresAt, now + options.sessDbExpInMs);
         await this.#stored("save", () => sessions.save(key, granted, keepUntil));
       }

@@ -11,6 +11,7 @@ import { AccessProxyError, type AccessProxyErrorCode } from "./errors.ts";
 import type { Resolve } from "./guarded-lookup.ts";
 import { IdpClient } from "./idp-client.ts";
 import { IdpKeys } from "./idp-keys.ts";
+import { logMark } from "./log-mark.ts";
 import { Mediator } from "./mediation.ts";
 import type { AccessProxyOptions } from "./options.ts";
 import type { IdpStore, KeyStore, SessionStore, TokenStore } from "./ports.ts";
@@ -39,6 +40,8 @@ export interface CallOutcome {
   readonly path: CallPath;
   /** Null where the target's answer was relayed; `gone` where the caller left first. */
   readonly code: AccessProxyErrorCode | "gone" | null;
+  /** Mark of the session that carried it or was granted by it, null for none. See `logMark`. */
+  readonly session: string | null;
   readonly durationMs: number;
 }
 
@@ -145,10 +148,10 @@ export class AccessProxy {
     const end = (): void => {
       if (isOver) return;
       isOver = true;
-      this.#ended(
-        { path: call?.path ?? "none", code, durationMs: performance.now() - startedAt },
-        call,
-      );
+      const sessionId = call?.sessionId ?? null;
+      const session = sessionId === null ? null : logMark(sessionId);
+      const durationMs = performance.now() - startedAt;
+      this.#ended({ path: call?.path ?? "none", code, session, durationMs }, call);
     };
     answer.on("close", () => {
       if (!answer.writableFinished) {

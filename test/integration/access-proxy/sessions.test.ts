@@ -73,6 +73,11 @@ test("8: a session that a target granted is used, and no ID provider asked", asy
   assert.equal(third?.headers.cookie, "Edo-Cooperation=s-1");
   assert.equal(isMediated(second), false);
   assert.equal(rig.outcomes.at(-1)?.path, "session");
+  // Of the call that was granted it and of those that it carried: the start of `printf s-1 | sha256sum`.
+  assert.deepEqual(
+    rig.outcomes.slice(-3).map(({ session }) => session),
+    ["6a840baf", "6a840baf", "6a840baf"],
+  );
 });
 
 test("9: a session that the target refuses is forgotten, and the call goes over the ID providers with its whole body", async () => {
@@ -90,6 +95,7 @@ test("9: a session that the target refuses is forgotten, and the call goes over 
   assert.equal(isMediated(retried), true);
   assert.equal(asked(), 2);
   assert.equal(rig.outcomes.at(-1)?.path, "retried");
+  assert.equal(rig.outcomes.at(-1)?.session, null);
   await call();
   assert.equal(isMediated(rig.received.at(-1)), true, "the session is gone");
 });

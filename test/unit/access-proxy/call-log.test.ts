@@ -11,12 +11,24 @@ const TARGET = readTarget(["https://ta.example:8443/secret?token=t#f"], ["https:
 const ODD = readTarget(["https://ta.example/"], ['Ω "quoted" \\ \u0001']);
 
 const CALLS: readonly (readonly [string, CallOutcome, Target | null])[] = [
-  ["relayed", { path: "session", code: null, durationMs: 1.25 }, TARGET],
-  ["whole milliseconds", { path: "retried", code: null, durationMs: 3 }, TARGET],
-  ["no time at all", { path: "session", code: null, durationMs: 0 }, TARGET],
-  ["left by its caller", { path: "mediated", code: "gone", durationMs: 86_400_000.04 }, TARGET],
-  ["a TA id of any characters", { path: "mediated", code: null, durationMs: 99.96 }, ODD],
-  ["refused unread", { path: "none", code: "ERR_ACCESS_PROXY_CALLER", durationMs: 0.04 }, null],
+  ["relayed", { path: "session", code: null, session: "0a1b2c3d", durationMs: 1.25 }, TARGET],
+  ["whole milliseconds", { path: "retried", code: null, session: null, durationMs: 3 }, TARGET],
+  ["no time at all", { path: "session", code: null, session: null, durationMs: 0 }, TARGET],
+  [
+    "left by its caller",
+    { path: "mediated", code: "gone", session: null, durationMs: 86_400_000.04 },
+    TARGET,
+  ],
+  [
+    "a TA id of any characters",
+    { path: "mediated", code: null, session: null, durationMs: 99.96 },
+    ODD,
+  ],
+  [
+    "refused unread",
+    { path: "none", code: "ERR_ACCESS_PROXY_CALLER", session: null, durationMs: 0.04 },
+    null,
+  ],
 ];
 
 function setUp(t: TestContext, level = "info") {
@@ -46,7 +58,7 @@ describe("the access line", () => {
 
   it("has the origin alone of where a call went", (t) => {
     const { log, blocks } = setUp(t);
-    log.callEnded({ path: "session", code: null, durationMs: 1 }, TARGET);
+    log.callEnded({ path: "session", code: null, session: null, durationMs: 1 }, TARGET);
     log.close();
     const text = Buffer.concat(blocks).toString("latin1");
     assert.match(text, /"target":"https:\/\/ta\.example:8443","toTaId":"https:\/\/ta\.example"/);
@@ -56,9 +68,9 @@ describe("the access line", () => {
   it("leaves in a block, some time after the first line of it", (t) => {
     const { log, blocks } = setUp(t);
     for (let block = 1; block <= 2; block++) {
-      log.callEnded({ path: "session", code: null, durationMs: 1 }, TARGET);
+      log.callEnded({ path: "session", code: null, session: null, durationMs: 1 }, TARGET);
       t.mock.timers.tick(49);
-      log.callEnded({ path: "session", code: null, durationMs: 1 }, TARGET);
+      log.callEnded({ path: "session", code: null, session: null, durationMs: 1 }, TARGET);
       assert.equal(blocks.length, block - 1);
       t.mock.timers.tick(1);
       assert.equal(blocks.length, block);
@@ -73,10 +85,10 @@ describe("the access line", () => {
 
   it("of a call that is broken off at the end is not left waiting", (t) => {
     const { log, blocks } = setUp(t);
-    log.callEnded({ path: "session", code: null, durationMs: 1 }, TARGET);
+    log.callEnded({ path: "session", code: null, session: null, durationMs: 1 }, TARGET);
     log.close();
     assert.equal(blocks.length, 1);
-    log.callEnded({ path: "session", code: "gone", durationMs: 1 }, TARGET);
+    log.callEnded({ path: "session", code: "gone", session: null, durationMs: 1 }, TARGET);
     assert.equal(blocks.length, 2);
     t.mock.timers.tick(1_000);
     assert.equal(blocks.length, 2);
@@ -84,7 +96,7 @@ describe("the access line", () => {
 
   it("is not written where the logger's level hides it", (t) => {
     const { log, blocks } = setUp(t, "warn");
-    log.callEnded({ path: "session", code: null, durationMs: 1 }, TARGET);
+    log.callEnded({ path: "session", code: null, session: null, durationMs: 1 }, TARGET);
     log.close();
     assert.equal(blocks.length, 0);
   });
