@@ -1,8 +1,9 @@
-import { existsSync, readFileSync, statSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import type { AccessProxyAppOptions, AccessProxyOptions } from "../access-proxy/index.ts";
 import { type BaseUrlFault, parseBaseUrl } from "../core/base-url.ts";
 import type { ConfigProblem } from "../core/errors.ts";
+import { statIfThere } from "../core/folder.ts";
 import type { Environment } from "./api.ts";
 import { dataFolder, givenSecret } from "./secret-files.ts";
 import { type SettingName, type Values, variableName } from "./settings.ts";
@@ -67,8 +68,11 @@ export function accessProxySettingsProblems(values: Values): ConfigProblem[] {
 
 function checkFolder(path: string | null, report: (problem: string) => void): void {
   if (path === null) return;
-  const stat = statSync(path, { throwIfNoEntry: false });
-  if (stat?.isDirectory() !== true) report(`${path} is not a folder`);
+  try {
+    if (statIfThere(path)?.isDirectory() !== true) report(`${path} is no folder`);
+  } catch {
+    report(`${path} cannot be looked at`);
+  }
 }
 
 function checkEdge(values: Values, report: (name: SettingName, problem: string) => void): void {

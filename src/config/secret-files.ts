@@ -2,7 +2,7 @@ import { accessSync, constants, readFileSync, statSync } from "node:fs";
 import { homedir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { ConfigError } from "../core/errors.ts";
-import { makeFolder } from "../core/folder.ts";
+import { makeFolder, statIfThere } from "../core/folder.ts";
 import { makeOnce } from "../core/make-once.ts";
 import { type SettingName, type Values, variableName } from "./settings.ts";
 
@@ -58,10 +58,10 @@ export function checkDataFolder(folder: string): void {
   let path = whole;
   let problem = "is no folder";
   try {
-    let stat = statSync(path, { throwIfNoEntry: false });
+    let stat = statIfThere(path);
     while (stat === undefined) {
       path = dirname(path);
-      stat = statSync(path, { throwIfNoEntry: false });
+      stat = statIfThere(path);
     }
     if (stat.isDirectory()) {
       if (path !== whole) accessSync(path, constants.W_OK | constants.X_OK);

@@ -1,4 +1,4 @@
-import { mkdirSync, statSync } from "node:fs";
+import { mkdirSync, type Stats, statSync } from "node:fs";
 import { dirname } from "node:path";
 
 /**
@@ -12,7 +12,7 @@ import { dirname } from "node:path";
 export function makeFolder(folder: string, mode: number): boolean {
   if (isFolder(folder)) return false;
   const parent = dirname(folder);
-  // What is there and no folder makes the next line fail as ENOTDIR.
+  // What is there and no folder makes `mkdir` fail as ENOTDIR.
   if (parent !== folder && !isThere(parent)) makeFolder(parent, mode);
   try {
     mkdirSync(folder, { mode });
@@ -24,10 +24,25 @@ export function makeFolder(folder: string, mode: number): boolean {
   }
 }
 
+/**
+ * What is at a path; undefined where there is nothing, be it because something above it is no folder, which `statSync` itself
+ * throws for before Node 24.
+ *
+ * @throws the system's error: `EACCES` …
+ */
+export function statIfThere(path: string): Stats | undefined {
+  try {
+    return statSync(path, { throwIfNoEntry: false });
+  } catch (error) {
+    if (error instanceof Error && "code" in error && error.code === "ENOTDIR") return undefined;
+    throw error;
+  }
+}
+
 function isFolder(path: string): boolean {
-  return statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
+  return statIfThere(path)?.isDirectory() === true;
 }
 
 function isThere(path: string): boolean {
-  return statSync(path, { throwIfNoEntry: false }) !== undefined;
+  return statIfThere(path) !== undefined;
 }

@@ -42,7 +42,14 @@ test("hawser access-proxy --check-config: tells of all files at once, starts and
     [
       ...[...rig.words, "--check-config", "--sess-label", "a b", "--path-prox", "x"],
       ...["--callers", rig.file("callers.json"), "--access-proxy-ca", rig.file("ca.pem")],
-      ...["--temp-dir", rig.file("none"), "--listen-host", "0.0.0.0", "--internal-host", "0.0.0.0"],
+      ...[
+        "--temp-dir",
+        rig.file("ca.pem/none"),
+        "--listen-host",
+        "0.0.0.0",
+        "--internal-host",
+        "0.0.0.0",
+      ],
     ],
     { HAWSER_INTERNAL_SECRET: "of-16-and-not-32" },
   );
@@ -55,7 +62,7 @@ test("hawser access-proxy --check-config: tells of all files at once, starts and
     /bad\.pem: holds no private key in PEM/,
     /--sess-label: wanted the name of a cookie/,
     /--path-prox: wanted a path/,
-    /--temp-dir: .*none is not a folder/,
+    /--temp-dir: .*none is no folder/,
     /--internal-host: .* 32 bytes or more/,
   ]) {
     assert.match(bad.stderr, pattern);

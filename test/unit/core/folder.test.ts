@@ -3,7 +3,7 @@ import { mkdirSync, mkdtempSync, rmSync, statSync, symlinkSync, writeFileSync } 
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
-import { makeFolder } from "../../../src/core/folder.ts";
+import { makeFolder, statIfThere } from "../../../src/core/folder.ts";
 
 function base(t: TestContext): string {
   const path = mkdtempSync(join(tmpdir(), "hawser-folder-"));
@@ -40,4 +40,13 @@ test("folder: what cannot be made is told, and not tried for ever", (t) => {
   // A file system that makes no folders, as the system's own view of its processes.
   assert.throws(() => makeFolder("/proc/hawser", 0o700), { code: /^E[A-Z]+$/ });
   assert.throws(() => makeFolder("/proc/hawser/x", 0o700), { code: /^E[A-Z]+$/ });
+});
+
+test("folder: nothing is at a path below a file, nor where nothing was made", (t) => {
+  const path = base(t);
+  writeFileSync(join(path, "file"), "text");
+  assert.equal(statIfThere(join(path, "file"))?.size, 4);
+  for (const name of ["none", "none/x", "file/x"]) {
+    assert.equal(statIfThere(join(path, name)), undefined, name);
+  }
 });
