@@ -178,22 +178,24 @@ function takeValue(
   candidate: Candidate,
   problems: ConfigProblem[],
 ): unknown {
-  const result = setting.kind.schema.safeParse(candidate.input);
-  if (!result.success) {
-    const wanted = result.error.issues[0]?.message ?? "not usable";
+  const value = setting.kind.parse(candidate.input);
+  if (value === undefined) {
     const isSecret = setting.secret || setting.holdsSecret(candidate.input);
     const found = isSecret ? "" : `, found ${showInput(candidate.input)}`;
-    problems.push({ setting: candidate.spelling, problem: `${wanted}${found}` });
+    problems.push({
+      setting: candidate.spelling,
+      problem: `wanted ${setting.kind.wanted}${found}`,
+    });
     return setting.default;
   }
-  if (setting.mustBeReadable && typeof result.data === "string") {
-    const reason = whyUnreadable(result.data);
+  if (setting.mustBeReadable && typeof value === "string") {
+    const reason = whyUnreadable(value);
     if (reason !== null) {
-      problems.push({ setting: candidate.spelling, problem: `${result.data} ${reason}` });
+      problems.push({ setting: candidate.spelling, problem: `${value} ${reason}` });
       return setting.default;
     }
   }
-  return result.data;
+  return value;
 }
 
 function showInput(input: unknown): string {
