@@ -40,15 +40,15 @@ export class ApiClient {
   /**
    * Posts JSON and reads the answer.
    *
-   * @param reader loads what reads an answer's text and gives null where it is not one; called once
+   * @param reader loads what reads an answer's text and gives null where it is not one; called for each try, when the
+   *   question has left
    * @throws GateError
    */
   async post<T>(value: unknown, reader: () => Promise<AnswerReader<T>>): Promise<T> {
     const body = JSON.stringify(value);
     const signal = AbortSignal.timeout(this.#timeoutMs);
     try {
-      const [client, read] = await Promise.all([this.#load(), reader()]);
-      return await this.#twice(client, body, signal, read);
+      return await this.#twice(await this.#load(), body, signal, reader);
     } catch (error) {
       throw wrapped(error);
     }
@@ -65,14 +65,14 @@ export class ApiClient {
     client: Client,
     body: string,
     signal: AbortSignal,
-    read: AnswerReader<T>,
+    reader: () => Promise<AnswerReader<T>>,
   ): Promise<T> {
     try {
-      return await this.#once(client, body, signal, read);
+      return await this.#once(client, body, signal, reader);
     } catch (error) {
       if (!isCut(error) || signal.aborted) throw error;
     }
-    return await this.#once(client, body, signal, read);
+    return await this.#once(client, body, signal, reader);
   }
 
   /**
@@ -92,15 +92,16 @@ export class ApiClient {
     client: Client,
     body: string,
     signal: AbortSignal,
-    read: AnswerReader<T>,
+    reader: () => Promise<AnswerReader<T>>,
   ): Promise<T> {
-    const { statusCode, body: answer } = await client.request({
+    const asked = client.request({
       path: this.#path,
       method: "POST",
       headers: { authorization: this.#authorization, "content-type": "application/json" },
       body,
       signal,
     });
+    const [{ statusCode, body: answer }, read] = await Promise.all([asked, reader()]);
     if (statusCode !== 200) {
       await answer.dump();
       throw new GateError("ERR_GATE_STATUS", statusCode);
