@@ -1,19 +1,5 @@
 import { Command } from "commander";
 import { hawserVersion } from "../core/version.ts";
-import { accessProxyCommand } from "./commands/access-proxy.ts";
-import { adminCommand } from "./commands/admin.ts";
-import { agentCommand } from "./commands/agent.ts";
-import { apiCommand } from "./commands/api.ts";
-import { auditCommand } from "./commands/audit.ts";
-import { devCommand } from "./commands/dev.ts";
-import { devicesCommand } from "./commands/devices.ts";
-import { enrolmentCommand } from "./commands/enrolment.ts";
-import { keysCommand } from "./commands/keys.ts";
-import { loginCommand, logoutCommand, whoamiCommand } from "./commands/login.ts";
-import { pairCommand } from "./commands/pair.ts";
-import { relayCommand } from "./commands/relay.ts";
-import { tokenCommand } from "./commands/token.ts";
-import { upCommand } from "./commands/up.ts";
 
 const EXAMPLES = `
 Examples:
@@ -34,8 +20,36 @@ Examples:
 Exit codes: 0 done, 1 something failed, 2 wrong usage or configuration.
 `;
 
-/** The whole command line. Nothing in it ends the process: usage errors are thrown as CommanderError. */
-export function createProgram(): Command {
+/**
+ * Every command by its name, in the order of the help; loaded when it is asked for. First what runs, then what people use
+ * an API server with, and the operator's.
+ */
+const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
+  up: async () => (await import("./commands/up.ts")).upCommand(),
+  api: async () => (await import("./commands/api.ts")).apiCommand(),
+  relay: async () => (await import("./commands/relay.ts")).relayCommand(),
+  agent: async () => (await import("./commands/agent.ts")).agentCommand(),
+  token: async () => (await import("./commands/token.ts")).tokenCommand(),
+  "access-proxy": async () => (await import("./commands/access-proxy.ts")).accessProxyCommand(),
+  dev: async () => (await import("./commands/dev.ts")).devCommand(),
+  login: async () => (await import("./commands/login.ts")).loginCommand(),
+  logout: async () => (await import("./commands/login.ts")).logoutCommand(),
+  whoami: async () => (await import("./commands/login.ts")).whoamiCommand(),
+  devices: async () => (await import("./commands/devices.ts")).devicesCommand(),
+  pair: async () => (await import("./commands/pair.ts")).pairCommand(),
+  keys: async () => (await import("./commands/keys.ts")).keysCommand(),
+  enrolment: async () => (await import("./commands/enrolment.ts")).enrolmentCommand(),
+  audit: async () => (await import("./commands/audit.ts")).auditCommand(),
+  admin: async () => (await import("./commands/admin.ts")).adminCommand(),
+};
+
+/**
+ * The command line, as far as `words` need it: the one command that they begin with, or all, for help and for what is
+ * wrong. Nothing in it ends the process: usage errors are thrown as CommanderError.
+ *
+ * @param words what stands behind `hawser`
+ */
+export async function createProgram(words: readonly string[] = []): Promise<Command> {
   const program = new Command("hawser")
     .description(
       "Reach the HTTP services of devices behind NAT: relay, device agent and their tools",
@@ -45,36 +59,15 @@ export function createProgram(): Command {
     .version(hawserVersion(), "--version", "print the version")
     .helpCommand("help [command]", "show the help of a command")
     .addHelpText("after", EXAMPLES);
-  for (const command of [
-    upCommand(),
-    apiCommand(),
-    relayCommand(),
-    agentCommand(),
-    tokenCommand(),
-    accessProxyCommand(),
-    devCommand(),
-  ]) {
-    program.addCommand(command);
+  const [first = ""] = words;
+  const names = Object.hasOwn(COMMANDS, first) ? [first] : Object.keys(COMMANDS);
+  const commands = await Promise.all(names.map((name) => COMMANDS[name]?.()));
+  for (const command of commands) {
+    if (command !== undefined) program.addCommand(command);
   }
-  for (const command of clientCommands()) program.addCommand(command);
   for (const command of program.commands) knowVersion(command);
   throwErrors(program);
   return program;
-}
-
-/** Those that people use an API server with, and the operator's. */
-function clientCommands(): Command[] {
-  return [
-    loginCommand(),
-    logoutCommand(),
-    whoamiCommand(),
-    devicesCommand(),
-    pairCommand(),
-    keysCommand(),
-    enrolmentCommand(),
-    auditCommand(),
-    adminCommand(),
-  ];
 }
 
 /** `hawser relay --version` is what `hawser --version` is; its own help need not say so. */

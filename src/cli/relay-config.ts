@@ -7,7 +7,6 @@ import {
   relaySettingsProblems,
   type Values,
 } from "../config/index.ts";
-import { parseCredentials } from "../core/credentials.ts";
 import { ConfigError, type ConfigProblem } from "../core/errors.ts";
 import { muxOptions } from "../mux/index.ts";
 import { relayOptionsProblems } from "../relay/index.ts";
@@ -36,7 +35,7 @@ export function secretForCheck(values: Values): string {
 }
 
 /** What does not go together, as config, relay and mux see it, by the names of settings. */
-export function relayProblems(values: Values): ConfigProblem[] {
+export async function relayProblems(values: Values): Promise<ConfigProblem[]> {
   const problems = relaySettingsProblems(values);
   let secret = STAND_IN;
   collect(problems, () => {
@@ -53,11 +52,15 @@ export function relayProblems(values: Values): ConfigProblem[] {
     return [];
   });
   collect(problems, () => certificateProblems(values));
-  collect(problems, () => {
-    const { credentials } = values;
-    if (credentials !== null) parseCredentials(readFileSync(credentials, "utf8"), credentials);
-    return [];
-  });
+  const { credentials } = values;
+  if (credentials !== null) {
+    // Loaded here, so that a relay that asks an API server does not load what reads a file.
+    const { parseCredentials } = await import("../core/credentials.ts");
+    collect(problems, () => {
+      parseCredentials(readFileSync(credentials, "utf8"), credentials);
+      return [];
+    });
+  }
   return inSettingNames(problems);
 }
 

@@ -28,8 +28,8 @@ export interface ErrorReport {
  */
 export async function run(words: readonly string[]): Promise<number> {
   outliveReaders();
-  const program = createProgram();
   try {
+    const program = await createProgram(words);
     if (words.length === 0) {
       process.stderr.write(program.helpInformation());
       return EXIT.USAGE;

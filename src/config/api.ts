@@ -282,10 +282,10 @@ export function databaseUrl(values: Values, environment: Environment): string {
   if (given === null) {
     return `sqlite:${dataFolder(values.dataDir, environment)}/${DATABASE_FILE}`;
   }
-  const parsed = databaseUrlKind().schema.safeParse(given.text);
-  if (parsed.success) return parsed.data;
-  const problem = parsed.error.issues[0]?.message ?? "";
-  throw new ConfigError([{ setting: "databaseUrlFile", problem }]);
+  const { parse, wanted } = databaseUrlKind();
+  const url = parse(given.text);
+  if (url !== undefined) return url;
+  throw new ConfigError([{ setting: "databaseUrlFile", problem: `wanted ${wanted}` }]);
 }
 
 /** What devices dial and what callers put before `/d/<device>`. */

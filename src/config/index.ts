@@ -33,8 +33,10 @@ export {
 } from "./internal-secret.ts";
 export { keyRing, newKeyRing, RING_FILES, type RingSearch, type RingSetting } from "./key-ring.ts";
 export {
+  type LateSettingsCheck,
   type Loaded,
   loadSettings,
+  loadSettingsLate,
   type Origin,
   type SettingsCheck,
   type Sources,

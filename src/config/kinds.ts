@@ -1,5 +1,4 @@
 import { isIP } from "node:net";
-import { z } from "zod";
 
 /**
  * A kind of setting: what operators may write for it, in a flag, a variable or the configuration file, and
@@ -8,8 +7,10 @@ import { z } from "zod";
 export interface Kind<T> {
   /** What stands for the value in `--help`: `--listen-port <port>`. Empty for a switch. */
   readonly valueName: string;
-  /** Takes text from anywhere, and the JSON types that fit from the file. Its issue says what is wanted. */
-  readonly schema: z.ZodType<T>;
+  /** What the setting takes, as it is told behind "wanted" to whoever wrote something else. */
+  readonly wanted: string;
+  /** Reads text from anywhere, and the JSON types that fit from the file; `undefined` for what it does not take. */
+  readonly parse: (input: unknown) => T | undefined;
   /** Writes a value as an operator would. */
   show(value: T): string;
 }
@@ -30,16 +31,6 @@ const DURATION_UNITS: ReadonlyMap<string, number> = new Map([
   ["h", 3_600_000],
   ["d", 86_400_000],
 ]);
-
-/** A schema from one function that answers `undefined` for what it does not take. */
-function parsed<T>(wanted: string, parse: (input: unknown) => T | undefined): z.ZodType<T> {
-  return z.unknown().transform((input, context) => {
-    const value = parse(input);
-    if (value !== undefined) return value;
-    context.addIssue({ code: "custom", message: `wanted ${wanted}` });
-    return z.NEVER;
-  });
-}
 
 /** A whole number from a number or from decimal digits. */
 function wholeNumber(input: unknown): number | undefined {
@@ -75,9 +66,9 @@ function within(value: number | undefined, least: number, most: number): number 
 export function text(valueName: string): Kind<string> {
   return {
     valueName,
-    schema: parsed("printable text", (input) =>
+    wanted: "printable text",
+    parse: (input) =>
       typeof input === "string" && /^[^\p{Cc}]{1,4096}$/u.test(input) ? input : undefined,
-    ),
     show: (value) => value,
   };
 }
@@ -86,9 +77,9 @@ export function text(valueName: string): Kind<string> {
 export function address(): Kind<string> {
   return {
     valueName: "address",
-    schema: parsed("an IP address or localhost", (input) =>
+    wanted: "an IP address or localhost",
+    parse: (input) =>
       typeof input === "string" && (input === "localhost" || isIP(input) !== 0) ? input : undefined,
-    ),
     show: (value) => value,
   };
 }
@@ -99,10 +90,11 @@ export function domain(): Kind<string> {
   const pattern = new RegExp(`^${label}(\\.${label})*$`);
   return {
     valueName: "domain",
-    schema: parsed("a domain name without scheme, port and path", (input) => {
+    wanted: "a domain name without scheme, port and path",
+    parse: (input) => {
       const name = typeof input === "string" ? input.toLowerCase() : "";
       return name.length <= 253 && pattern.test(name) ? name : undefined;
-    }),
+    },
     show: (value) => value,
   };
 }
@@ -111,7 +103,8 @@ export function domain(): Kind<string> {
 export function port(): Kind<number> {
   return {
     valueName: "port",
-    schema: parsed("a port, 0 to 65535", (input) => within(wholeNumber(input), 0, 65_535)),
+    wanted: "a port, 0 to 65535",
+    parse: (input) => within(wholeNumber(input), 0, 65_535),
     show: String,
   };
 }
@@ -120,9 +113,8 @@ export function port(): Kind<number> {
 export function count(least: number, most: number): Kind<number> {
   return {
     valueName: "count",
-    schema: parsed(`a whole number, ${least} to ${most}`, (input) =>
-      within(wholeNumber(input), least, most),
-    ),
+    wanted: `a whole number, ${least} to ${most}`,
+    parse: (input) => within(wholeNumber(input), least, most),
     show: String,
   };
 }
@@ -132,10 +124,8 @@ export function duration(leastMs: number, mostMs: number): Kind<number> {
   const show = (value: number): string => showQuantity(value, DURATION_UNITS);
   return {
     valueName: "time",
-    schema: parsed(
-      `a time such as 250ms, 30s or 5m (a plain number is milliseconds), ${show(leastMs)} to ${show(mostMs)}`,
-      (input) => within(quantity(input, DURATION_UNITS), leastMs, mostMs),
-    ),
+    wanted: `a time such as 250ms, 30s or 5m (a plain number is milliseconds), ${show(leastMs)} to ${show(mostMs)}`,
+    parse: (input) => within(quantity(input, DURATION_UNITS), leastMs, mostMs),
     show,
   };
 }
@@ -145,10 +135,8 @@ export function size(leastBytes: number, mostBytes: number): Kind<number> {
   const show = (value: number): string => showQuantity(value, SIZE_UNITS);
   return {
     valueName: "size",
-    schema: parsed(
-      `a size such as 64KiB or 4MiB (a plain number is bytes), ${show(leastBytes)} to ${show(mostBytes)}`,
-      (input) => within(quantity(input, SIZE_UNITS), leastBytes, mostBytes),
-    ),
+    wanted: `a size such as 64KiB or 4MiB (a plain number is bytes), ${show(leastBytes)} to ${show(mostBytes)}`,
+    parse: (input) => within(quantity(input, SIZE_UNITS), leastBytes, mostBytes),
     show,
   };
 }
@@ -170,7 +158,8 @@ const SWITCH_WORDS: ReadonlyMap<unknown, boolean> = new Map<unknown, boolean>([
 export function toggle(): Kind<boolean> {
   return {
     valueName: "",
-    schema: parsed("true or false", (input) => SWITCH_WORDS.get(input)),
+    wanted: "true or false",
+    parse: (input) => SWITCH_WORDS.get(input),
     show: String,
   };
 }
@@ -179,7 +168,8 @@ export function toggle(): Kind<boolean> {
 export function choice<const W extends string>(words: readonly W[]): Kind<W> {
   return {
     valueName: words.join("|"),
-    schema: parsed(`one of ${words.join(", ")}`, (input) => words.find((word) => word === input)),
+    wanted: `one of ${words.join(", ")}`,
+    parse: (input) => words.find((word) => word === input),
     show: (value) => value,
   };
 }
@@ -199,12 +189,13 @@ export function list(
 ): Kind<readonly string[]> {
   return {
     valueName,
-    schema: parsed(wanted, (input) => {
+    wanted,
+    parse: (input) => {
       const items: unknown = typeof input === "string" ? input.split(",") : input;
       if (!Array.isArray(items)) return undefined;
       const trimmed = items.map((item: unknown) => (typeof item === "string" ? item.trim() : ""));
       return trimmed.every(isItem) ? trimmed : undefined;
-    }),
+    },
     show: (value) => value.join(","),
   };
 }
@@ -218,9 +209,9 @@ export function cidrs(): Kind<readonly string[]> {
 export function multiline(valueName: string): Kind<string> {
   return {
     valueName,
-    schema: parsed("text", (input) =>
+    wanted: "text",
+    parse: (input) =>
       typeof input === "string" && /^[^\0]{1,65536}$/.test(input) ? input : undefined,
-    ),
     show: (value) => value,
   };
 }
@@ -238,9 +229,8 @@ function isDatabaseUrl(text: string): boolean {
 export function databaseUrl(): Kind<string> {
   return {
     valueName: "url",
-    schema: parsed("sqlite:<path> or postgres://<user>@<host>/<database>", (input) =>
-      typeof input === "string" && isDatabaseUrl(input) ? input : undefined,
-    ),
+    wanted: "sqlite:<path> or postgres://<user>@<host>/<database>",
+    parse: (input) => (typeof input === "string" && isDatabaseUrl(input) ? input : undefined),
     show: (value) => {
       if (!holdsPassword(value)) return value;
       const url = URL.canParse(value) ? new URL(value) : null;

@@ -53,6 +53,9 @@ const OTHER_VARIABLES: ReadonlySet<string> = new Set([
 /** Finds what single settings cannot tell: which of them do not go together. */
 export type SettingsCheck = (loaded: Loaded) => readonly ConfigProblem[];
 
+/** The same, where what it needs has to be loaded first. */
+export type LateSettingsCheck = (loaded: Loaded) => Promise<readonly ConfigProblem[]>;
+
 /**
  * Reads the settings of one command from flags, environment and the file that `--config` or
  * `HAWSER_CONFIG` names.
@@ -66,6 +69,27 @@ export function loadSettings(
   sources: Sources,
   check: SettingsCheck = () => [],
 ): Loaded {
+  const { loaded, problems } = readSettings(command, sources);
+  throwProblems(loaded, problems, check(loaded));
+  return loaded;
+}
+
+/** {@link loadSettings} with a check that has to load something first. */
+export async function loadSettingsLate(
+  command: SettingsCommand,
+  sources: Sources,
+  check: LateSettingsCheck,
+): Promise<Loaded> {
+  const { loaded, problems } = readSettings(command, sources);
+  throwProblems(loaded, problems, await check(loaded));
+  return loaded;
+}
+
+/** What was read, with the default in place of each broken setting, and what is wrong with single settings. */
+function readSettings(
+  command: SettingsCommand,
+  sources: Sources,
+): { loaded: Loaded; problems: ConfigProblem[] } {
   const problems: ConfigProblem[] = [];
   const fileName = configFileName(sources);
   const fileValues = fileName === null ? {} : readConfigFile(fileName, problems);
@@ -90,13 +114,22 @@ export function loadSettings(
     warnings: unknownVariables(sources.environment),
     spell: (name) => spellings.get(name) ?? name,
   };
+  return { loaded, problems };
+}
+
+/** Throws all problems at once. Of a setting that is broken by itself, `together` says nothing that counts. */
+function throwProblems(
+  loaded: Loaded,
+  problems: readonly ConfigProblem[],
+  together: readonly ConfigProblem[],
+): void {
+  const all = [...problems];
   const broken = new Set(problems.map(({ setting }) => setting));
-  for (const { setting, problem } of check(loaded)) {
+  for (const { setting, problem } of together) {
     const spelling = loaded.spell(setting);
-    if (!broken.has(spelling)) problems.push({ setting: spelling, problem });
+    if (!broken.has(spelling)) all.push({ setting: spelling, problem });
   }
-  if (problems.length > 0) throw new ConfigError(problems);
-  return loaded;
+  if (all.length > 0) throw new ConfigError(all);
 }
 
 function configFileName(sources: Sources): string | null {
@@ -178,22 +211,24 @@ function takeValue(
   candidate: Candidate,
   problems: ConfigProblem[],
 ): unknown {
-  const result = setting.kind.schema.safeParse(candidate.input);
-  if (!result.success) {
-    const wanted = result.error.issues[0]?.message ?? "not usable";
+  const value = setting.kind.parse(candidate.input);
+  if (value === undefined) {
     const isSecret = setting.secret || setting.holdsSecret(candidate.input);
     const found = isSecret ? "" : `, found ${showInput(candidate.input)}`;
-    problems.push({ setting: candidate.spelling, problem: `${wanted}${found}` });
+    problems.push({
+      setting: candidate.spelling,
+      problem: `wanted ${setting.kind.wanted}${found}`,
+    });
     return setting.default;
   }
-  if (setting.mustBeReadable && typeof result.data === "string") {
-    const reason = whyUnreadable(result.data);
+  if (setting.mustBeReadable && typeof value === "string") {
+    const reason = whyUnreadable(value);
     if (reason !== null) {
-      problems.push({ setting: candidate.spelling, problem: `${result.data} ${reason}` });
+      problems.push({ setting: candidate.spelling, problem: `${value} ${reason}` });
       return setting.default;
     }
   }
-  return result.data;
+  return value;
 }
 
 function showInput(input: unknown): string {

@@ -79,7 +79,8 @@ export function optional<T>(
 ): Setting<T | null> {
   const orNull: Kind<T | null> = {
     valueName: kind.valueName,
-    schema: kind.schema,
+    wanted: kind.wanted,
+    parse: kind.parse,
     show: (value) => (value === null ? "" : kind.show(value)),
   };
   return setting<T | null>(group, orNull, null, description, {

@@ -2,12 +2,7 @@ import { EventEmitter } from "node:events";
 import { readFile } from "node:fs/promises";
 import { dirname } from "node:path";
 import type { Logger } from "pino";
-import {
-  type Credentials,
-  type KeyEntry,
-  parseCredentials,
-  type TokenEntry,
-} from "../core/credentials.ts";
+import type { Credentials, KeyEntry, TokenEntry } from "../core/credentials.ts";
 import { ConfigError } from "../core/errors.ts";
 import { FolderWatch, fileSignature, POLL_INTERVAL_MS } from "../core/folder-watch.ts";
 import { digestsEqual, parseToken } from "../core/token.ts";
@@ -210,6 +205,8 @@ export class CredentialsFile
       const reason = error instanceof Error && "code" in error ? String(error.code) : "unknown";
       throw new ConfigError([{ setting: this.#path, problem: `cannot be read (${reason})` }]);
     }
+    // Loaded here, so that a relay that asks an API server does not load what reads a file.
+    const { parseCredentials } = await import("../core/credentials.ts");
     return { credentials: parseCredentials(text, this.#path), signature };
   }
 

@@ -1,5 +1,4 @@
 import type { HttpRequest, HttpResponse, TemplatedApp } from "uWebSockets.js";
-import { parseCredentialChanges } from "../core/authorize.ts";
 import {
   AUTHORIZE_REQUEST_BYTES_MAX,
   type ChangesTaken,
@@ -133,10 +132,10 @@ class InternalApi {
     const { metrics, log } = this.#context;
     metrics
       .render()
-      .then((text) => {
+      .then(({ contentType, text }) => {
         if (aborted) return;
         call.res.cork(() => {
-          writeText(call.res, metrics.contentType, text, call.method === "HEAD");
+          writeText(call.res, contentType, text, call.method === "HEAD");
         });
         this.#record(call, 200, null, text.length);
       })
@@ -259,20 +258,42 @@ class InternalApi {
       return;
     }
     readRequestText(call.res, AUTHORIZE_REQUEST_BYTES_MAX, (text) => {
-      const changes = text === null ? null : parseCredentialChanges(text);
-      if (changes === null) {
+      if (text === null) {
         this.#refuse(call, relayError("ERR_RELAY_BAD_BODY"));
         return;
       }
-      const { revoked, changed, devices } = changes;
-      const { gateMemory, log } = this.#context;
-      gateMemory?.forget([...revoked, ...changed], devices);
-      const closed = endRevoked(this.#context, revoked);
-      const counts = { revoked: revoked.length, changed: changed.length, devices: devices.length };
-      log.info({ ...counts, closed }, "credentials changed");
-      const answer: ChangesTaken = { closed };
-      this.#answer(call, answer);
+      let aborted = false;
+      call.res.onAborted(() => {
+        aborted = true;
+      });
+      this.#takeChanges(text)
+        .then((taken) => {
+          if (aborted) return;
+          call.res.cork(() => {
+            if (taken === null) this.#refuse(call, relayError("ERR_RELAY_BAD_BODY"));
+            else this.#answer(call, taken);
+          });
+        })
+        .catch((error: unknown) => {
+          this.#context.log.error({ err: error }, "changes of credentials cannot be taken");
+          if (!aborted) call.res.cork(() => this.#refuse(call, relayError("ERR_RELAY_INTERNAL")));
+        });
     });
+  }
+
+  /** Takes what a body says, also where its sender has left meanwhile. Null where it is none. */
+  async #takeChanges(text: string): Promise<ChangesTaken | null> {
+    // A relay that starts need not load it before it listens.
+    const { parseCredentialChanges } = await import("../core/authorize.ts");
+    const changes = parseCredentialChanges(text);
+    if (changes === null) return null;
+    const { revoked, changed, devices } = changes;
+    const { gateMemory, log } = this.#context;
+    gateMemory?.forget([...revoked, ...changed], devices);
+    const closed = endRevoked(this.#context, revoked);
+    const counts = { revoked: revoked.length, changed: changed.length, devices: devices.length };
+    log.info({ ...counts, closed }, "credentials changed");
+    return { closed };
   }
 
   #streamWithoutUpgrade(call: Call): void {

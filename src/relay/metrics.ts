@@ -1,7 +1,7 @@
-import { Registry } from "prom-client";
+import type { Registry } from "prom-client";
 import { DurationHistogram } from "../core/duration-histogram.ts";
 import type { Stage } from "../core/errors.ts";
-import { type Sample, SampledMetric } from "../core/sampled-metric.ts";
+import type { Sample } from "../core/sampled-metric.ts";
 import { FRONT_NAMES } from "./access-log.ts";
 
 /**
@@ -36,6 +36,19 @@ function bump(counts: Map<number, number>, code: number): void {
   else counts.set(0, (counts.get(0) ?? 0) + 1);
 }
 
+interface Metric {
+  readonly kind: "counter" | "gauge" | "histogram";
+  readonly name: string;
+  readonly help: string;
+  readonly samples: () => Sample[];
+}
+
+/** What a scrape is answered. */
+export interface Scrape {
+  readonly contentType: string;
+  readonly text: string;
+}
+
 /**
  * The relay's numbers. The hot path increments plain fields and array cells; names, labels and text are made when
  * somebody scrapes.
@@ -66,7 +79,10 @@ export class RelayMetrics {
   readonly #bytesOut = new Float64Array(2);
   readonly #firstByte = new DurationHistogram(BUCKETS_MS, "front", FRONT_NAMES);
   readonly #total = new DurationHistogram(BUCKETS_MS, "front", FRONT_NAMES);
-  readonly #registry = new Registry();
+  /** Metrics that the registry has not got yet. */
+  #unregistered: Metric[] = [];
+  /** Made by the first scrape. */
+  #registry: Registry | null = null;
   #elu = performance.eventLoopUtilization();
 
   constructor() {
@@ -142,22 +158,24 @@ export class RelayMetrics {
     this.#add("counter", name, help, () => [{ labels: {}, value: read() }]);
   }
 
-  /** The text of a scrape, and its content type. */
-  async render(): Promise<string> {
-    return await this.#registry.metrics();
+  /**
+   * Answers a scrape. prom-client is loaded with the first one: it brings eighty modules, and a relay that starts has
+   * to listen first.
+   */
+  async render(): Promise<Scrape> {
+    const [{ Registry }, { SampledMetric }] = await Promise.all([
+      import("prom-client"),
+      import("../core/sampled-metric.ts"),
+    ]);
+    this.#registry ??= new Registry();
+    for (const { kind, name, help, samples } of this.#unregistered.splice(0)) {
+      new SampledMetric(this.#registry, kind, name, help, samples);
+    }
+    return { contentType: this.#registry.contentType, text: await this.#registry.metrics() };
   }
 
-  get contentType(): string {
-    return this.#registry.contentType;
-  }
-
-  #add(
-    kind: "counter" | "gauge" | "histogram",
-    name: string,
-    help: string,
-    samples: () => Sample[],
-  ): void {
-    new SampledMetric(this.#registry, kind, name, help, samples);
+  #add(kind: Metric["kind"], name: string, help: string, samples: () => Sample[]): void {
+    this.#unregistered.push({ kind, name, help, samples });
   }
 
   #byFront(name: string, help: string, values: Float64Array): void {

@@ -6,7 +6,7 @@ import { readOnceElf } from "./elf-read-once.ts";
 import { shortRecvElf } from "./elf-recv-length.ts";
 import { retargetElf } from "./elf-retarget.ts";
 import { longUpgradeElf } from "./elf-upgrade-block.ts";
-import { cachedFile, cacheFolders, sha256 } from "./uws-cache.ts";
+import { cachedFile, cacheFolders, sha256OfFile } from "./uws-cache.ts";
 
 /** The native exports of uWebSockets.js 20.57. */
 export type Uws = typeof import("uWebSockets.js");
@@ -26,7 +26,10 @@ export interface UwsHost {
   readonly packageFolder: string;
   readonly cacheFolders: readonly string[];
   readonly uid: number;
-  /** Version of the running glibc, or null where there is none or it is not known. */
+  /**
+   * Version of the running glibc, or null where there is none or it is not known. Asked for only where a file cannot be
+   * loaded, to say why: the answer takes Node up to 15 ms.
+   */
   glibcVersion(): string | null;
   /** Loads a native file and gives its exports. Throws what `process.dlopen` throws. */
   dlopen(path: string): unknown;
@@ -129,24 +132,19 @@ function loadPlain(host: UwsHost, path: string, adapting?: unknown): LoadedNativ
   }
 }
 
-function loadAdapted(
-  host: UwsHost,
-  path: string,
-  original: Uint8Array,
-  digest: string,
-): LoadedNative {
-  checkGlibc(host);
+function loadAdapted(host: UwsHost, path: string, digest: string): LoadedNative {
   let copy: string;
   try {
     copy = cachedFile({
       name: `uws-${digest}.node`,
       digest,
-      make: () => adaptBinary(original),
+      make: () => adaptBinary(readFileSync(path)),
       folders: host.cacheFolders,
       uid: host.uid,
     });
   } catch (error) {
     if (error instanceof AppError && error.code === "ERR_UWS_CACHE_FOLDER") {
+      checkGlibc(host);
       return loadPlain(host, path, error);
     }
     throw error;
@@ -155,6 +153,7 @@ function loadAdapted(
     return { native: host.dlopen(copy), isAdapted: true };
   } catch (cause) {
     if (asksForNewerGlibc(cause)) {
+      checkGlibc(host);
       throw new AppError("ERR_UWS_GLIBC_TOO_OLD", GLIBC_TOO_OLD, { cause });
     }
     // Such as a folder that is mounted noexec.
@@ -183,9 +182,8 @@ export function loadNative(host: UwsHost): LoadedNative {
   if (host.platform !== "linux") return loadPlain(host, path);
   const known = KNOWN_BINARIES[name];
   if (known === undefined) return loadPlain(host, path);
-  const original = readFileSync(path);
-  if (sha256(original) !== known.original) return loadPlain(host, path);
-  return loadAdapted(host, path, original, known.adapted);
+  if (sha256OfFile(path) !== known.original) return loadPlain(host, path);
+  return loadAdapted(host, path, known.adapted);
 }
 
 function packageFolder(): string {

@@ -107,6 +107,11 @@ function loadedFrom(
   return { files: reached, packages };
 }
 
+/** Packages that are not Node's own. */
+function foreign(packages: ReadonlySet<string>): string[] {
+  return [...packages].filter((name) => !name.startsWith("node:")).sort();
+}
+
 /** `file:line` of each match outside of comments, for files that `applies` to. */
 function places(pattern: RegExp, applies: (file: SourceFile) => boolean): string[] {
   const found: string[] = [];
@@ -250,16 +255,26 @@ test("layout: the agent loads nothing native", () => {
 });
 
 test("layout: a command loads no server but its own", () => {
-  const command = loadedFrom(["cli/main.ts"], true);
+  const commands = files.map(({ path }) => path).filter((path) => path.startsWith("cli/commands/"));
+  assert.ok(commands.length > 15);
+  const command = loadedFrom(["cli/main.ts", ...commands], true);
   const folders = new Set([...command.files].map((path) => path.split("/")[0]));
   assert.deepEqual([...folders].sort(), ["cli", "config", "core"]);
-  const packages = [...command.packages].filter((name) => !name.startsWith("node:"));
-  assert.deepEqual(packages.sort(), ["commander", "zod"]);
+  assert.deepEqual(foreign(command.packages), ["commander", "zod"]);
   const agent = loadedFrom(["cli/actions/agent.ts"], true);
   assert.ok([...agent.files].every((path) => !/^(?:api|relay)\//.test(path)));
   assert.ok(!agent.packages.has("undici"));
   const relay = loadedFrom(["cli/actions/relay.ts"], true);
   assert.ok([...relay.files].every((path) => !/^(?:api|agent)\//.test(path)));
+});
+
+test("layout: a relay loads no package before it listens but those that it cannot listen without", () => {
+  const relay = loadedFrom(["cli/main.ts", "cli/commands/relay.ts", "cli/actions/relay.ts"], true);
+  assert.deepEqual(foreign(relay.packages), ["commander", "pino"]);
+  const others = [...relay.files].filter(
+    (path) => path.startsWith("cli/commands/") && path !== "cli/commands/relay.ts",
+  );
+  assert.deepEqual(others, []);
 });
 
 test("layout: uWebSockets.js is loaded in one file", () => {

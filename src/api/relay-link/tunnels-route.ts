@@ -1,8 +1,9 @@
 import { setImmediate as turn } from "node:timers/promises";
 import { z } from "zod";
 import { type Clock, monotonicClock } from "../../core/clock.ts";
+import { tunnelReportSchema } from "../../core/tunnel-report-schema.ts";
 import type { TunnelEvent, TunnelReportTaken } from "../../core/tunnel-reports.ts";
-import { TUNNEL_REPORT_BYTES_MAX, tunnelReportSchema } from "../../core/tunnel-reports.ts";
+import { TUNNEL_REPORT_BYTES_MAX } from "../../core/tunnel-reports.ts";
 import type { ApiContext } from "../context.ts";
 import { apiError } from "../errors.ts";
 import { json } from "../reply.ts";

@@ -5,7 +5,7 @@ import {
   internalSecret,
   internalSecretPath,
   type Loaded,
-  loadSettings,
+  loadSettingsLate,
   relayOptions,
 } from "../../config/index.ts";
 import type { LineSink } from "../../core/ascii-lines.ts";
@@ -20,7 +20,7 @@ import { onStopSignals } from "../stop-signals.ts";
 /** What `hawser relay` does: checks, and serves until a signal stops it. */
 export async function runRelayCommand(flags: Record<string, unknown>): Promise<void> {
   const sources = { flags, environment: process.env };
-  const loaded = loadSettings("relay", sources, ({ values }) => relayProblems(values));
+  const loaded = await loadSettingsLate("relay", sources, ({ values }) => relayProblems(values));
   if (flags["checkConfig"] === true) checkConfig(loaded, flags["json"] === true);
   else await runRelay(loaded);
 }

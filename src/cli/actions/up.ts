@@ -4,7 +4,7 @@ import {
   dataFolder,
   internalSecret,
   type Loaded,
-  loadSettings,
+  loadSettingsLate,
   makeDataFolder,
   type Values,
 } from "../../config/index.ts";
@@ -19,15 +19,15 @@ import { serveUntilStopped } from "../server-command.ts";
 /** What `hawser up` does: checks, and serves until a signal stops it. */
 export async function runUpCommand(flags: Record<string, unknown>): Promise<void> {
   const sources = { flags, environment: process.env };
-  const loaded = loadSettings("up", sources, ({ values }) => problemsOf(values));
+  const loaded = await loadSettingsLate("up", sources, ({ values }) => problemsOf(values));
   if (flags["checkConfig"] === true) checkConfig(loaded, flags["json"] === true);
   else await serveUntilStopped(loaded, (logger, lines) => start(loaded, logger, lines));
 }
 
-function problemsOf(values: Values): ConfigProblem[] {
+async function problemsOf(values: Values): Promise<ConfigProblem[]> {
   const problems = apiProblems(values, "up", process.env);
   // The relay asks the API server beside it, whatever its port will be.
-  const ofRelay = relayProblems({ ...values, api: "http://127.0.0.1", credentials: null });
+  const ofRelay = await relayProblems({ ...values, api: "http://127.0.0.1", credentials: null });
   collect(problems, () => {
     checkDataFolder(dataFolder(values.dataDir, process.env));
     return [];

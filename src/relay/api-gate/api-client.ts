@@ -12,6 +12,9 @@ export interface ApiClientOptions {
   readonly ca: string | null;
 }
 
+/** What an answer's text says; null where it is no answer. */
+export type AnswerReader<T> = (text: string) => T | null;
+
 /** One kind of call to the API server, over one kept-alive connection: one call at a time. */
 export class ApiClient {
   readonly #origin: string;
@@ -35,21 +38,17 @@ export class ApiClient {
   }
 
   /**
-   * Posts JSON and reads the answer by `read`, which gives null where it is not one.
+   * Posts JSON and reads the answer.
    *
+   * @param reader loads what reads an answer's text and gives null where it is not one; called for each try, when the
+   *   question has left
    * @throws GateError
    */
-  async post<T>(value: unknown, read: (text: string) => T | null): Promise<T> {
+  async post<T>(value: unknown, reader: () => Promise<AnswerReader<T>>): Promise<T> {
     const body = JSON.stringify(value);
     const signal = AbortSignal.timeout(this.#timeoutMs);
     try {
-      return await this.#once(body, signal, read);
-    } catch (error) {
-      // A server that restarts closes the connection under a call. What is asked or told may be so twice.
-      if (!isCut(error) || signal.aborted) throw wrapped(error);
-    }
-    try {
-      return await this.#once(body, signal, read);
+      return await this.#twice(await this.#load(), body, signal, reader);
     } catch (error) {
       throw wrapped(error);
     }
@@ -61,7 +60,25 @@ export class ApiClient {
     await (await this.#client)?.destroy();
   }
 
-  /** The client is loaded with the first call: its seventy milliseconds would keep a relay that starts from listening. */
+  /** A server that restarts closes the connection under a call. What is asked or told may be so twice. */
+  async #twice<T>(
+    client: Client,
+    body: string,
+    signal: AbortSignal,
+    reader: () => Promise<AnswerReader<T>>,
+  ): Promise<T> {
+    try {
+      return await this.#once(client, body, signal, reader);
+    } catch (error) {
+      if (!isCut(error) || signal.aborted) throw error;
+    }
+    return await this.#once(client, body, signal, reader);
+  }
+
+  /**
+   * The client is loaded with the first call, as what reads the answer is: a relay that starts has to listen first. A
+   * fleet that comes back waits for that.
+   */
   #load(): Promise<Client> {
     this.#client ??= import("undici").then(({ Client }) => {
       const client = new Client(this.#origin, { connect: this.#connect });
@@ -71,15 +88,20 @@ export class ApiClient {
     return this.#client;
   }
 
-  async #once<T>(body: string, signal: AbortSignal, read: (text: string) => T | null): Promise<T> {
-    const client = await this.#load();
-    const { statusCode, body: answer } = await client.request({
+  async #once<T>(
+    client: Client,
+    body: string,
+    signal: AbortSignal,
+    reader: () => Promise<AnswerReader<T>>,
+  ): Promise<T> {
+    const asked = client.request({
       path: this.#path,
       method: "POST",
       headers: { authorization: this.#authorization, "content-type": "application/json" },
       body,
       signal,
     });
+    const [{ statusCode, body: answer }, read] = await Promise.all([asked, reader()]);
     if (statusCode !== 200) {
       await answer.dump();
       throw new GateError("ERR_GATE_STATUS", statusCode);

@@ -1,4 +1,3 @@
-import { parseAuthorizeAnswer } from "../../core/authorize.ts";
 import type { AuthorizeAnswer, AuthorizeRequest } from "../../core/contract.ts";
 import { ApiClient, type ApiClientOptions } from "./api-client.ts";
 
@@ -16,7 +15,10 @@ export class AuthorizeCall {
 
   /** Asks. @throws GateError */
   send(request: AuthorizeRequest): Promise<AuthorizeAnswer> {
-    return this.#client.post(request, (text) => parseAuthorizeAnswer(text, request));
+    return this.#client.post(request, async () => {
+      const { parseAuthorizeAnswer } = await import("../../core/authorize.ts");
+      return (text) => parseAuthorizeAnswer(text, request);
+    });
   }
 
   /** Cuts what runs. */

@@ -1,7 +1,6 @@
 import type { Logger } from "pino";
 import { Backoff } from "../../core/backoff.ts";
 import {
-  parseTunnelReportTaken,
   TUNNEL_EVENTS_MAX,
   type TunnelEvent,
   type TunnelReport,
@@ -127,9 +126,10 @@ export class TunnelReports implements TunnelListener {
   async #deliver(report: TunnelReport): Promise<void> {
     const sent = report.events.length;
     try {
-      const { taken } = await this.#client.post(report, (text) =>
-        parseTunnelReportTaken(text, sent),
-      );
+      const { taken } = await this.#client.post(report, async () => {
+        const { parseTunnelReportTaken } = await import("../../core/tunnel-report-schema.ts");
+        return (text) => parseTunnelReportTaken(text, sent);
+      });
       this.#events.splice(0, taken);
       this.#settled(taken === sent ? null : new Error("a part was taken"));
     } catch (error) {

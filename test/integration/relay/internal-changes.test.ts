@@ -1,4 +1,6 @@
 import assert from "node:assert/strict";
+import { once } from "node:events";
+import { connect } from "node:net";
 import { test } from "node:test";
 import { AUTHORIZE_REQUEST_BYTES_MAX } from "../../../src/core/contract.ts";
 import { mintToken, parseToken } from "../../../src/core/token.ts";
@@ -6,7 +8,7 @@ import type { CallerGate } from "../../../src/relay/ports.ts";
 import { startHarness } from "../../support/forward/harness.ts";
 import { rawRequest } from "../../support/forward/raw-request.ts";
 import { ScriptedService } from "../../support/forward/scripted-service.ts";
-import { ask, startTestRelay } from "../../support/relay/start-relay.ts";
+import { ask, SECRET, startTestRelay } from "../../support/relay/start-relay.ts";
 
 const PATH = "/internal/changes";
 
@@ -36,6 +38,23 @@ test("POST /internal/changes: closes the tunnels of revoked tokens, and those al
       .map(({ token }) => token.ref)
       .sort(),
   );
+});
+
+test("POST /internal/changes: what was sent holds, also where the sender has left before the answer", async (t) => {
+  const started = await startTestRelay(t);
+  const device = await started.connect({});
+  const body = JSON.stringify({ revoked: [started.devices[0]?.token.ref] });
+  const head = [
+    `POST ${PATH} HTTP/1.1`,
+    "Host: h",
+    `Authorization: Bearer ${SECRET}`,
+    `Content-Length: ${body.length}`,
+  ];
+  const socket = connect(started.relay.internalPort, "127.0.0.1");
+  await once(socket, "connect");
+  socket.write(`${head.join("\r\n")}\r\n\r\n${body}`, () => socket.destroy());
+  assert.equal(await device.closed, 4403);
+  assert.equal((await started.internal(PATH, { method: "POST", body: "{}" })).status, 200);
 });
 
 test("POST /internal/changes: another body, and one over the limit, is 400; another method 405", async (t) => {

@@ -47,9 +47,9 @@ test("documents: every command line that is shown is one that the program takes"
   let count = 0;
   for (const path of documents()) {
     for (const line of commandLines(path)) {
-      const program = createProgram();
-      idle(program);
       const [, ...words] = wordsOf(line);
+      const program = await createProgram(words);
+      idle(program);
       await assert.doesNotReject(program.parseAsync(words, { from: "user" }), `${path}: ${line}`);
       count += 1;
     }

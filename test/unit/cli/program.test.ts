@@ -5,14 +5,16 @@ import { createProgram } from "../../../src/cli/program.ts";
 import { flagName, settingsOf } from "../../../src/config/index.ts";
 import { hawserVersion } from "../../../src/core/version.ts";
 
+const program = await createProgram();
+
 function command(name: string): Command {
-  const found = createProgram().commands.find((each) => each.name() === name);
+  const found = program.commands.find((each) => each.name() === name);
   assert.ok(found !== undefined, name);
   return found;
 }
 
 test("command line: each command has a description, and help with examples", () => {
-  for (const each of createProgram().commands) {
+  for (const each of program.commands) {
     assert.ok(each.description().length > 10, each.name());
     assert.ok(each.helpInformation().includes("Usage: hawser"), each.name());
   }
@@ -28,7 +30,7 @@ function leaves(parent: Command, path: string): [string, Command][] {
 }
 
 test("command line: the help of every command shows how it is used, and knows the version", () => {
-  const all = leaves(createProgram(), "hawser");
+  const all = leaves(program, "hawser");
   assert.ok(all.length > 35, `${all.length}`);
   for (const [name, each] of all) {
     let help = "";
@@ -65,6 +67,20 @@ test("command line: help names the variable and the default of each setting", ()
   assert.match(help, /--listen-port <port> .*HAWSER_LISTEN_PORT; default: 3800\)/);
   assert.match(help, /--allow-query-token \[true\|false\]/);
   assert.doesNotMatch(help, /`/);
+});
+
+test("command line: a command that is named is all that is loaded, and its help is the same", async () => {
+  for (const whole of program.commands) {
+    const { commands } = await createProgram([whole.name(), "--json"]);
+    assert.deepEqual(
+      commands.map((each) => each.helpInformation()),
+      [whole.helpInformation()],
+    );
+  }
+  for (const words of [["help", "relay"], ["--version"], ["rely"], ["constructor"], []]) {
+    const { commands } = await createProgram(words);
+    assert.equal(commands.length, program.commands.length, words.join(" "));
+  }
 });
 
 test("command line: every server checks its configuration without starting", () => {

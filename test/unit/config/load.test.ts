@@ -34,8 +34,8 @@ test("config load: every default is one that an operator could write", () => {
   const lists = new Set(["trustedProxyCidrs", "corsOrigins", "accessProxyHosts"]);
   for (const [name, setting] of allSettings()) {
     if (setting.default === null || lists.has(name)) continue;
-    const result = setting.kind.schema.safeParse(setting.kind.show(setting.default));
-    assert.deepEqual(result.data, setting.default, name);
+    const { parse, show } = setting.kind;
+    assert.deepEqual(parse(show(setting.default)), setting.default, name);
   }
 });
 
@@ -96,7 +96,7 @@ test("config load: every setting can be given by its variable", (t) => {
   for (const [name, setting] of settingsOf("relay")) {
     const shown = setting.default === null ? "" : setting.kind.show(setting.default);
     const samples = [readable, shown, "edge.example.org", "32KiB", "10.0.0.0/8"];
-    const input = samples.find((sample) => setting.kind.schema.safeParse(sample).success);
+    const input = samples.find((sample) => setting.kind.parse(sample) !== undefined);
     assert.ok(input !== undefined, name);
     const environment = { [variableName(name)]: input };
     assert.equal(

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { parseTunnelReportTaken, reportReason } from "../../../src/core/tunnel-reports.ts";
+import { parseTunnelReportTaken } from "../../../src/core/tunnel-report-schema.ts";
+import { reportReason } from "../../../src/core/tunnel-reports.ts";
 import { agentUserAgent, agentVersionOf, hawserVersion } from "../../../src/core/version.ts";
 
 test("tunnel reports: an answer says how many were taken, of those that were sent", () => {

@@ -7,7 +7,9 @@ import { root } from "../../support/root.ts";
 
 /** The value of one sample line; undefined where it is missing. */
 async function sample(metrics: RelayMetrics, name: string): Promise<number | undefined> {
-  const line = (await metrics.render()).split("\n").find((text) => text.startsWith(`${name} `));
+  const line = (await metrics.render()).text
+    .split("\n")
+    .find((text) => text.startsWith(`${name} `));
   return line === undefined ? undefined : Number(line.slice(name.length + 1));
 }
 
@@ -76,7 +78,7 @@ describe("RelayMetrics", () => {
   it("makes no label without end from close codes that devices choose", async () => {
     const metrics = new RelayMetrics();
     for (let code = 3_000; code < 5_000; code++) metrics.tunnelClosed(code);
-    const lines = (await metrics.render())
+    const lines = (await metrics.render()).text
       .split("\n")
       .filter((line) => line.startsWith("hawser_relay_tunnels_closed_total{"));
     assert.equal(lines.length, 33);
@@ -96,20 +98,20 @@ describe("RelayMetrics", () => {
   it("is text that a Prometheus server can read", async () => {
     const metrics = new RelayMetrics();
     metrics.observeRequest(0, 200, null, 1, 1, 1, 1);
-    for (const line of (await metrics.render()).split("\n")) {
+    for (const line of (await metrics.render()).text.split("\n")) {
       assert.match(
         line,
         /^$|^# (HELP|TYPE) [a-z_]+ .+$|^[a-z_]+(\{[a-z]+="[^"]*"(,[a-z]+="[^"]*")*\})? [0-9.e+-]+$/,
       );
     }
-    assert.match(metrics.contentType, /^text\/plain; version=0\.0\.4/);
+    assert.match((await metrics.render()).contentType, /^text\/plain; version=0\.0\.4/);
   });
 });
 
 describe("docs/operations.md", () => {
   it("lists exactly the metrics that the relay has", async () => {
     const metrics = new RelayMetrics();
-    const text = await metrics.render();
+    const { text } = await metrics.render();
     const ours = [...text.matchAll(/^# TYPE (\S+) (\S+)$/gm)].map(([, name, type]) => [name, type]);
     const page = readFileSync(join(root, "docs/operations.md"), "utf8");
     const listed = [...page.matchAll(/^\| `([a-z_]+)` \| (counter|gauge|histogram) \|/gm)]

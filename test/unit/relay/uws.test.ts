@@ -297,17 +297,30 @@ test("a file under the name of another one of the list is not touched", (t) => {
   });
 });
 
+test("the version of glibc is not asked for where the copy can be loaded", (t) => {
+  const glibcVersion = (): never => assert.fail("it takes Node long to say");
+  assert.equal(loadNative(oldHost(folderOf(t), { glibcVersion })).isAdapted, true);
+});
+
+test("every copy asks for glibc 2.36, so that none can be loaded below it", () => {
+  for (const name of Object.keys(KNOWN_BINARIES)) {
+    const copy = Buffer.from(adaptBinary(readFileSync(join(packageFolder, name))));
+    assert.ok(copy.includes("\0GLIBC_2.36\0"), name);
+  }
+});
+
 test("below glibc 2.36 one sentence says which systems work", (t) => {
   const folder = folderOf(t);
-  assert.throws(() => loadNative(oldHost(folder, { glibcVersion: () => "2.35" })), {
-    code: "ERR_UWS_GLIBC_TOO_OLD",
-    message: /Debian 12.*This system has 2\.35\.$/,
-  });
   const dlopen = (path: string): never => {
     throw new Error(
       dirname(path) === packageFolder ? TOO_NEW : "version `GLIBC_2.36' not found (required by x)",
     );
   };
+  const told = { code: "ERR_UWS_GLIBC_TOO_OLD", message: /Debian 12.*This system has 2\.35\.$/ };
+  const old = { glibcVersion: () => "2.35", dlopen };
+  assert.throws(() => loadNative(oldHost(folder, old)), told);
+  const nowhere = { ...old, cacheFolders: [] };
+  assert.throws(() => loadNative(oldHost(folder, nowhere)), told, "without a folder too");
   assert.throws(() => loadNative(oldHost(folder, { glibcVersion: () => null, dlopen })), {
     code: "ERR_UWS_GLIBC_TOO_OLD",
   });
