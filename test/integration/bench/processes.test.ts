@@ -1,44 +1,14 @@
 import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { skipWithout } from "../../support/go.ts";
+import { childrenOf, parentOf, type Seen } from "../../support/process/children.ts";
 import { root } from "../../support/root.ts";
 import { until } from "../../support/until.ts";
 
 /** What a command of the bench started ends with it, however it ends. */
-
-/** A process of the machine, as far as its tests look at it. */
-interface Seen {
-  readonly pid: number;
-  readonly command: string;
-}
-
-/** Null where there is no such process, or only what is left of one that its parent has not asked for. @see proc(5), stat */
-function parentOf(pid: number): number | null {
-  try {
-    const stat = readFileSync(`/proc/${pid}/stat`, "latin1");
-    const [state, parent] = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-    return state === "Z" ? null : Number(parent);
-  } catch {
-    return null;
-  }
-}
-
-function childrenOf(parent: number): Seen[] {
-  const pids = readdirSync("/proc").map(Number).filter(Number.isInteger);
-  return pids
-    .filter((pid) => parentOf(pid) === parent)
-    .flatMap((pid) => {
-      try {
-        return [{ pid, command: readFileSync(`/proc/${pid}/cmdline`, "utf8") }];
-      } catch {
-        return [];
-      }
-    });
-}
 
 /** A command that runs, and what it has started by the time at which all of `wanted` are among it. */
 async function started(
