@@ -6,7 +6,7 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { root } from "../test/support/root.ts";
 import { MEASURED_IDS, measureRows } from "./rows/families.ts";
-import { FULL, QUICK } from "./rows/plan.ts";
+import { FULL, QUICK, withRounds } from "./rows/plan.ts";
 import { type ResultFile, resultFile, rowsTable, withEarlierRows } from "./rows/report.ts";
 import type { Plan } from "./rows/row.ts";
 import type { RowId } from "./rows/table.ts";
@@ -89,9 +89,7 @@ function earlierResult(path: string): ResultFile | null {
 }
 
 function planOf(base: Plan, given: string | undefined): Plan {
-  if (given === undefined) return base;
-  const rounds = wholeNumber("--rounds", given);
-  return { ...base, rounds, idleRounds: rounds, windowRounds: rounds };
+  return given === undefined ? base : withRounds(base, wholeNumber("--rounds", given));
 }
 
 await runCommand({ name: "bench", help: HELP, options }, main);

@@ -1,4 +1,6 @@
 import assert from "node:assert/strict";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { measureRows } from "../../bench/rows/families.ts";
 import { TINY } from "../../bench/rows/plan.ts";
@@ -6,6 +8,7 @@ import type { RowId } from "../../bench/rows/table.ts";
 import { type JudgedRow, judge } from "../../bench/rows/verdict.ts";
 import { prepareTools } from "../../bench/support/tools.ts";
 import { skipWithout } from "../support/go.ts";
+import { temporaryFolder } from "../support/relay/start-relay.ts";
 
 /** The rows of the bench, run so small that their figures say nothing: that they still run, and from one load. */
 
@@ -69,3 +72,31 @@ test("a fleet that comes back, with requests meanwhile and at rest", needed, asy
 test("a long line, with windows that grow and with the fixed one", needed, async (t) => {
   await measure(t, ["window_100ms"]);
 });
+
+test(
+  "one void run with twice the connections is repeated, and does not end the bench",
+  needed,
+  async (t) => {
+    const tools = await prepareTools();
+    const folder = await temporaryFolder(t);
+    const wrk = join(folder, "failing-wrk");
+    const script = `#!/bin/sh
+case "$*" in *-c256*)
+  if [ ! -e "${folder}/failed" ]; then
+    touch "${folder}/failed"
+    "${tools.wrk}" "$@" | sed 's/"status":0/"status":1/'
+    exit
+  fi
+esac
+exec "${tools.wrk}" "$@"
+`;
+    writeFileSync(wrk, script, { mode: 0o700 });
+    const notes: string[] = [];
+    const note = (text: string): void => void notes.push(text);
+    const context = { tools: { ...tools, wrk }, plan: TINY, relayIds: ["hawser"], note } as const;
+    const [row] = (await measureRows(["small_1dev_c128"], context)).map(judge);
+    assert.ok(row?.hawser != null);
+    const repeated = notes.filter((text) => text.startsWith("void run, repeated: "));
+    assert.deepEqual(repeated, ["void run, repeated: hawser: 1 errors of kind status"]);
+  },
+);
