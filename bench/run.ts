@@ -42,7 +42,7 @@ Options:
                    ${MEASURED_IDS.join(", ").replace(/(.{70,90}), /g, "$1,\n                   ")}
   --quick          fewer and shorter rounds; without --only, ${QUICK_IDS.length} rows in at most 3 minutes:
                    ${QUICK_IDS.join(", ")}
-  --rounds <n>     rounds of each row
+  --rounds <n>     rounds of each row, but for syscalls_c32, a count
   --relay <id>     measure only these relays (${RELAY_IDS.join(", ")}); may be given again. Default: hawser, reference.
                    tuned is the Go relay with 64 KiB buffers, kept beside the others in the JSON
   --keep           keep those rows of latest.json that this run does not measure, if they are of this commit and machine
