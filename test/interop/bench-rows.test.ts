@@ -3,11 +3,13 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { measureRows } from "../../bench/rows/families.ts";
+import { measureTunnels } from "../../bench/rows/idle.ts";
 import { TINY } from "../../bench/rows/plan.ts";
 import type { RowId } from "../../bench/rows/table.ts";
 import { type JudgedRow, judge } from "../../bench/rows/verdict.ts";
 import { prepareTools } from "../../bench/support/tools.ts";
 import { skipWithout } from "../support/go.ts";
+import { childrenOf } from "../support/process/children.ts";
 import { temporaryFolder } from "../support/relay/start-relay.ts";
 
 /** The rows of the bench, run so small that their figures say nothing: that they still run, and from one load. */
@@ -55,6 +57,19 @@ test("bodies in both directions, one and 8 at once", needed, async (t) => {
 
 test("idle tunnels, their memory and their connects", needed, async (t) => {
   await measure(t, ["idle_rss", "connect_cpu"]);
+});
+
+test("tunnels are used when those of every relay are up", needed, async (t) => {
+  const tools = await prepareTools();
+  const note = (text: string): void => t.diagnostic(text);
+  const context = { tools, plan: TINY, relayIds: ["hawser", "reference"], note } as const;
+  const fleets: number[] = [];
+  await measureTunnels(["touched_rss"], context, async () => {
+    const devices = childrenOf(process.pid).filter(({ command }) => command.includes("--tokens"));
+    fleets.push(devices.length);
+  });
+  // Of each relay those that are warm, and the fleet.
+  assert.deepEqual(fleets, [4, 4]);
 });
 
 test("tunnels that have each carried a request", needed, async (t) => {
