@@ -17,7 +17,7 @@ import {
 } from "./support/command.ts";
 import { runDensity } from "./support/density.ts";
 import { densityFile, densityTable } from "./support/density-report.ts";
-import { devicesOf } from "./support/file-limit.ts";
+import { devicesOf, FILES_BESIDE, fileLimit } from "./support/file-limit.ts";
 import { touchPageCache } from "./support/page-cache.ts";
 import { RELAY_IDS } from "./support/relays.ts";
 import { prepareTools, WORK_FOLDER } from "./support/tools.ts";
@@ -53,7 +53,7 @@ const options = {
 } as const;
 
 async function main(flags: FlagsOf<typeof options>): Promise<void> {
-  const devices = devicesOf(flags.devices, DEVICES_LEAST);
+  const devices = devicesOf(flags.devices, DEVICES_LEAST, fileLimit(), FILES_BESIDE + WARM_DEVICES);
   const idleSeconds = positiveNumber("--idle-seconds", flags["idle-seconds"]);
   const relayIds = chosenOf("--relay", flags.relay, RELAY_IDS, ["hawser", "reference"]);
   const tools = await prepareTools();

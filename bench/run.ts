@@ -6,7 +6,7 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { root } from "../test/support/root.ts";
 import { MEASURED_IDS, measureRows } from "./rows/families.ts";
-import { FULL, QUICK } from "./rows/plan.ts";
+import { FULL, QUICK, withRounds } from "./rows/plan.ts";
 import { type ResultFile, resultFile, rowsTable, withEarlierRows } from "./rows/report.ts";
 import type { Plan } from "./rows/row.ts";
 import type { RowId } from "./rows/table.ts";
@@ -42,7 +42,7 @@ Options:
                    ${MEASURED_IDS.join(", ").replace(/(.{70,90}), /g, "$1,\n                   ")}
   --quick          fewer and shorter rounds; without --only, ${QUICK_IDS.length} rows in at most 3 minutes:
                    ${QUICK_IDS.join(", ")}
-  --rounds <n>     rounds of each row
+  --rounds <n>     rounds of each row, but for syscalls_c32, a count
   --relay <id>     measure only these relays (${RELAY_IDS.join(", ")}); may be given again. Default: hawser, reference.
                    tuned is the Go relay with 64 KiB buffers, kept beside the others in the JSON
   --keep           keep those rows of latest.json that this run does not measure, if they are of this commit and machine
@@ -89,9 +89,7 @@ function earlierResult(path: string): ResultFile | null {
 }
 
 function planOf(base: Plan, given: string | undefined): Plan {
-  if (given === undefined) return base;
-  const rounds = wholeNumber("--rounds", given);
-  return { ...base, rounds, idleRounds: rounds, windowRounds: rounds };
+  return given === undefined ? base : withRounds(base, wholeNumber("--rounds", given));
 }
 
 await runCommand({ name: "bench", help: HELP, options }, main);

@@ -17,7 +17,7 @@ back are reached, against the same on the quiet relay. Needs wrk, gcc and Go.
 
 Options:
   --devices <n>     how many; default 10,000. Relay and devices need a file each: 15,000 is the most under a limit of 20,000
-  --relay <id>      ${RELAY_IDS.join(", ")}; default hawser. The others check no token and have no API server
+  --relay <id>      ${RELAY_IDS.join(", ")}; default hawser. The others look tokens up by themselves
   --end <signal>    SIGKILL (default) or SIGTERM, which lets the relay drain first
   --handshakes <n>  handshakes a second that Hawser's relay takes, in place of its default
   --json            print JSON instead of the table

@@ -20,6 +20,8 @@ export interface SteppedRelaySpec {
   readonly nodeArgs: readonly string[];
   /** Settings beside addresses, data and credentials. */
   readonly settings: readonly string[];
+  /** For how long it may take to get ready; 20 s by default. */
+  readonly startMs?: number;
 }
 
 /**
@@ -39,12 +41,13 @@ export class SteppedRelay {
     });
   }
 
-  /** Starts it and waits until it listens. */
+  /** Starts it and waits until it listens. @throws Error when it ends, or does not in time; it is stopped then */
   static async start({
     folder,
     credentialsFile,
     nodeArgs,
     settings,
+    startMs = START_MS,
   }: SteppedRelaySpec): Promise<SteppedRelay> {
     const ports = [await lendPort(), await lendPort()];
     const log = openSync(join(folder, "relay.log"), "w");
@@ -59,7 +62,7 @@ export class SteppedRelay {
     closeSync(log);
     endWithUs(child);
     const relay = new SteppedRelay(child, ports[0] ?? 0);
-    const deadline = performance.now() + START_MS;
+    const deadline = performance.now() + startMs;
     const listens = async (): Promise<boolean> => {
       const answer = await fetch(`http://127.0.0.1:${ports[1]}/readyz`).catch(() => null);
       await answer?.arrayBuffer();
@@ -67,7 +70,10 @@ export class SteppedRelay {
     };
     while (!(await listens())) {
       relay.check();
-      if (performance.now() > deadline) throw new Error("the relay does not get ready");
+      if (performance.now() > deadline) {
+        await relay.stop();
+        throw new Error("the relay does not get ready");
+      }
       await delay(10);
     }
     return relay;
@@ -96,11 +102,20 @@ export class SteppedRelay {
     process.kill(this.pid, "SIGCONT");
   }
 
-  /** Asks the probe, which must be loaded. */
+  /** Asks the probe, which must be loaded. @throws Error with its reason where the process ends before it answers */
   async ask(question: ProbeQuestion): Promise<number> {
     this.check();
     this.#child.send(question);
-    const [answer]: ProbeAnswer[] = await once(this.#child, "message");
+    const over = new AbortController();
+    const { signal } = over;
+    const told: Promise<ProbeAnswer[]> = once(this.#child, "message", { signal });
+    const ended = once(this.#child, "exit", { signal }).then((): ProbeAnswer[] => {
+      this.check();
+      return [];
+    });
+    const [answer] = await Promise.race([told, ended]);
+    for (const each of [told, ended]) each.catch(() => undefined);
+    over.abort();
     if (answer?.question !== question) throw new Error(`the probe does not answer ${question}`);
     return answer.value;
   }

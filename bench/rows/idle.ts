@@ -83,8 +83,9 @@ async function idleRound(
         await startDevice(tools, to.relay, tokensFile, idleTunnels, IDLE_WARM_TUNNELS),
       );
       to.connectSeconds = cpuSeconds(pid) - secondsBefore;
-      await before(to.target, deviceIds.slice(IDLE_WARM_TUNNELS));
     }
+    // With all connected, so that none has long been used by the time at which all are read: a relay may let go of streams.
+    for (const to of contestants) await before(to.target, deviceIds.slice(IDLE_WARM_TUNNELS));
     return await eachAtOnce(contestants, async (to) => {
       const bytes = await settledBytes(to.relay.pid);
       await verify(to.target, deviceIds.slice(-IDLE_CHECKED));

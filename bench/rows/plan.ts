@@ -46,3 +46,8 @@ export const TINY: Plan = {
   windowBytes: 2 * MIB,
   windowRounds: 1,
 };
+
+/** The plan with so many rounds of every row. */
+export function withRounds(plan: Plan, rounds: number): Plan {
+  return { ...plan, rounds, idleRounds: rounds, stormRounds: rounds, windowRounds: rounds };
+}

@@ -6,6 +6,7 @@ import type { JudgedCondition, JudgedRow } from "./verdict.ts";
 
 /** Of what, and on what, figures were taken. */
 export interface Provenance {
+  /** In full, with {@link CHANGED} behind it where files of the product or the bench differ from it. */
   readonly commit: string;
   readonly node: string;
   readonly cpu: string;
@@ -18,11 +19,27 @@ export interface ResultFile extends Provenance {
   readonly rows: readonly JudgedRow[];
 }
 
+/** What stands behind the commit of figures that are not those of a commit alone. */
+export const CHANGED = " with changes";
+
+/** True for figures that were taken with changes, of which nobody knows what they were. */
+export function isChanged(commit: string): boolean {
+  return commit.endsWith(CHANGED);
+}
+
+/** The commit of a checkout. @param folder its root */
+export function commitOf(folder: string): string {
+  const git = (...words: string[]): string =>
+    execFileSync("git", words, { cwd: folder, encoding: "utf8" }).trim();
+  const changes = git("status", "--porcelain", "--", "src", "bench");
+  return `${git("rev-parse", "HEAD")}${changes === "" ? "" : CHANGED}`;
+}
+
 /** This checkout and this machine. */
 export function provenance(): Provenance {
   const processors = cpus();
   return {
-    commit: execFileSync("git", ["rev-parse", "HEAD"], { cwd: root, encoding: "utf8" }).trim(),
+    commit: commitOf(root),
     node: process.version,
     cpu: `${processors.length} x ${processors[0]?.model.trim() ?? "unknown"}`,
   };
@@ -30,7 +47,7 @@ export function provenance(): Provenance {
 
 /**
  * A result with the rows of an earlier one that it does not have itself, in the order of the table. An earlier one of another
- * commit, Node, machine or form has nothing to give.
+ * commit, Node, machine or form, or of a commit with changes, has nothing to give.
  *
  * @param earlier the parsed JSON of a result, or null where there is none
  */
@@ -38,7 +55,7 @@ export function withEarlierRows(file: ResultFile, earlier: ResultFile | null): R
   const isAlike = (["schema", "commit", "node", "cpu"] as const).every(
     (name) => earlier?.[name] === file[name],
   );
-  const kept = isAlike ? (earlier?.rows ?? []) : [];
+  const kept = isAlike && !isChanged(file.commit) ? (earlier?.rows ?? []) : [];
   const missing = kept.filter(({ id }) => !file.rows.some((row) => row.id === id));
   const rows = [...file.rows, ...missing].sort(
     (one, other) => ROW_IDS.indexOf(one.id) - ROW_IDS.indexOf(other.id),

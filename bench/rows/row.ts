@@ -22,7 +22,7 @@ export interface Plan {
 export interface RowContext {
   readonly tools: Tools;
   readonly plan: Plan;
-  /** The relays to measure; rows that are not against the Go relay look for `hawser` alone. */
+  /** The relays to measure, where a row is against the Go relay or the direct answer; the others measure what they compare. */
   readonly relayIds: readonly RelayId[];
   /** Told of each thing that a reader of the result should know. */
   readonly note: (text: string) => void;

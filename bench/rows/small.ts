@@ -5,6 +5,7 @@ import { median } from "../support/stats.ts";
 import { WORK_FOLDER } from "../support/tools.ts";
 import { helloAnswer, helloBytes, type Target } from "../support/verify.ts";
 import {
+  attempt,
   type Contestant,
   type DeviceStart,
   interleaved,
@@ -160,7 +161,8 @@ async function checkReach(
   const connections = 2 * load.connections;
   for (const to of contestants) {
     const run = await smallRun(context, to, deviceIds, connections);
-    const beyond = (await run(context.plan.loadSeconds))["rps"] ?? 0;
+    const sample = await attempt(context, () => run(context.plan.loadSeconds));
+    const beyond = sample["rps"] ?? 0;
     const reached = median((samples.get(to.relay.id) ?? []).map(({ rps = 0 }) => rps));
     const share = reached / Math.max(reached, beyond);
     if (share < 1 - REACH_TOLERANCE) {

@@ -1,4 +1,4 @@
-import type { Sample } from "../support/load.ts";
+import { type Sample, VoidRun } from "../support/load.ts";
 import type { RelayId } from "../support/relays.ts";
 import { runStorm, type StormResult } from "../support/storm.ts";
 import { attempt } from "./contestants.ts";
@@ -20,17 +20,25 @@ async function runStormRow(
   const { stormDevices: devices, stormRounds } = plan;
   for (let round = 0; round < stormRounds; round++) {
     for (const relay of relayIds) {
-      const result = await attempt(context, () =>
-        runStorm(tools, { relay, devices, end: "SIGKILL", live: true }),
+      const sample = await attempt(context, async () =>
+        stormSample(await runStorm(tools, { relay, devices, end: "SIGKILL", live: true })),
       );
-      taken[relay] = [...(taken[relay] ?? []), stormSample(result)];
+      taken[relay] = [...(taken[relay] ?? []), sample];
     }
   }
   return asked.map((id) => ({ id, samples: taken }));
 }
 
-/** The figures of a storm by name; `p99Ratio` is that of live traffic during the storm to that of the quiet relay. */
-export function stormSample({ halfMs, backMs, refused, relayCpuMs, live }: StormResult): Sample {
+/**
+ * The figures of a storm by name; `p99Ratio` is that of live traffic during the storm to that of the quiet relay.
+ *
+ * @throws VoidRun when the API server did not answer others meanwhile
+ */
+export function stormSample(result: StormResult): Sample {
+  const { relay, halfMs, backMs, refused, relayCpuMs, live, api } = result;
+  if (api !== null && api.probeFailures > 0) {
+    throw new VoidRun(`${relay}: ${api.probeFailures} calls to the API server without an answer`);
+  }
   const storm = live?.storm["p99Us"] ?? Number.NaN;
   const quiet = live?.quiet["p99Us"] ?? Number.NaN;
   return {

@@ -55,9 +55,12 @@ async function runWindowRows(
       await startLine("hawser", []),
       await startLine("reference", [`--window-max=${FIXED_WINDOW_KIB}KiB`]),
     ];
-    for (const { relay } of lines) {
-      await verify({ port: relay.port, key: fleet.key }, fleet.deviceIds);
-    }
+    const verifyAll = async (): Promise<void> => {
+      for (const { relay } of lines) {
+        await verify({ port: relay.port, key: fleet.key }, fleet.deviceIds);
+      }
+    };
+    await verifyAll();
     for (let round = 0; round < plan.windowRounds; round++) {
       for (const { side, relay } of lines) {
         // The slow side moves an eighth, so that both take about as long.
@@ -68,6 +71,7 @@ async function runWindowRows(
         samples[side].push(sample);
       }
     }
+    await verifyAll();
     for (const { relay, device } of lines) {
       const failure = relay.child.failure ?? device.failure;
       if (failure !== null) throw new Error(failure);

@@ -1,11 +1,11 @@
-import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { startProxyProcess, USERS } from "../../test/support/access-proxy/process.ts";
 import { type Child, startChild } from "./child.ts";
 import { type Measured, runWrk, type Sample, VoidRun } from "./load.ts";
 import { median } from "./stats.ts";
-import { UNPINNED, WORK_FOLDER } from "./tools.ts";
+import { makeWorkFolder, UNPINNED, WORK_FOLDER } from "./tools.ts";
 
 /** What is sent: 1 KiB comes back in both cases, and goes out with a POST. */
 export type Load = "post" | "get";
@@ -53,17 +53,33 @@ async function startServer(
 
 /** Starts the target and the two proxies; the access proxy has a live session with the target. @param wrk its path */
 export async function startProxies(wrk: string): Promise<Proxies> {
-  mkdirSync(WORK_FOLDER, { recursive: true });
+  makeWorkFolder();
   const folder = mkdtempSync(join(WORK_FOLDER, "access-proxy-"));
-  const target = await startServer("access-proxy-target");
-  const bare = await startServer("bare-proxy", [String(target.port)]);
-  const origin = `http://127.0.0.1:${target.port}`;
-  const access = await startProxyProcess({ folder, origin, hasSession: true });
-  const servers: Readonly<Record<ProxyId, Measured>> = {
-    access: { id: "access", ...access },
-    bare,
+  const closing: (() => unknown)[] = [() => rmSync(folder, { recursive: true })];
+  const stop = async (): Promise<void> => {
+    for (const close of closing.splice(0).reverse()) await close();
   };
+  try {
+    const target = await startServer("access-proxy-target");
+    closing.push(() => target.child.stop());
+    const bare = await startServer("bare-proxy", [String(target.port)]);
+    closing.push(() => bare.child.stop());
+    const origin = `http://127.0.0.1:${target.port}`;
+    const access = await startProxyProcess({ folder, origin, hasSession: true });
+    closing.push(() => access.stop());
+    return { measure: measuring(wrk, origin, { access: { id: "access", ...access }, bare }), stop };
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+}
 
+/** @param origin of the target */
+function measuring(
+  wrk: string,
+  origin: string,
+  servers: Readonly<Record<ProxyId, Measured>>,
+): Proxies["measure"] {
   const run = async (proxy: ProxyId, load: Load, plan: MeasurePlan): Promise<number> => {
     const env = {
       ...process.env,
@@ -84,7 +100,7 @@ export async function startProxies(wrk: string): Promise<Proxies> {
     }
   };
 
-  const measure: Proxies["measure"] = async (plan) => {
+  return async (plan) => {
     const costs = { post: { access: [], bare: [] }, get: { access: [], bare: [] } } as Record<
       Load,
       Record<ProxyId, number[]>
@@ -101,11 +117,6 @@ export async function startProxies(wrk: string): Promise<Proxies> {
     }
     return { post: costsOf(costs.post), get: costsOf(costs.get) };
   };
-  const stop = async (): Promise<void> => {
-    await Promise.all([access.stop(), bare.child.stop(), target.child.stop()]);
-    rmSync(folder, { recursive: true });
-  };
-  return { measure, stop };
 }
 
 function costsOf({ access, bare }: Readonly<Record<ProxyId, readonly number[]>>): Costs {

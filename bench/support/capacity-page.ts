@@ -1,3 +1,4 @@
+import { CHANGED, isChanged } from "../rows/report.ts";
 import type { RowId } from "../rows/table.ts";
 import { shown } from "./bars.ts";
 import { densityPair, type Figures, type Pair, rowPair } from "./release.ts";
@@ -30,11 +31,19 @@ export function withParts(page: string, parts: ReadonlyMap<string, string>): str
   return text;
 }
 
-function takenWith({ rows, density }: Figures): string {
+/** Of the rows that compare Hawser with something, the least and the most where they differ. */
+function roundsOf({ rows }: Figures): string {
+  const each = rows.rows.filter(({ against }) => against !== null).map(({ rounds }) => rounds);
+  const [least, most] = [Math.min(...each), Math.max(...each)];
+  return least < most ? `${least} to ${most}` : String(rows.rounds);
+}
+
+function takenWith(figures: Figures): string {
+  const { rows, density } = figures;
   const of = (file: typeof rows | typeof density): string =>
-    `commit \`${file.commit.slice(0, 12)}\`, Node ${file.node.slice(1)}, ${file.cpu}`;
+    `commit \`${file.commit.slice(0, 12)}\`${isChanged(file.commit) ? CHANGED : ""}, Node ${file.node.slice(1)}, ${file.cpu}`;
   const idle = `CPU of the idle fleet over ${density.idleSeconds} s`;
-  return `- Rows: ${of(rows)}; medians of ${rows.rounds} rounds.\n- Fleet of ${count(density.devices)}: ${of(density)}; ${idle}.\n`;
+  return `- Rows: ${of(rows)}; medians of ${roundsOf(figures)} rounds.\n- Fleet of ${count(density.devices)}: ${of(density)}; ${idle}.\n`;
 }
 
 interface Line {

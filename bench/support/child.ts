@@ -5,8 +5,13 @@ import { closeSync, openSync, readFileSync } from "node:fs";
 /** A process that the bench started and ends again. */
 export interface Child {
   readonly pid: number;
-  /** Resolves with the first line of standard output that starts with `prefix`; rejects if the process ends first. */
-  line(prefix: string): Promise<string>;
+  /**
+   * The first whole line of standard output that starts with `prefix`.
+   *
+   * @param limitMs for how long it is waited for; two minutes by default
+   * @throws Error when the process ends first, or does not print it in time; it is stopped then
+   */
+  line(prefix: string, limitMs?: number): Promise<string>;
   /** Resolves when the process has ended, however it came to that. */
   readonly ended: Promise<void>;
   /** The reason of an end that nobody asked for, or null while all is well. */
@@ -19,6 +24,9 @@ const running = new Set<ChildProcess>();
 process.on("exit", () => {
   for (const child of running) child.kill("SIGKILL");
 });
+
+/** More than any process here takes for what it has to tell. */
+const LINE_LIMIT_MS = 120_000;
 
 /** How a child is started. */
 export interface ChildSpec {
@@ -60,7 +68,8 @@ export function startChild(spec: ChildSpec): Child {
   let stopping = false;
   let ended = false;
   let failure: string | null = null;
-  const closed = once(child, "close").then(() => {
+  // Of a process that did not start there is an error first.
+  const closed = new Promise<void>((resolve) => child.once("close", () => resolve())).then(() => {
     running.delete(child);
     ended = true;
     const how = child.signalCode ?? `exit code ${child.exitCode}`;
@@ -78,29 +87,38 @@ export function startChild(spec: ChildSpec): Child {
     text += data.toString();
     child.emit("text");
   });
+  const stop = async (): Promise<void> => {
+    stopping = true;
+    if (!running.has(child)) return;
+    if (spec.endBy === "stdin") child.stdin?.end();
+    else child.kill(spec.endBy === "signal" ? "SIGTERM" : "SIGINT");
+    const kill = setTimeout(() => child.kill("SIGKILL"), 3_000);
+    await closed;
+    clearTimeout(kill);
+  };
   return {
     pid: child.pid ?? 0,
     ended: closed,
     get failure() {
       return failure;
     },
-    async line(prefix) {
+    async line(prefix, limitMs = LINE_LIMIT_MS) {
+      const limit = AbortSignal.timeout(limitMs);
+      const late = once(limit, "abort");
       for (;;) {
-        const found = text.split("\n").find((line) => line.startsWith(prefix));
+        // What stands behind the last end of a line may go on.
+        const lines = text.split("\n").slice(0, -1);
+        const found = lines.find((line) => line.startsWith(prefix));
         if (found !== undefined) return found;
         if (ended) throw new Error(failure ?? `${spec.name} has ended without "${prefix}"`);
-        await Promise.race([once(child, "text"), closed]);
+        if (limit.aborted) {
+          await stop();
+          throw new Error(`${spec.name} does not say "${prefix}"`);
+        }
+        await Promise.race([once(child, "text"), closed, late]);
       }
     },
-    async stop() {
-      stopping = true;
-      if (!running.has(child)) return;
-      if (spec.endBy === "stdin") child.stdin?.end();
-      else child.kill(spec.endBy === "signal" ? "SIGTERM" : "SIGINT");
-      const kill = setTimeout(() => child.kill("SIGKILL"), 3_000);
-      await closed;
-      clearTimeout(kill);
-    },
+    stop,
   };
 }
 
@@ -127,7 +145,9 @@ export async function runProgram(
   child.on("error", (error) => {
     complaint += error.message;
   });
-  const [code, signal] = await once(child, "close");
+  const [code, signal] = await new Promise<[number | null, NodeJS.Signals | null]>((resolve) => {
+    child.once("close", (...ending) => resolve(ending));
+  });
   running.delete(child);
   if (code !== 0) throw new Error(`${command} failed (${signal ?? code}): ${complaint.trim()}`);
   return output;

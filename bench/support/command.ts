@@ -28,16 +28,23 @@ export interface Command<O extends Options> {
 export class UsageError extends Error {}
 
 const USAGE_CODE = 2;
+/** What others may ask this process to end with. A process that ends by a signal runs nothing of its own any more, and leaves what it started behind. */
+const ENDING_SIGNALS = { SIGHUP: 1, SIGINT: 2, SIGTERM: 15 } as const;
+const SIGNAL_CODE = 128;
 const HELP = { help: { type: "boolean", short: "h", default: false } } as const;
 
 /**
  * Reads the flags of this process and runs the command. The process ends with 2 where a flag is unknown or wrong, and with 1 (or
- * `failureCode`) where `run` fails; either is one line of text on standard error, or one for each thing that is missing.
+ * `failureCode`) where `run` fails; either is one line of text on standard error, or one for each thing that is missing. Where it
+ * fails, or is told to end by a signal (128 and the signal's number), the process ends at once, and with it all that it started.
  */
 export async function runCommand<const O extends Options>(
   { name, help, options, failureCode = 1 }: Command<O>,
   run: (values: FlagsOf<O>) => void | Promise<void>,
 ): Promise<void> {
+  for (const [signal, number] of Object.entries(ENDING_SIGNALS)) {
+    process.once(signal, () => process.exit(SIGNAL_CODE + number));
+  }
   try {
     const values = flagsOf(options);
     if ("help" in values && values.help === true) process.stdout.write(help);
@@ -46,7 +53,8 @@ export async function runCommand<const O extends Options>(
     const isUsage = error instanceof UsageError;
     const hint = isUsage ? `; npm run ${name} -- --help tells more` : "";
     note(`${name}: ${textOf(error)}${hint}`);
-    process.exitCode = isUsage ? USAGE_CODE : failureCode;
+    // What was started when something else failed would keep this process, and itself, alive.
+    process.exit(isUsage ? USAGE_CODE : failureCode);
   }
 }
 

@@ -16,14 +16,21 @@ export function fileLimit(): number {
 /**
  * Reads a number of devices, each of which is an open file of the relay and one of the process of the devices.
  *
+ * @param beside files that the relay needs besides, tunnels of other devices included
  * @throws UsageError where it is no whole number from `least`, or the limit of open files is too low for it
  */
-export function devicesOf(text: string, least: number, limit: number = fileLimit()): number {
+export function devicesOf(
+  text: string,
+  least: number,
+  limit: number = fileLimit(),
+  beside: number = FILES_BESIDE,
+): number {
   const devices = wholeNumber("--devices", text, least);
-  if (devices + FILES_BESIDE > limit) {
+  const files = devices + beside;
+  if (files > limit) {
     throw new UsageError(
-      `${devices} devices need ${devices + FILES_BESIDE} open files in one process, and the limit is ${limit}: ` +
-        `\`ulimit -n ${devices + FILES_BESIDE}\`, or fewer devices`,
+      `${devices} devices need ${files} open files in one process, and the limit is ${limit}: ` +
+        `\`ulimit -n ${files}\`, or fewer devices`,
     );
   }
   return devices;

@@ -15,6 +15,8 @@ export interface LiveTraffic {
    * @throws VoidRun when any request failed
    */
   stop(): Promise<Sample>;
+  /** Ends it, whatever it was like. Safe to call twice. */
+  abandon(): Promise<void>;
 }
 
 const CLIENTS = 32;
@@ -59,5 +61,6 @@ export function startLive(
       const { requests, seconds, p50, p99 } = result;
       return { rps: requests / seconds, p50Us: p50, p99Us: p99 };
     },
+    abandon: () => child.stop(),
   };
 }

@@ -38,12 +38,11 @@ export interface SmallLoad {
   readonly seconds: number;
   /** Bytes of one right answer, to notice answers of another size. */
   readonly answerBytes: number;
+  /** By how much right answers differ in size, at most: numbers in their heads. Default 0. */
+  readonly spreadBytes?: number;
   /** A key on each line; request by request the next one. Absent for the target's one key. */
   readonly keysFile?: string;
 }
-
-/** Largest difference between the bytes that wrk read and those of as many right answers: those in flight. */
-const BYTES_TOLERANCE = 0.02;
 
 /** What wrk is run with. */
 export interface WrkLoad {
@@ -54,19 +53,24 @@ export interface WrkLoad {
   /** More options of wrk. */
   readonly options?: readonly string[];
   readonly env: NodeJS.ProcessEnv;
+  /** Bytes of one right answer with its head; absent where the script looks at each answer. */
+  readonly answerBytes?: number;
+  /** By how much right answers differ from that, at most; default 0. */
+  readonly spreadBytes?: number;
 }
 
 /**
  * Loads a server with wrk and reads what it cost.
  *
- * @returns `cpuUs` of the server's process a request, `rps`, `p50Us`, `p99Us`, `answerBytes` with its head
- * @throws VoidRun on any error, timeout, or status of 400 and more
+ * @returns `cpuUs` of the server's process a request, `rps`, `p50Us`, `p99Us`
+ * @throws VoidRun on any error, timeout, status of 400 and more, or answer of another size
  */
 export async function runWrk(
   tools: Pick<Tools, "wrk" | "pinning">,
   server: Measured,
-  { script, connections, seconds, options = [], env }: WrkLoad,
+  load: WrkLoad,
 ): Promise<Sample> {
+  const { script, connections, seconds, options = [], env, answerBytes } = load;
   const before = cpuSeconds(server.pid);
   const output = await runProgram(
     tools.wrk,
@@ -86,13 +90,27 @@ export async function runWrk(
     if (count > 0) throw new VoidRun(`${server.id}: ${count} errors of kind ${kind}`);
   }
   if (result.requests === 0) throw new VoidRun(`${server.id}: no request was answered`);
+  if (answerBytes !== undefined && !isWhole(result, { ...load, answerBytes })) {
+    const { requests, bytes } = result;
+    throw new VoidRun(`${server.id}: ${bytes} bytes in ${requests} answers of ${answerBytes} each`);
+  }
   return {
     cpuUs: (cpu * 1e6) / result.requests,
     rps: result.requests / result.seconds,
     p50Us: result.p50,
     p99Us: result.p99,
-    answerBytes: result.bytes / result.requests,
   };
+}
+
+/** Whether wrk read as many bytes as so many right answers have, and at most the beginning of one more on each connection. */
+function isWhole(
+  { requests, bytes }: Pick<WrkResult, "requests" | "bytes">,
+  load: Pick<WrkLoad, "connections" | "spreadBytes"> & { readonly answerBytes: number },
+): boolean {
+  const { connections, answerBytes, spreadBytes = 0 } = load;
+  const beyond = bytes - requests * answerBytes;
+  const spread = requests * spreadBytes;
+  return beyond >= -spread && beyond < spread + connections * answerBytes;
 }
 
 /**
@@ -110,19 +128,15 @@ export async function runSmall(
   const paths = join(WORK_FOLDER, "paths.txt");
   const asked = load.paths ?? load.deviceIds.map((id) => `/d/${id}/hello`);
   writeFileSync(paths, asked.map((path) => `${path}\n`).join(""));
-  const { answerBytes = Number.NaN, ...figures } = await runWrk(tools, relay, {
+  return runWrk(tools, relay, {
     script: "load.lua",
     connections: load.connections,
     seconds: load.seconds,
     options: load.keysFile === undefined ? ["-H", `Authorization: Bearer ${target.key}`] : [],
     env: loadEnvironment(paths, load.keysFile),
+    answerBytes: load.answerBytes,
+    spreadBytes: load.spreadBytes ?? 0,
   });
-  if (!(Math.abs(answerBytes / load.answerBytes - 1) <= BYTES_TOLERANCE)) {
-    throw new VoidRun(
-      `${relay.id}: ${answerBytes.toFixed(1)} bytes an answer, not ${load.answerBytes}`,
-    );
-  }
-  return figures;
 }
 
 function loadEnvironment(paths: string, keysFile: string | undefined): NodeJS.ProcessEnv {

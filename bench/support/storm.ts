@@ -5,7 +5,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { type Child, cpuSeconds } from "./child.ts";
 import { type Fleet, makeFleet } from "./fleet.ts";
 import { type FleetApi, startFleetApi } from "./fleet-api.ts";
-import { startLive } from "./live.ts";
+import { type LiveTraffic, startLive } from "./live.ts";
 import type { Sample } from "./load.ts";
 import {
   type RelayId,
@@ -15,7 +15,7 @@ import {
   startRelay,
 } from "./relays.ts";
 import { makeWorkFolder, type Tools } from "./tools.ts";
-import { helloEach, verify } from "./verify.ts";
+import { helloEach, type Target, verify } from "./verify.ts";
 
 /** The programs of a storm: wrk for live traffic alone, the baseline for the Go relays alone. */
 export type StormTools = Pick<Tools, "baseline" | "device" | "wrk" | "pinning">;
@@ -154,7 +154,7 @@ class Storm {
     // A key is unknown to the new relay until its first use has been answered for: that is not what is measured.
     await helloEach(target, liveIds);
     const halfMs = await half;
-    const traffic = this.#plan.live ? startLive(this.#tools, target, liveIds) : null;
+    const traffic = this.#plan.live ? this.#startLive(target, liveIds) : null;
     const leastMs = traffic === null ? 0 : LIVE_LEAST_MS;
     const [{ lines, ms: backMs, cpu }] = await Promise.all([back, delay(leastMs)]);
     note(`${id}: all are back after ${(backMs / 1_000).toFixed(1)} s`);
@@ -200,6 +200,12 @@ class Storm {
     return child;
   }
 
+  #startLive(target: Target, deviceIds: readonly string[]): LiveTraffic {
+    const traffic = startLive(this.#tools, target, deviceIds);
+    this.#closing.push(() => traffic.abandon());
+    return traffic;
+  }
+
   /** Ends the relay's process, and takes the time. */
   async #endRelay(relay: RunningRelay): Promise<number> {
     const startedAt = performance.now();
@@ -241,13 +247,10 @@ class Storm {
     };
   }
 
-  async #quietSample(
-    target: { readonly port: number; readonly key: string },
-    deviceIds: readonly string[],
-  ): Promise<Sample> {
+  async #quietSample(target: Target, deviceIds: readonly string[]): Promise<Sample> {
     const { quietMs = QUIET_MS } = this.#plan;
     await delay(quietMs / 2);
-    const traffic = startLive(this.#tools, target, deviceIds);
+    const traffic = this.#startLive(target, deviceIds);
     await delay(quietMs);
     return traffic.stop();
   }

@@ -1,11 +1,16 @@
 import assert from "node:assert/strict";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { measureRows } from "../../bench/rows/families.ts";
+import { measureTunnels } from "../../bench/rows/idle.ts";
 import { TINY } from "../../bench/rows/plan.ts";
 import type { RowId } from "../../bench/rows/table.ts";
 import { type JudgedRow, judge } from "../../bench/rows/verdict.ts";
 import { prepareTools } from "../../bench/support/tools.ts";
 import { skipWithout } from "../support/go.ts";
+import { childrenOf } from "../support/process/children.ts";
+import { temporaryFolder } from "../support/relay/start-relay.ts";
 
 /** The rows of the bench, run so small that their figures say nothing: that they still run, and from one load. */
 
@@ -54,6 +59,19 @@ test("idle tunnels, their memory and their connects", needed, async (t) => {
   await measure(t, ["idle_rss", "connect_cpu"]);
 });
 
+test("tunnels are used when those of every relay are up", needed, async (t) => {
+  const tools = await prepareTools();
+  const note = (text: string): void => t.diagnostic(text);
+  const context = { tools, plan: TINY, relayIds: ["hawser", "reference"], note } as const;
+  const fleets: number[] = [];
+  await measureTunnels(["touched_rss"], context, async () => {
+    const devices = childrenOf(process.pid).filter(({ command }) => command.includes("--tokens"));
+    fleets.push(devices.length);
+  });
+  // Of each relay those that are warm, and the fleet.
+  assert.deepEqual(fleets, [4, 4]);
+});
+
 test("tunnels that have each carried a request", needed, async (t) => {
   await measure(t, ["touched_rss"]);
 });
@@ -69,3 +87,31 @@ test("a fleet that comes back, with requests meanwhile and at rest", needed, asy
 test("a long line, with windows that grow and with the fixed one", needed, async (t) => {
   await measure(t, ["window_100ms"]);
 });
+
+test(
+  "one void run with twice the connections is repeated, and does not end the bench",
+  needed,
+  async (t) => {
+    const tools = await prepareTools();
+    const folder = await temporaryFolder(t);
+    const wrk = join(folder, "failing-wrk");
+    const script = `#!/bin/sh
+case "$*" in *-c256*)
+  if [ ! -e "${folder}/failed" ]; then
+    touch "${folder}/failed"
+    "${tools.wrk}" "$@" | sed 's/"status":0/"status":1/'
+    exit
+  fi
+esac
+exec "${tools.wrk}" "$@"
+`;
+    writeFileSync(wrk, script, { mode: 0o700 });
+    const notes: string[] = [];
+    const note = (text: string): void => void notes.push(text);
+    const context = { tools: { ...tools, wrk }, plan: TINY, relayIds: ["hawser"], note } as const;
+    const [row] = (await measureRows(["small_1dev_c128"], context)).map(judge);
+    assert.ok(row?.hawser != null);
+    const repeated = notes.filter((text) => text.startsWith("void run, repeated: "));
+    assert.deepEqual(repeated, ["void run, repeated: hawser: 1 errors of kind status"]);
+  },
+);

@@ -3,6 +3,7 @@ import { execFile } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
+import { FILES_BESIDE, fileLimit } from "../../../bench/support/file-limit.ts";
 import { root } from "../../support/root.ts";
 
 /** Every command of the bench and the profiles: how it explains itself, and what it does with flags that mean nothing. */
@@ -85,6 +86,16 @@ for (const command of commands()) {
     assert.ok(stderr.endsWith(`; npm run ${name} -- --help tells more\n`), stderr);
   });
 }
+
+test("a fleet of more files than a process may open is refused, with the tunnels that are there before it", async () => {
+  const limit = fileLimit();
+  const density = commands().find(({ name }) => name === "bench:density");
+  assert.ok(density !== undefined);
+  if (!Number.isFinite(limit)) return;
+  const { code, stderr } = await ended(density, [`--devices=${limit - FILES_BESIDE}`]);
+  assert.equal(code, 2, stderr);
+  assert.match(stderr, new RegExp(`need ${limit + 500} open files in one process`));
+});
 
 test("figures that are not there end what draws them with 1 and their place", async () => {
   for (const command of commands()) {

@@ -37,6 +37,24 @@ test("capacity: parts take the place of those of other figures, and a page witho
   assert.throws(() => withParts("nothing", new Map([["figures", ""]])), /no markers of "figures"/);
 });
 
+test("capacity: the page says how many rounds its rows had, and whether a commit had changes", () => {
+  const { rows, density } = someFigures();
+  const [first, ...others] = rows.rows;
+  assert.ok(first !== undefined && first.rounds === 1);
+  const takenWith = (commit: string, rounds: number): string | undefined => {
+    const some = { ...rows, commit, rows: [{ ...first, rounds }, ...others] };
+    return capacityParts({ density, rows: some }).get("taken");
+  };
+  assert.match(
+    takenWith("0123456789abcdef", 5) ?? "",
+    /`0123456789ab`, .*; medians of 1 to 5 rounds/,
+  );
+  assert.match(
+    takenWith("0123456789abcdef with changes", 1) ?? "",
+    /`0123456789ab` with changes, /,
+  );
+});
+
 test("charts: a family a chart, with what was not measured left out", () => {
   const charts = chartsOf(someFigures());
   assert.deepEqual(

@@ -1,12 +1,17 @@
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
+import { execFileSync } from "node:child_process";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { FAMILIES, MEASURED_IDS } from "../../../bench/rows/families.ts";
-import { rowsTable, withEarlierRows } from "../../../bench/rows/report.ts";
+import { FULL, withRounds } from "../../../bench/rows/plan.ts";
+import { CHANGED, commitOf, rowsTable, withEarlierRows } from "../../../bench/rows/report.ts";
+import { stormSample } from "../../../bench/rows/storm.ts";
 import { gateOf, ROW_IDS, ROWS, type RowId } from "../../../bench/rows/table.ts";
 import { type JudgedRow, judge } from "../../../bench/rows/verdict.ts";
 import { directAnswer } from "../../../bench/support/direct-server.ts";
+import { VoidRun } from "../../../bench/support/load.ts";
+import { temporaryFolder } from "../../support/relay/start-relay.ts";
 import { root } from "../../support/root.ts";
 
 test("a row is measured by one family, and the printed order is the table's", () => {
@@ -123,6 +128,11 @@ test("rows of an earlier result are kept when they are of the same commit, and n
     ["small_100dev_c1", 4],
     ["down_1", 3],
   ]);
+  const changed = { commit: `a${CHANGED}` };
+  assert.deepEqual(shownRows(withEarlierRows({ ...now, ...changed }, { ...earlier, ...changed })), [
+    ["small_100dev_c1", 4],
+    ["down_1", 3],
+  ]);
   for (const other of [{ ...earlier, commit: "b" }, { ...earlier, node: "v2" }, null]) {
     assert.deepEqual(shownRows(withEarlierRows(now, other)), [
       ["small_100dev_c1", 4],
@@ -143,4 +153,42 @@ test("a direct answer leaves out what its server writes by itself", () => {
     body: "hi",
   });
   assert.throws(() => directAnswer(head.slice(0, 20)), /no answer to give/);
+});
+
+test("a number of rounds is that of every row", () => {
+  const { rounds, idleRounds, stormRounds, windowRounds } = withRounds(FULL, 9);
+  assert.deepEqual([rounds, idleRounds, stormRounds, windowRounds], [9, 9, 9, 9]);
+});
+
+test("a storm in which the API server left a call unanswered does not count", () => {
+  const times = { endMs: 1, halfMs: 2, backMs: 3, refused: 0, relayCpuMs: 4 };
+  const calls = { notedMs: 1, authorizeCalls: 1, reportCalls: 1, cpuMs: 1 };
+  const probes = { probes: 9, probeP50Ms: 1, probeP99Ms: 1, probeMaxMs: 1 };
+  const live = { storm: { p99Us: 20 }, quiet: { p99Us: 10 } };
+  const stormWith = (probeFailures: number) =>
+    stormSample({
+      ...{ relay: "hawser", devices: 20, ...times, live },
+      api: { ...calls, ...probes, probeFailures },
+    });
+  assert.equal(stormWith(0)["p99Ratio"], 2);
+  assert.throws(() => stormWith(1), VoidRun);
+});
+
+test("figures of a commit say so where what was measured had changes", async (t) => {
+  const folder = await temporaryFolder(t);
+  const git = (...words: string[]): string =>
+    execFileSync("git", ["-c", "user.name=t", "-c", "user.email=t@t.test", ...words], {
+      cwd: folder,
+      encoding: "utf8",
+    }).trim();
+  git("init", "-q");
+  mkdirSync(join(folder, "src"));
+  writeFileSync(join(folder, "src", "a.ts"), "1");
+  git("add", "-A");
+  git("commit", "-qm", "one");
+  const commit = git("rev-parse", "HEAD");
+  writeFileSync(join(folder, "notes"), "beside what is measured");
+  assert.equal(commitOf(folder), commit);
+  writeFileSync(join(folder, "src", "b.ts"), "2");
+  assert.equal(commitOf(folder), `${commit} with changes`);
 });

@@ -1,9 +1,13 @@
 import assert from "node:assert/strict";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { runStorm, type StormPlan, type StormResult } from "../../../../bench/support/storm.ts";
 import { UNPINNED } from "../../../../bench/support/tools.ts";
 import { compiledProgram } from "../../../support/bench-programs.ts";
-import { skipWithout } from "../../../support/go.ts";
+import { findProgram, skipWithout } from "../../../support/go.ts";
+import { childrenOf } from "../../../support/process/children.ts";
+import { temporaryFolder } from "../../../support/relay/start-relay.ts";
 
 const withC = { skip: skipWithout("gcc"), timeout: 55_000 };
 
@@ -40,3 +44,36 @@ test(
     assert.ok(endMs > 0 && backMs > 0);
   },
 );
+
+/** A device program that ends as soon as it has told a line that begins with `last`, where `word` is among its arguments. */
+async function endingAfter(t: TestContext, last: string, word: string): Promise<string> {
+  const real = await compiledProgram(t, "device");
+  const program = join(await temporaryFolder(t), "ending-device.cjs");
+  const script = `#!${process.execPath}
+const words = process.argv.slice(2);
+const stdio = ["inherit", "pipe", "inherit"];
+const device = require("node:child_process").spawn(${JSON.stringify(real)}, words, { stdio });
+require("node:readline").createInterface({ input: device.stdout }).on("line", (line) => {
+  if (device.killed) return;
+  process.stdout.write(line + "\\n");
+  if (words.includes("${word}") && line.startsWith("${last}")) device.kill("SIGKILL");
+});
+device.on("close", () => process.exit(3));
+`;
+  writeFileSync(program, script, { mode: 0o700 });
+  return program;
+}
+
+test("storm: live traffic ends with a storm that fails", {
+  skip: skipWithout("gcc", "wrk"),
+  timeout: 55_000,
+}, async (t) => {
+  // Those that dial again after 2 s at most are the fleet; the others are those that traffic goes to.
+  const device = await endingAfter(t, "half 2", "2000");
+  const tools = { device, wrk: findProgram("wrk") ?? "", baseline: "", pinning: UNPINNED };
+  const plan = { relay: "hawser", devices: 100, end: "SIGKILL", live: true } as const;
+  await assert.rejects(runStorm(tools, plan), /^Error: device ended \(exit code 3\)/);
+  const left = childrenOf(process.pid).filter(({ command }) => command.includes("wrk"));
+  for (const { pid } of left) process.kill(pid, "SIGKILL");
+  assert.deepEqual(left, []);
+});
