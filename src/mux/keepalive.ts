@@ -45,6 +45,17 @@ export function onPing(session: Session, flags: number, value: number): void {
   session.pingOutstanding = false;
   noteRoundTrip(session, now, now - session.pingSentAt);
   resumeAfterPing(session);
+  postponeTick(session);
+}
+
+/**
+ * The reply of a peer that is idle otherwise: what was due for its ping is due no longer, and the owner, who sees `dueAt` move, is
+ * spared a look at ten thousand sessions some seconds later.
+ */
+function postponeTick(session: Session): void {
+  const { streams, waitingCount, congestion, ending } = session;
+  if (streams !== null || waitingCount > 0 || congestion !== null || ending !== null) return;
+  session.dueAt = session.lastReceivedAt + session.pingWaitMs;
 }
 
 /** Two buckets of half a minute: the minimum over both covers the last 30 to 60 seconds. */

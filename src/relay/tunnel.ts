@@ -313,12 +313,21 @@ export class Tunnel extends SessionHandle implements SessionHandler, StreamHandl
   webSocketOnMessage(message: ArrayBuffer, isBinary: boolean): void {
     this.#context.metrics.tunnelBytesIn += message.byteLength;
     const { session } = this;
+    const { dueAt } = session;
     if (isBinary) session.receive(new Uint8Array(message));
     else session.receiveText();
     if (session.lastReceivedAt - this.storeQueuedAt >= HEARTBEAT_MS) {
       // Not when the wheel comes by: others were heard since, and the store would have to search for the place.
       this.#context.store.touch(this);
     }
+    if (session.dueAt > dueAt) this.#postpone();
+  }
+
+  /** The device has answered our ping: its entry leaves the slot where it lies among others that were asked, too. */
+  #postpone(): void {
+    if (this.#closed || !this.session.isOpen) return;
+    const due = Math.min(this.session.dueAt, this.#idle?.nextDue() ?? Number.POSITIVE_INFINITY);
+    this.#context.wheel.schedule(this, due);
   }
 
   webSocketOnDrain(): void {

@@ -76,6 +76,21 @@ test("a ping leaves in the call of the wheel, once, and not with the turn", asyn
   );
 });
 
+test("after the answer of an idle device nothing is due before its next ping", () => {
+  const { clock, devices, advance } = makeFleet(1);
+  const [device] = devices;
+  assert.ok(device !== undefined);
+  advance(INTERVAL_MS);
+  assert.ok(device.tunnel.wheelAtMs <= clock.now() + TIMEOUT_MS, "an answer is waited for");
+  clock.advance(40);
+  answer(device);
+  assert.equal(device.tunnel.wheelAtMs, clock.now() + INTERVAL_MS);
+  advance(INTERVAL_MS - SLOT_MS);
+  assert.equal(device.sent.length, 1);
+  advance(2 * SLOT_MS);
+  assert.equal(device.sent.length, 2);
+});
+
 test("a device that answers one ping and not the next one is found dead in time", () => {
   const { devices, advance } = makeFleet(1);
   const [device] = devices;
