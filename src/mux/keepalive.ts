@@ -58,13 +58,18 @@ function postponeTick(session: Session): void {
   session.dueAt = session.lastReceivedAt + session.pingWaitMs;
 }
 
-/** Two buckets of half a minute: the minimum over both covers the last 30 to 60 seconds. */
+/**
+ * Two buckets of half a minute: the minimum over both covers the last 30 to 60 seconds.
+ *
+ * What is kept of a bucket that is over are whole numbers, as before the first one: with the first fraction in a field V8 lays
+ * out anew every session there is, and compiles again what runs with them.
+ */
 function noteRoundTrip(session: Session, now: number, sample: number): void {
   if (now - session.rttBucketAt >= RTT_BUCKET_MS) {
     const stale = now - session.rttBucketAt >= 2 * RTT_BUCKET_MS;
-    session.rttPrevious = stale ? 0 : session.rttCurrent;
+    session.rttPrevious = stale ? 0 : Math.ceil(session.rttCurrent);
     session.rttCurrent = 0;
-    session.rttBucketAt = now;
+    session.rttBucketAt = Math.floor(now);
   }
   if (session.rttCurrent === 0 || sample < session.rttCurrent) session.rttCurrent = sample;
 }

@@ -306,3 +306,15 @@ test("section 8: a session without a ping at the start still pings a silent peer
   harness.settle();
   assert.deepEqual(harness.ownPings, [1]);
 });
+
+test("the round trip of the last half minute counts in whole milliseconds, rounded up", () => {
+  const harness = new Harness("server", { keepAliveJitter: 0 }, { pongs: false });
+  const answerAfter = (ms: number): void => {
+    harness.clock.advance(ms);
+    harness.receive(pong(harness.ownPings.at(-1) ?? 0));
+  };
+  answerAfter(4.25);
+  harness.advance(30_000);
+  answerAfter(9.25);
+  assert.equal(harness.session.rttMs, 5);
+});
