@@ -26,10 +26,13 @@ export class LogDestination implements DestinationStream {
     maxLength: LOG_BYTES_MAX,
     minLength: BLOCK_BYTES,
     maxWrite: 2 * BLOCK_BYTES,
-    periodicFlush: WAIT_MS,
     contentMode: "buffer",
   });
   readonly #ended: Promise<void>;
+  /** Bytes given to it that are not written yet. */
+  #waitingBytes = 0;
+  /** Runs only while bytes wait: a destination at rest wakes nobody. */
+  #blockTimer: NodeJS.Timeout | null = null;
   #text = "";
   #timer: NodeJS.Timeout | null = null;
   #isEnded = false;
@@ -37,6 +40,12 @@ export class LogDestination implements DestinationStream {
   constructor() {
     this.#ended = new Promise((resolve) => {
       this.#out.on("close", resolve).on("error", () => resolve());
+    });
+    this.#out.on("write", (bytes: number) => {
+      this.#waitingBytes -= bytes;
+    });
+    this.#out.on("drop", (lines: Uint8Array) => {
+      this.#waitingBytes -= lines.length;
     });
     // Before the same of what it writes to.
     process.prependListener("exit", this.#flushText);
@@ -64,8 +73,18 @@ export class LogDestination implements DestinationStream {
   };
 
   #writeBytes(bytes: Uint8Array): void {
+    this.#waitingBytes += bytes.length;
+    this.#blockTimer ??= setTimeout(this.#flushBlock, WAIT_MS).unref();
     (this.#out as unknown as ByteDestination).write(bytes);
   }
+
+  /** While a write is under way it begins no other: what waits has another turn. */
+  readonly #flushBlock = (): void => {
+    this.#blockTimer = null;
+    if (this.#isEnded || this.#waitingBytes === 0) return;
+    this.#out.flush();
+    this.#blockTimer = setTimeout(this.#flushBlock, WAIT_MS).unref();
+  };
 
   /** Writes out what waits. Whoever read the log may have left: that is an end, too. */
   end(): Promise<void> {

@@ -45,15 +45,31 @@ export function onPing(session: Session, flags: number, value: number): void {
   session.pingOutstanding = false;
   noteRoundTrip(session, now, now - session.pingSentAt);
   resumeAfterPing(session);
+  postponeTick(session);
 }
 
-/** Two buckets of half a minute: the minimum over both covers the last 30 to 60 seconds. */
+/**
+ * The reply of a peer that is idle otherwise: what was due for its ping is due no longer, and the owner, who sees `dueAt` move, is
+ * spared a look at ten thousand sessions some seconds later.
+ */
+function postponeTick(session: Session): void {
+  const { streams, waitingCount, congestion, ending } = session;
+  if (streams !== null || waitingCount > 0 || congestion !== null || ending !== null) return;
+  session.dueAt = session.lastReceivedAt + session.pingWaitMs;
+}
+
+/**
+ * Two buckets of half a minute: the minimum over both covers the last 30 to 60 seconds.
+ *
+ * What is kept of a bucket that is over are whole numbers, as before the first one: with the first fraction in a field V8 lays
+ * out anew every session there is, and compiles again what runs with them.
+ */
 function noteRoundTrip(session: Session, now: number, sample: number): void {
   if (now - session.rttBucketAt >= RTT_BUCKET_MS) {
     const stale = now - session.rttBucketAt >= 2 * RTT_BUCKET_MS;
-    session.rttPrevious = stale ? 0 : session.rttCurrent;
+    session.rttPrevious = stale ? 0 : Math.ceil(session.rttCurrent);
     session.rttCurrent = 0;
-    session.rttBucketAt = now;
+    session.rttBucketAt = Math.floor(now);
   }
   if (session.rttCurrent === 0 || sample < session.rttCurrent) session.rttCurrent = sample;
 }

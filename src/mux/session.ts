@@ -43,7 +43,10 @@ export class Session implements FrameSink {
   lastReceivedAt: number;
   /** Remote GoAway(0) received. */
   goneAway = false;
-  /** When tick() has to be called next, clock ms; Infinity for never. Any call may make it earlier. */
+  /**
+   * When tick() has to be called next, clock ms; Infinity for never. Any call may make it earlier, and receive() later where our
+   * ping was answered and nothing else is due.
+   */
   dueAt: number;
 
   // ---- internal ----

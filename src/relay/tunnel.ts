@@ -272,8 +272,13 @@ export class Tunnel extends SessionHandle implements SessionHandler, StreamHandl
 
   wheelOnDue(nowMs: number): void {
     if (this.#closed) return;
-    const { store } = this.#context;
-    if (this.session.lastReceivedAt - this.storeQueuedAt >= HEARTBEAT_MS) store.touch(this);
+    const { turn } = this.#context;
+    turn.beginAlone(this.session);
+    this.#runDue(nowMs);
+    turn.endAlone();
+  }
+
+  #runDue(nowMs: number): void {
     const idle = this.#idle;
     if (idle !== null) {
       for (let stream = idle.takeDueIdle(nowMs); stream !== null; ) {
@@ -307,8 +312,22 @@ export class Tunnel extends SessionHandle implements SessionHandler, StreamHandl
   /** The endpoint's `message` handler: `message` is detached when this returns. */
   webSocketOnMessage(message: ArrayBuffer, isBinary: boolean): void {
     this.#context.metrics.tunnelBytesIn += message.byteLength;
-    if (isBinary) this.session.receive(new Uint8Array(message));
-    else this.session.receiveText();
+    const { session } = this;
+    const { dueAt } = session;
+    if (isBinary) session.receive(new Uint8Array(message));
+    else session.receiveText();
+    if (session.lastReceivedAt - this.storeQueuedAt >= HEARTBEAT_MS) {
+      // Not when the wheel comes by: others were heard since, and the store would have to search for the place.
+      this.#context.store.touch(this);
+    }
+    if (session.dueAt > dueAt) this.#postpone();
+  }
+
+  /** The device has answered our ping: its entry leaves the slot where it lies among others that were asked, too. */
+  #postpone(): void {
+    if (this.#closed || !this.session.isOpen) return;
+    const due = Math.min(this.session.dueAt, this.#idle?.nextDue() ?? Number.POSITIVE_INFINITY);
+    this.#context.wheel.schedule(this, due);
   }
 
   webSocketOnDrain(): void {

@@ -28,6 +28,9 @@ export class Turn {
   #tasksSpare: TurnTask[] = [];
   #dirty: Session[] = [];
   #dirtySpare: Session[] = [];
+  /** The session that `endAlone` flushes, if there is something to send. */
+  #alone: Session | null = null;
+  #isAloneDirty = false;
   readonly #run: () => void;
   readonly #clock: Clock;
   #now: number;
@@ -71,10 +74,30 @@ export class Turn {
     if (!this.#scheduled) this.#schedule();
   }
 
-  /** Flushes `session` once at the end of this turn. */
+  /** Flushes `session` once at the end of this turn, or by {@link Turn.endAlone}. */
   addDirty(session: Session): void {
+    if (session === this.#alone) {
+      this.#isAloneDirty = true;
+      return;
+    }
     this.#dirty.push(session);
     if (!this.#scheduled) this.#schedule();
+  }
+
+  /**
+   * From here to {@link Turn.endAlone} all that is done is for `session`, which is flushed then, while all that it needs is in the
+   * processor's cache: what a timer has to send for each of many sessions shares a message with nothing. Not from a
+   * WebSocket's handler.
+   */
+  beginAlone(session: Session): void {
+    this.#alone = session;
+    this.#isAloneDirty = false;
+  }
+
+  endAlone(): void {
+    const session = this.#alone;
+    this.#alone = null;
+    if (this.#isAloneDirty) session?.flush();
   }
 
   #schedule(): void {

@@ -154,6 +154,21 @@ test("Y100: silence for interval and timeout terminates the transport", () => {
   assert.equal(harness.inbound().closes, 1);
 });
 
+test("Y100: the reply of an idle peer puts off the next tick, that of a peer with a stream does not", () => {
+  const options = { keepAliveJitter: 0 };
+  const idle = new Harness("server", options, { pongs: false });
+  const [value] = idle.ownPings;
+  assert.ok(value !== undefined);
+  idle.clock.advance(40);
+  idle.receive(pong(value));
+  assert.equal(idle.session.dueAt, idle.clock.now() + 30_000);
+  const busy = new Harness("server", options, { accepts: true, pongs: false });
+  busy.receive(syn(1));
+  const { dueAt } = busy.session;
+  busy.receive(pong(value));
+  assert.ok(busy.session.dueAt <= dueAt);
+});
+
 test("Y100: a reply in time keeps an idle session for hours, with at most one ping outstanding", () => {
   const harness = new Harness("client");
   harness.advance(3 * 3_600_000);
@@ -290,4 +305,16 @@ test("section 8: a session without a ping at the start still pings a silent peer
   harness.session.tick();
   harness.settle();
   assert.deepEqual(harness.ownPings, [1]);
+});
+
+test("the round trip of the last half minute counts in whole milliseconds, rounded up", () => {
+  const harness = new Harness("server", { keepAliveJitter: 0 }, { pongs: false });
+  const answerAfter = (ms: number): void => {
+    harness.clock.advance(ms);
+    harness.receive(pong(harness.ownPings.at(-1) ?? 0));
+  };
+  answerAfter(4.25);
+  harness.advance(30_000);
+  answerAfter(9.25);
+  assert.equal(harness.session.rttMs, 5);
 });

@@ -12,7 +12,7 @@ function outputOf(script: string): string {
   const program = `const { LogDestination } = await import(${JSON.stringify(module)}); const log = new LogDestination(); ${script}`;
   const { stdout, stderr, status } = spawnSync(
     process.execPath,
-    ["--input-type=module", "-e", program],
+    ["--no-warnings", "--input-type=module", "-e", program],
     { encoding: "utf8" },
   );
   assert.equal(stderr, "");
@@ -37,4 +37,39 @@ test("log: lines of text and blocks of bytes leave in the order in which they ca
 test("log: a line is written although the process ends at once, and although nothing follows it", () => {
   assert.equal(outputOf('log.write("last\\n"); process.exit(0);'), "last\n");
   assert.equal(outputOf('log.write("last\\n");'), "last\n");
+});
+
+test("log: nothing is written while nothing waits, and what waits is written once a write is done", () => {
+  const script = `
+    const { default: fs } = await import("node:fs");
+    const { EventEmitter, once } = await import("node:events");
+    const { mock } = await import("node:test");
+    const { write } = fs;
+    const done = new EventEmitter();
+    const begun = [];
+    fs.write = (file, bytes, callback) => {
+      begun.push(bytes.length);
+      write(file, bytes, (...result) => {
+        callback(...result);
+        done.emit("done");
+      });
+    };
+    mock.timers.enable({ apis: ["setTimeout", "setInterval"] });
+    const idle = new LogDestination();
+    for (let at = 0; at < 10; at++) mock.timers.tick(1_000);
+    const counts = [begun.length];
+    idle.write(Buffer.from("first "));
+    mock.timers.tick(1_000);
+    counts.push(begun.length);
+    idle.write(Buffer.from("second "));
+    mock.timers.tick(1_000);
+    counts.push(begun.length);
+    await once(done, "done");
+    mock.timers.tick(1_000);
+    counts.push(begun.length);
+    await once(done, "done");
+    for (let at = 0; at < 10; at++) mock.timers.tick(1_000);
+    counts.push(begun.length);
+    process.stdout.write(JSON.stringify(counts));`;
+  assert.equal(outputOf(script), "first second [0,1,1,2,2]");
 });

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { ManualClock } from "../../../src/core/clock.ts";
+import type { Session } from "../../../src/mux/index.ts";
 import { Arena, ArenaRun, Turn } from "../../../src/relay/turn.ts";
 
 test("the time of a turn stands still until its end, and is read anew for that and for the next turn", async () => {
@@ -41,6 +42,24 @@ test("wall clock and clock of a turn are read together", (t) => {
   clock.advance(1_000);
   assert.equal(turn.wallNow, 7_000);
   assert.equal(turn.now, 1_000);
+});
+
+test("a session that is run alone is flushed at its end, others with the turn", async () => {
+  const turn = new Turn(new ManualClock(0));
+  const flushed: string[] = [];
+  const named = (name: string) => ({ flush: () => flushed.push(name) }) as unknown as Session;
+  const [alone, other, clean] = [named("alone"), named("other"), named("clean")];
+  turn.beginAlone(alone);
+  turn.addDirty(alone);
+  turn.addDirty(other);
+  assert.deepEqual(flushed, []);
+  turn.endAlone();
+  turn.beginAlone(clean);
+  turn.endAlone();
+  assert.deepEqual(flushed, ["alone"]);
+  turn.addDirty(alone);
+  await nextTurn();
+  assert.deepEqual(flushed, ["alone", "other", "alone"]);
 });
 
 test("a run of any length is what was put into it, whoever wrote between", () => {
