@@ -1,7 +1,6 @@
 import assert from "node:assert/strict";
-import { once } from "node:events";
-import { createServer, type RequestListener } from "node:http";
-import { type TestContext, test } from "node:test";
+import type { RequestListener } from "node:http";
+import { test } from "node:test";
 import { runMatrix, runScenario } from "../../../bench/matrix/run-matrix.ts";
 import {
   exchangeOf,
@@ -12,6 +11,7 @@ import {
 } from "../../../bench/matrix/scenario.ts";
 import { VoidRun } from "../../../bench/support/load.ts";
 import { makeWorkFolder } from "../../../bench/support/tools.ts";
+import { serveHttp } from "../../support/http-service.ts";
 
 /** The matrix of the bench, run small: every scenario passes, and what is wrong is not counted. */
 
@@ -35,20 +35,6 @@ for (const [way, count] of [
 
 const scenario: Scenario = { way: "edge", request: "get_small", connections: 1, devices: 1 };
 
-/** A server in the relay's place. */
-async function pretender(t: TestContext, listener: RequestListener): Promise<number> {
-  const server = createServer(listener);
-  server.listen(0, "127.0.0.1");
-  await once(server, "listening");
-  t.after(() => {
-    server.closeAllConnections();
-    server.close();
-  });
-  const address = server.address();
-  assert.ok(address !== null && typeof address === "object");
-  return address.port;
-}
-
 const run = (port: number) => runScenario(scenario, { port, key: "k" }, ["d"], { requests: 8 });
 
 test("a run with one answer of another device, or with one failure, is void", async (t) => {
@@ -57,7 +43,7 @@ test("a run with one answer of another device, or with one failure, is void", as
   assert.equal(other.length, expected.length);
   const spoilt = async (spoil: RequestListener): Promise<number> => {
     let asked = 0;
-    return pretender(t, (request, response) => {
+    return serveHttp(t, (request, response) => {
       asked += 1;
       if (asked === 5) spoil(request, response);
       else response.end(expected);

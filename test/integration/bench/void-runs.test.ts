@@ -1,11 +1,11 @@
 import assert from "node:assert/strict";
-import { once } from "node:events";
-import { createServer, type RequestListener } from "node:http";
+import type { RequestListener } from "node:http";
 import { type TestContext, test } from "node:test";
 import { runSmall, VoidRun } from "../../../bench/support/load.ts";
 import { makeWorkFolder, UNPINNED } from "../../../bench/support/tools.ts";
 import { helloBytes } from "../../../bench/support/verify.ts";
 import { findProgram, skipWithout } from "../../support/go.ts";
+import { serveHttp } from "../../support/http-service.ts";
 
 /** What makes a run of small requests void, one wrong answer among thousands included. */
 
@@ -16,16 +16,7 @@ const WRONG_AT = 300;
 /** Loads a server of this process, which is in the place of a relay. */
 async function loaded(t: TestContext, listener: RequestListener): Promise<number> {
   makeWorkFolder();
-  const server = createServer(listener);
-  server.listen(0, "127.0.0.1");
-  await once(server, "listening");
-  t.after(() => {
-    server.closeAllConnections();
-    server.close();
-  });
-  const address = server.address();
-  assert.ok(address !== null && typeof address === "object");
-  const { port } = address;
+  const port = await serveHttp(t, listener);
   const target = { port, key: "k" };
   const answerBytes = await helloBytes(target, "d");
   const load = { deviceIds: ["d"], connections: 8, seconds: 1, answerBytes };

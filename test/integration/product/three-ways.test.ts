@@ -1,10 +1,10 @@
 /** Answers of a real service behind a real agent: at the edge, at the internal forward and through the API. */
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import { createServer, type IncomingMessage, request, type ServerResponse } from "node:http";
-import type { AddressInfo } from "node:net";
+import { type IncomingMessage, request, type ServerResponse } from "node:http";
 import test, { type TestContext } from "node:test";
 import { connect } from "../../../src/agent/index.ts";
+import { serveHttp } from "../../support/http-service.ts";
 import { makeHoldings } from "../../support/product/holdings.ts";
 import { INTERNAL_SECRET, startProduct } from "../../support/product/product.ts";
 
@@ -18,17 +18,11 @@ type Service = (request: IncomingMessage, response: ServerResponse) => void;
 async function threeWays(t: TestContext, service: Service): Promise<readonly Way[]> {
   const product = await startProduct(t);
   const { deviceId, deviceToken, key } = await makeHoldings(await product.signIn("anna"));
-  const server = createServer(service);
-  server.listen(0, "127.0.0.1");
-  await once(server, "listening");
-  t.after(() => {
-    server.closeAllConnections();
-    server.close();
-  });
+  const port = await serveHttp(t, service);
   const agent = connect({
     relay: product.edgeUrl.replace(/^http/, "ws"),
     token: deviceToken,
-    to: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    to: `http://127.0.0.1:${port}`,
   });
   t.after(() => agent.close());
   await agent.ready();
